@@ -1,0 +1,29 @@
+//! The contract between the asynchronous front and the blocking Python side.
+//!
+//! A complete [`Request`] and the sending half of an exchange make a [`Job`]; the front pushes it into the [`Queue`], a
+//! worker's thread takes it out, runs the application and sends the response back through its [`Responder`], which the
+//! front reads as a [`Reply`].
+//!
+//! This crate does not know axum, TLS, sockets, a runtime or Python: the front is tested with a worker written in Rust,
+//! the WSGI side with jobs made by hand.
+//!
+//! Invariants:
+//! - Every job is answered. A [`Responder`] that is dropped before it finished makes its [`Reply`] fail; it never hangs.
+//! - The front never blocks here, and a worker blocks only where the response body is over its limits.
+//! - A job whose [`Reply`] is gone never reaches a worker.
+//! - While any worker has all its threads idle, no worker gets a second job.
+#![forbid(unsafe_code)]
+
+mod exchange;
+mod queue;
+mod request;
+mod response;
+mod spill;
+mod sync;
+#[cfg(test)]
+mod testing;
+
+pub use exchange::{BodyLimits, Chunk, Flow, Push, Reply, Responder, SendError, Trace, exchange};
+pub use queue::{Closed, Consumer, Depth, Job, Queue, Refused, WorkerId};
+pub use request::{BodyReader, Local, Peer, Request, RequestBody, RequestId, Scheme};
+pub use response::{Failure, FileRegion, ResponseHead};

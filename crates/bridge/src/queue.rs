@@ -1,0 +1,320 @@
+//! The bounded job queue, and which thread gets a job.
+//!
+//! Every thread of every worker is a [`Consumer`]. A job goes straight to a waiting thread of the worker that runs the
+//! fewest jobs, so a CPU-bound request in one worker never delays a request while another is idle; with all threads busy
+//! it waits in the queue, first in, first out, and with the queue full it is refused.
+
+use std::{collections::VecDeque, time::Instant};
+
+use crate::{
+    Request, Responder,
+    sync::{
+        Arc, Mutex, lock,
+        mailbox::{Receiver, Sender, mailbox},
+    },
+};
+
+/// Names a worker: one interpreter, with its threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WorkerId(pub u16);
+
+/// One request that crosses the bridge.
+#[derive(Debug)]
+pub struct Job {
+    /// What the application is to answer.
+    pub request: Request,
+    /// Where the answer goes.
+    pub responder: Responder,
+    /// When the front gives the request up.
+    pub deadline: Option<Instant>,
+}
+
+/// Why a job was not taken. The job comes back with it.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// All threads are busy and the queue is full.
+    #[error("the job queue is full")]
+    Full(Box<Job>),
+    /// The server is stopping.
+    #[error("the job queue is closed")]
+    Closed(Box<Job>),
+}
+
+/// The queue is closed and empty: the thread's work is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the job queue is closed")]
+pub struct Closed;
+
+/// A look at the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Jobs that wait for a thread.
+    pub queued: usize,
+    /// Jobs that a thread runs.
+    pub running: usize,
+    /// Threads that wait for a job.
+    pub idle: usize,
+}
+
+#[derive(Debug)]
+struct Worker {
+    id: WorkerId,
+    running: usize,
+    /// Threads that wait, the one that ran last at the end: its caches are warm.
+    idle: Vec<Sender<Option<Job>>>,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: VecDeque<Job>,
+    workers: Vec<Worker>,
+    closed: bool,
+}
+
+/// The queue. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    state: Arc<Mutex<State>>,
+    capacity: usize,
+}
+
+impl Queue {
+    /// A queue in which at most `capacity` jobs wait for a thread.
+    pub fn new(capacity: usize) -> Self {
+        let state = State { waiting: VecDeque::new(), workers: Vec::new(), closed: false };
+        Self { state: Arc::new(Mutex::new(state)), capacity }
+    }
+
+    /// Hands a job to an idle thread, or lets it wait. Never blocks.
+    pub fn push(&self, job: Job) -> Result<(), Refused> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(Refused::Closed(Box::new(job)));
+        }
+        let idlest =
+            state.workers.iter_mut().filter(|worker| !worker.idle.is_empty()).min_by_key(|worker| worker.running);
+        if let Some(worker) = idlest {
+            let mailbox = worker.idle.pop().expect("filtered for one that is not empty");
+            worker.running += 1;
+            drop(state);
+            // Never blocks: a thread on the list has an empty mailbox. Were the thread gone, the job would be dropped,
+            // which answers it.
+            let _ = mailbox.send(Some(job));
+            return Ok(());
+        }
+        let mut gone = VecDeque::new();
+        if state.waiting.len() >= self.capacity {
+            let (dead, alive) =
+                std::mem::take(&mut state.waiting).into_iter().partition(|job| job.responder.is_client_gone());
+            (gone, state.waiting) = (dead, alive);
+        }
+        let outcome = if state.waiting.len() >= self.capacity {
+            Err(Refused::Full(Box::new(job)))
+        } else {
+            state.waiting.push_back(job);
+            Ok(())
+        };
+        drop(state);
+        drop(gone);
+        outcome
+    }
+
+    /// Adds a thread of `worker`. Each thread has one of its own.
+    pub fn consumer(&self, worker: WorkerId) -> Consumer {
+        let mut state = lock(&self.state);
+        if state.workers.iter().all(|known| known.id != worker) {
+            state.workers.push(Worker { id: worker, running: 0, idle: Vec::new() });
+        }
+        let (sender, receiver) = mailbox();
+        Consumer { queue: self.clone(), worker, sender, receiver, running: false }
+    }
+
+    /// Takes no more jobs. Those that wait are still run; then every [`Consumer::take`] answers [`Closed`].
+    pub fn close(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        let idle: Vec<_> = state.workers.iter_mut().flat_map(|worker| worker.idle.drain(..)).collect();
+        drop(state);
+        for mailbox in idle {
+            let _ = mailbox.send(None);
+        }
+    }
+
+    /// Drops every job that still waits; their clients get an error. For an end without patience.
+    pub fn clear(&self) -> usize {
+        let dropped = std::mem::take(&mut lock(&self.state).waiting);
+        dropped.len()
+    }
+
+    /// How busy it is now.
+    pub fn depth(&self) -> Depth {
+        let state = lock(&self.state);
+        Depth {
+            queued: state.waiting.len(),
+            running: state.workers.iter().map(|worker| worker.running).sum(),
+            idle: state.workers.iter().map(|worker| worker.idle.len()).sum(),
+        }
+    }
+}
+
+/// One thread's access to the queue.
+#[derive(Debug)]
+pub struct Consumer {
+    queue: Queue,
+    worker: WorkerId,
+    sender: Sender<Option<Job>>,
+    receiver: Receiver<Option<Job>>,
+    running: bool,
+}
+
+impl Consumer {
+    /// Waits for a job; the one taken before counts as done. Call it without the GIL.
+    pub fn take(&mut self) -> Result<Job, Closed> {
+        loop {
+            let mut state = lock(&self.queue.state);
+            let State { waiting, workers, closed } = &mut *state;
+            let worker =
+                workers.iter_mut().find(|known| known.id == self.worker).expect("added with the first consumer");
+            if std::mem::replace(&mut self.running, false) {
+                worker.running -= 1;
+            }
+            let job = waiting.pop_front();
+            if job.is_some() {
+                worker.running += 1;
+            } else if *closed {
+                return Err(Closed);
+            } else {
+                worker.idle.push(self.sender.clone());
+            }
+            drop(state);
+            let job = match job {
+                Some(job) => job,
+                None => self.receiver.recv().ok().flatten().ok_or(Closed)?,
+            };
+            self.running = true;
+            if job.responder.start(self.worker) {
+                return Ok(job);
+            }
+        }
+    }
+
+    /// The worker this thread belongs to.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if self.running {
+            let mut state = lock(&self.queue.state);
+            if let Some(worker) = state.workers.iter_mut().find(|known| known.id == self.worker) {
+                worker.running -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use super::*;
+    use crate::{Failure, Reply, testing};
+
+    fn wait_for(queue: &Queue, reached: impl Fn(Depth) -> bool) {
+        let deadline = Instant::now() + std::time::Duration::from_secs(10);
+        while !reached(queue.depth()) {
+            assert!(Instant::now() < deadline, "stuck at {:?}", queue.depth());
+            thread::yield_now();
+        }
+    }
+
+    /// A thread that takes jobs, says which worker took one, and keeps it until it is told to go on.
+    fn worker(queue: &Queue, id: u16, took: &mpsc::Sender<u16>) -> mpsc::Sender<()> {
+        let (go_on, wait) = mpsc::channel();
+        let (mut consumer, took) = (queue.consumer(WorkerId(id)), took.clone());
+        thread::spawn(move || {
+            while let Ok(job) = consumer.take() {
+                took.send(id).unwrap();
+                let _ = wait.recv();
+                job.responder.fail(Failure::Application);
+            }
+        });
+        go_on
+    }
+
+    fn push(queue: &Queue) -> Reply {
+        let (job, reply) = testing::job();
+        queue.push(job).unwrap();
+        reply
+    }
+
+    #[test]
+    fn idle_workers_get_jobs_before_busy_ones() {
+        let queue = Queue::new(8);
+        let (took, took_by) = mpsc::channel();
+        let threads: Vec<_> = [0, 0, 0, 1, 1, 1].map(|id| worker(&queue, id, &took)).into();
+        wait_for(&queue, |depth| depth.idle == 6);
+        let mut replies = Vec::new();
+        for busy in 1..=3 {
+            replies.push(push(&queue));
+            replies.push(push(&queue));
+            let mut pair = [took_by.recv().unwrap(), took_by.recv().unwrap()];
+            pair.sort_unstable();
+            assert_eq!(pair, [0, 1], "both workers run {busy} jobs before one runs more");
+        }
+        assert_eq!(queue.depth(), Depth { queued: 0, running: 6, idle: 0 });
+        drop(threads);
+        queue.close();
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_gives_the_job_back() {
+        let queue = Queue::new(1);
+        let _waits = push(&queue);
+        let (job, _reply) = testing::job();
+        assert!(matches!(queue.push(job), Err(Refused::Full(_))));
+    }
+
+    #[test]
+    fn a_job_whose_client_left_frees_its_place_and_never_runs() {
+        let queue = Queue::new(1);
+        drop(push(&queue));
+        let _waits = push(&queue);
+        let mut consumer = queue.consumer(WorkerId(0));
+        queue.close();
+        drop(consumer.take().expect("the one whose client waits"));
+        assert_eq!(consumer.take().unwrap_err(), Closed);
+    }
+
+    #[test]
+    fn a_closed_queue_runs_what_waits_and_takes_no_more() {
+        let queue = Queue::new(2);
+        let _waits = push(&queue);
+        queue.close();
+        let (job, _reply) = testing::job();
+        assert!(matches!(queue.push(job), Err(Refused::Closed(_))));
+        let mut consumer = queue.consumer(WorkerId(0));
+        assert!(consumer.take().is_ok());
+        assert!(consumer.take().is_err());
+    }
+
+    #[test]
+    fn close_wakes_idle_threads() {
+        let queue = Queue::new(1);
+        let mut consumer = queue.consumer(WorkerId(0));
+        let thread = thread::spawn(move || consumer.take().map(|_| ()));
+        wait_for(&queue, |depth| depth.idle == 1);
+        queue.close();
+        assert_eq!(thread.join().unwrap(), Err(Closed));
+    }
+
+    #[test]
+    fn cleared_jobs_are_answered() {
+        let queue = Queue::new(1);
+        let mut reply = push(&queue);
+        assert_eq!(queue.clear(), 1);
+        assert_eq!(testing::head(&mut reply), Err(Failure::Dropped));
+    }
+}

@@ -1,0 +1,214 @@
+//! A complete request, as the application is to see it.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::{Buf, Bytes, buf};
+use http::{HeaderMap, Method, Version};
+
+/// Names a request in every log line about it: 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// `http` or `https`: how the client reached us (`wsgi.url_scheme`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The scheme as it stands in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// The other end of the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A TCP peer.
+    Tcp(SocketAddr),
+    /// A peer on a Unix domain socket, which has no address.
+    Unix,
+}
+
+/// The listener a request came in on: the source of `SERVER_NAME` and `SERVER_PORT`, neither of which may be empty
+/// (PEP 3333 "environ Variables"). Shared by all requests of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Host name or address.
+    pub name: String,
+    /// Port in decimal.
+    pub port: String,
+}
+
+/// One complete request. Plain data: it belongs to the job, and ends with it.
+#[derive(Debug)]
+pub struct Request {
+    /// The name of this request in the logs.
+    pub id: RequestId,
+    /// The method as sent (methods are case-sensitive, RFC 9110 §9.1).
+    pub method: Method,
+    /// The request target as sent, without decoding (`REQUEST_URI`, `RAW_URI`).
+    pub target: Bytes,
+    /// The path below the mount point, percent-decoded (`PATH_INFO`).
+    pub path: Bytes,
+    /// The mount point, percent-decoded, empty at the root (`SCRIPT_NAME`).
+    pub script_name: Bytes,
+    /// What follows the first `?` of the target, as sent; empty without one.
+    pub query: Bytes,
+    /// HTTP version of the request line.
+    pub version: Version,
+    /// Fields in the order of arrival, with repeated ones kept apart.
+    pub headers: HeaderMap,
+    /// How the client reached us.
+    pub scheme: Scheme,
+    /// The other end of the socket.
+    pub peer: Peer,
+    /// The listener.
+    pub local: Arc<Local>,
+    /// The whole body.
+    pub body: RequestBody,
+    /// When the front had read the request completely.
+    pub received_at: Instant,
+}
+
+/// A request body that has been read completely.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// No body.
+    Empty,
+    /// A body small enough for memory.
+    Memory(Bytes),
+    /// A body in an unlinked temporary file, positioned at its start.
+    File {
+        /// The file; its disk space is free again when this is dropped.
+        file: File,
+        /// Bytes in it.
+        length: u64,
+    },
+}
+
+impl RequestBody {
+    /// Bytes in the body.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File { file: _, length } => *length,
+        }
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads the body from its start.
+    pub fn into_reader(self) -> BodyReader {
+        BodyReader(match self {
+            Self::Empty => Source::Memory(Bytes::new().reader()),
+            Self::Memory(bytes) => Source::Memory(bytes.reader()),
+            Self::File { file, length } => {
+                Source::File(Box::new(BufReader::with_capacity(64 * 1024, file.take(length))))
+            }
+        })
+    }
+}
+
+/// A request body while it is read. End of file is the end of the body.
+#[derive(Debug)]
+pub struct BodyReader(Source);
+
+#[derive(Debug)]
+enum Source {
+    Memory(buf::Reader<Bytes>),
+    File(Box<BufReader<io::Take<File>>>),
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Source::Memory(reader) => reader.read(into),
+            Source::File(reader) => reader.read(into),
+        }
+    }
+}
+
+impl BufRead for BodyReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match &mut self.0 {
+            Source::Memory(reader) => reader.fill_buf(),
+            Source::File(reader) => reader.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        match &mut self.0 {
+            Source::Memory(reader) => reader.consume(amount),
+            Source::File(reader) => reader.consume(amount),
+        }
+    }
+}
+
+impl BodyReader {
+    /// Bytes left to read.
+    pub fn remaining(&self) -> u64 {
+        match &self.0 {
+            Source::Memory(reader) => reader.get_ref().remaining() as u64,
+            Source::File(reader) => reader.buffer().len() as u64 + reader.get_ref().limit(),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::{Seek, Write};
+
+    use super::*;
+
+    fn in_file(content: &[u8]) -> RequestBody {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        file.rewind().unwrap();
+        RequestBody::File { file, length: content.len() as u64 }
+    }
+
+    #[test]
+    fn a_body_reads_the_same_from_memory_and_from_a_file() {
+        for body in [RequestBody::Memory(Bytes::from_static(b"one\ntwo\n")), in_file(b"one\ntwo\n")] {
+            assert_eq!(body.len(), 8);
+            let mut reader = body.into_reader();
+            let mut line = Vec::new();
+            reader.read_until(b'\n', &mut line).unwrap();
+            assert_eq!(line, b"one\n");
+            assert_eq!(reader.remaining(), 4);
+            let mut rest = String::new();
+            reader.read_to_string(&mut rest).unwrap();
+            assert_eq!((rest.as_str(), reader.remaining()), ("two\n", 0));
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_sixteen_digits() {
+        assert_eq!(RequestId(0x2a).to_string(), "000000000000002a");
+    }
+}

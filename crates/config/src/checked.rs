@@ -1,0 +1,189 @@
+//! The checked configuration: what the rest of the program works with.
+//!
+//! Every value here has been checked and carries its unit in its type. It is made once, by
+//! `load`, and never changes.
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU64, NonZeroUsize},
+    os::fd::RawFd,
+    path::PathBuf,
+    time::Duration,
+};
+
+/// The whole configuration of one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The profile whose defaults are in force.
+    pub profile: Profile,
+    /// The application, or how to look for it.
+    pub app: AppSource,
+    /// The directory the application runs in, absolute; it is first on `sys.path`.
+    pub chdir: PathBuf,
+    /// The virtual environment that was named; `None` looks for one.
+    pub venv: Option<PathBuf>,
+    /// Variables read from `env_file`, in order. They have been checked, not set.
+    pub env: Vec<(String, String)>,
+    /// Where to listen, at least one.
+    pub bind: Vec<Bind>,
+    /// Static roots, longest prefix first.
+    pub statics: Vec<StaticRoot>,
+    /// Interpreters.
+    pub workers: NonZeroUsize,
+    /// Threads of each interpreter.
+    pub threads: NonZeroUsize,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Times.
+    pub timeouts: Timeouts,
+    /// What is logged, how and where.
+    pub log: Log,
+}
+
+/// Which defaults are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// For the laptop.
+    Dev,
+    /// For everywhere else.
+    Prod,
+}
+
+/// The application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppSource {
+    /// Named by the user.
+    Named(AppSpec),
+    /// To be found in [`Config::chdir`].
+    Search,
+}
+
+/// `MODULE[:CALLABLE]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppSpec {
+    /// Dotted name of the module.
+    pub module: String,
+    /// The callable in it; `None` tries `application`, then `app`.
+    pub callable: Option<Callable>,
+}
+
+/// The part of [`AppSpec`] after the colon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callable {
+    /// Dotted path of attributes below the module.
+    pub path: String,
+    /// Written `name()`: a factory that is called once and returns the application.
+    pub factory: bool,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// `HOST:PORT`, resolved. One name may give several addresses.
+    Tcp {
+        /// As the user wrote it.
+        written: String,
+        /// What it means.
+        addresses: Vec<SocketAddr>,
+    },
+    /// `unix:PATH`.
+    Unix(PathBuf),
+    /// `fd://N`: a listening socket that was inherited.
+    Fd(RawFd),
+}
+
+/// `[PREFIX=]DIR`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticRoot {
+    /// The owned prefix, beginning with `/` and without one at its end; `None` is a document root that is tried before
+    /// the application.
+    pub prefix: Option<String>,
+    /// The directory, absolute, with symbolic links resolved.
+    pub directory: PathBuf,
+}
+
+/// Sizes in bytes, and counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The kernel's accept queue of each listener.
+    pub backlog: u32,
+    /// Jobs that may wait for a thread.
+    pub queue_size: usize,
+    /// The largest request body.
+    pub max_body_size: u64,
+    /// The largest request head: request line and fields.
+    pub max_head_size: NonZeroUsize,
+    /// A request body up to this size stays in memory.
+    pub body_buffer_size: usize,
+    /// As much of a response as may wait in memory for its client.
+    pub response_buffer_size: usize,
+    /// As much of a response as may wait on disk for its client; then the worker waits.
+    pub max_response_spill: u64,
+    /// Where bodies wait on disk.
+    pub temp_dir: PathBuf,
+    /// Open connections at a time.
+    pub max_connections: NonZeroU64,
+}
+
+/// Durations. `None` means no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a request to the end of its head.
+    pub header: Duration,
+    /// The longest pause while a request body is read.
+    pub body: Duration,
+    /// The longest pause in which the client takes no byte of a response.
+    pub send: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle: Duration,
+    /// From the complete request to the head of its response.
+    pub request: Option<Duration>,
+    /// How long a stop waits for what is in flight.
+    pub grace_period: Duration,
+}
+
+/// What is logged, how and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least serious level that is logged.
+    pub level: LogLevel,
+    /// Form of the log lines, the access log's included.
+    pub format: LogFormat,
+    /// Where the access log goes.
+    pub access: AccessLog,
+}
+
+/// Levels, the most serious first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Somebody must act.
+    Error,
+    /// Unexpected, recovered.
+    Warn,
+    /// Lifecycle.
+    Info,
+    /// Per connection.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people; the access log in combined format.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
+}
