@@ -1,0 +1,201 @@
+"""What every interpreter runs before it sees an application.
+
+Whole lines on standard output and error, tracebacks as text, the way out, and in interpreters of their own GIL the rule
+for extension modules that refuse to load there.
+"""
+
+import io
+import sys
+import _thread
+from importlib import machinery, util
+
+
+class Stream(io.TextIOBase):
+    """Hands on whole lines, kept apart by thread, so that two threads' or interpreters' lines never mix.
+
+    An unfinished line goes out when it is flushed.
+    """
+
+    LONGEST = 65536
+
+    def __init__(self, original, descriptor):
+        self._original = original
+        self._descriptor = descriptor
+        self._unfinished = {}
+        self.mode = "w"
+
+    @property
+    def buffer(self):
+        return self._original.buffer
+
+    @property
+    def encoding(self):
+        return "utf-8"
+
+    @property
+    def errors(self):
+        return "backslashreplace"
+
+    @property
+    def name(self):
+        return self._original.name if self._original else self._descriptor
+
+    def fileno(self):
+        return self._descriptor
+
+    def isatty(self):
+        return self._original is not None and self._original.isatty()
+
+    def writable(self):
+        return True
+
+    def reconfigure(self, **options):
+        """Accepted for code that sets up its console; lines are always UTF-8 and leave at once."""
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        thread = _thread.get_ident()
+        line = self._unfinished.pop(thread, "") + text
+        end = line.rfind("\n") + 1
+        if len(line) - end > self.LONGEST:
+            end = len(line)
+        if end < len(line):
+            self._unfinished[thread] = line[end:]
+        if end:
+            self._emit(line[:end])
+        return len(text)
+
+    def flush(self):
+        unfinished = self._unfinished.pop(_thread.get_ident(), "")
+        if unfinished:
+            self._emit(unfinished)
+
+    def finish(self):
+        """Hands on what any thread left unfinished."""
+        while self._unfinished:
+            _, line = self._unfinished.popitem()
+            self._emit(line + "\n")
+
+    def _emit(self, text):
+        native.emit(self._descriptor, text.encode("utf-8", "backslashreplace"))
+
+
+def install_streams():
+    sys.stdout = Stream(sys.__stdout__, 1)
+    sys.stderr = Stream(sys.__stderr__, 2)
+
+
+# How CPython, PyO3 and Cython word that a module can not run in this interpreter.
+REFUSALS = (
+    "does not support loading in subinterpreters",
+    "do not yet support subinterpreters",
+    "does not yet support subinterpreters",
+    "may only be initialized once per interpreter process",
+    "can only be loaded into one interpreter per process",
+)
+refusals = []
+
+
+def is_refusal(error):
+    message = str(error)
+    return any(words in message for words in REFUSALS)
+
+
+def twin_of(spec):
+    """The pure-Python module beside an extension module: x.py beside x.cpython-313-x86_64-linux-gnu.so."""
+    folder, _, name = spec.origin.rpartition("/")
+    twin = f"{folder}/{name.partition('.')[0]}.py"
+    try:
+        with io.open_code(twin):
+            return twin
+    except OSError:
+        return None
+
+
+def install_twin_rule():
+    """A refused extension module is loaded from its twin. Without one it counts as not installed, which is what
+    packages with an optional accelerator are ready for. The check itself stays: overriding it aborts the process."""
+    create_module = machinery.ExtensionFileLoader.create_module
+
+    def create(self, spec):
+        try:
+            return create_module(self, spec)
+        except ImportError as error:
+            if not is_refusal(error):
+                raise
+            twin = twin_of(spec)
+            refusals.append((spec.name, spec.origin, twin or ""))
+            if twin is None:
+                message = f"extension module {spec.name!r} does not support interpreters of their own GIL ({spec.origin})"
+                raise ModuleNotFoundError(message, name=spec.name, path=spec.origin) from None
+            # The import goes on with whatever loader the spec names when this returns.
+            spec.loader = machinery.SourceFileLoader(spec.name, twin)
+            spec.origin = twin
+            spec.cached = util.cache_from_source(twin)
+            return None
+
+    machinery.ExtensionFileLoader.create_module = create
+
+
+def ours(frame):
+    return frame.filename.startswith("<frozen importlib") or frame.filename == __file__
+
+
+def strip(report, seen):
+    """Takes the import machinery's frames out of a traceback and of its causes."""
+    if report is None or id(report) in seen:
+        return
+    seen.add(id(report))
+    report.stack[:] = [frame for frame in report.stack if not ours(frame)]
+    strip(report.__cause__, seen)
+    strip(report.__context__, seen)
+    for inner in getattr(report, "exceptions", None) or ():
+        strip(inner, seen)
+
+
+def describe(error):
+    """An exception as (kind, message, traceback, module that was not found)."""
+    import traceback
+
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        message = str(error)
+    except Exception:
+        message = "<its text raised an exception>"
+    report = traceback.TracebackException(kind, error, error.__traceback__)
+    strip(report, set())
+    module = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    return (name, message, "".join(report.format()), module)
+
+
+def register_thread(name):
+    """Gives a thread that Python did not start a name, and makes it one that is no daemon: threads that the application
+    starts from it inherit that, and a daemon is not waited for at the end."""
+    import threading
+
+    thread = threading.current_thread()
+    thread._name = name
+    thread._daemonic = False
+
+
+def callables(module):
+    """The names in a module that an application could be."""
+    return [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+
+
+def shut_down():
+    """What the end of a Python program does: wait for threads, run atexit handlers, flush."""
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    import atexit
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+            stream.finish()
+        except (AttributeError, OSError, ValueError):
+            pass  # the application put its own in the place

@@ -1,0 +1,149 @@
+//! The Python code that every interpreter runs before it sees an application, and the way into it from Rust.
+
+use std::{
+    ffi::{CStr, CString},
+    io::Write,
+};
+
+use pyo3_ffi as ffi;
+
+use crate::{
+    class::{Arguments, Class, MethodDef},
+    error::{Exception, Raise, Raised},
+    object::Object,
+    python::Python,
+};
+
+const SOURCE: &str = include_str!("bootstrap.py");
+/// The file name in code objects; frames with it do not show in tracebacks.
+const FILE: &str = "<stack>";
+/// Key of its namespace in the interpreter's dictionary.
+const NAMESPACE: &str = "stack.bootstrap";
+
+/// An extension module that an interpreter of its own GIL refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtensionRefusal {
+    /// Dotted name of the module.
+    pub module: String,
+    /// The extension's file.
+    pub file: String,
+    /// The pure-Python twin that was loaded instead; without one the module counts as not installed.
+    pub twin: Option<String>,
+}
+
+/// Gives a new interpreter its streams and, with a GIL of its own, the rule for refused extension modules.
+pub(crate) fn install(py: Python<'_>, own_gil: bool) -> Result<(), Raised<'_>> {
+    let namespace = Object::dict(py)?;
+    let native = py.class::<Native>()?.instance(py, Native)?;
+    // SAFETY: attached; gives a borrowed reference.
+    let builtins = unsafe { ffi::PyEval_GetBuiltins() };
+    // SAFETY: alive as long as the interpreter.
+    let builtins = unsafe { Object::from_borrowed(py, builtins) }?;
+    let entries = [
+        ("native", native),
+        ("__file__", Object::str(py, FILE)?),
+        ("__name__", Object::str(py, NAMESPACE)?),
+        ("__builtins__", builtins),
+    ];
+    for (name, value) in entries {
+        namespace.set_item(py, &Object::str(py, name)?, &value)?;
+    }
+    let source = CString::new(SOURCE).expect("the source has no NUL");
+    let file = CString::new(FILE).expect("the name has no NUL");
+    evaluate(py, &source, &file, &namespace)?;
+    py.interpreter_dict()?.set_item(py, &Object::str(py, NAMESPACE)?, &namespace)?;
+    call(py, "install_streams", &[])?;
+    if own_gil {
+        call(py, "install_twin_rule", &[])?;
+    }
+    Ok(())
+}
+
+fn evaluate<'py>(py: Python<'py>, source: &CStr, file: &CStr, namespace: &Object<'py>) -> Result<(), Raised<'py>> {
+    // SAFETY: attached; both texts end with NUL and live through the call.
+    let code = unsafe { ffi::Py_CompileString(source.as_ptr(), file.as_ptr(), ffi::Py_file_input) };
+    // SAFETY: owned, or raised.
+    let code = unsafe { Object::from_owned(py, code) }?;
+    // SAFETY: attached; a code object and a dictionary, both alive.
+    let result = unsafe { ffi::PyEval_EvalCode(code.as_ptr(), namespace.as_ptr(), namespace.as_ptr()) };
+    // SAFETY: owned, or raised.
+    unsafe { Object::from_owned(py, result) }.map(drop)
+}
+
+fn lookup<'py>(py: Python<'py>, name: &str) -> Result<Object<'py>, Raised<'py>> {
+    let namespace = py.interpreter_dict()?.item(py, NAMESPACE)?.expect("installed when the interpreter was made");
+    Ok(namespace.item(py, name)?.expect("defined in bootstrap.py"))
+}
+
+fn call<'py>(py: Python<'py>, function: &str, arguments: &[&Object<'py>]) -> Result<Object<'py>, Raised<'py>> {
+    lookup(py, function)?.call(py, arguments)
+}
+
+/// An exception as plain data.
+pub(crate) fn describe<'py>(py: Python<'py>, error: &Object<'py>) -> Result<Exception, Raised<'py>> {
+    let mut fields = call(py, "describe", &[error])?.strings(py).into_iter();
+    let mut next = || fields.next().unwrap_or_default();
+    let (kind, message, traceback, module) = (next(), next(), next(), next());
+    Ok(Exception { kind, message, traceback, module: Some(module).filter(|module| !module.is_empty()) })
+}
+
+impl<'py> Python<'py> {
+    /// The extension modules that this interpreter has refused so far.
+    pub fn extension_refusals(self) -> Result<Vec<ExtensionRefusal>, Raised<'py>> {
+        let refusals = lookup(self, "refusals")?.sequence(self).unwrap_or_default();
+        let refusal = |refusal: &Object<'py>| {
+            let mut fields = refusal.strings(self).into_iter();
+            let (module, file, twin) = (fields.next()?, fields.next()?, fields.next()?);
+            Some(ExtensionRefusal { module, file, twin: Some(twin).filter(|twin| !twin.is_empty()) })
+        };
+        Ok(refusals.iter().filter_map(refusal).collect())
+    }
+
+    /// The names in `module` that an application could be.
+    pub fn callables(self, module: &Object<'py>) -> Result<Vec<String>, Raised<'py>> {
+        Ok(call(self, "callables", &[module])?.strings(self))
+    }
+
+    /// Tells `threading` about this OS thread: its name, and that it is no daemon thread. Without it the threads that an
+    /// application starts from here would be daemons, and the end would not wait for them.
+    pub fn register_thread(self, name: &str) -> Result<(), Raised<'py>> {
+        call(self, "register_thread", &[&Object::str(self, name)?]).map(drop)
+    }
+
+    /// Does what the end of a Python program does: waits for the threads that are no daemons, runs the atexit handlers,
+    /// flushes the streams. It takes as long as they take; the caller sets the limit from outside.
+    pub fn shut_down(self) -> Result<(), Raised<'py>> {
+        call(self, "shut_down", &[]).map(drop)
+    }
+}
+
+/// What bootstrap.py needs of Rust.
+#[derive(Debug)]
+struct Native;
+
+impl Class for Native {
+    const NAME: &'static CStr = c"stack.Native";
+    const METHODS: &'static [MethodDef] = crate::methods!(Native: c"emit" => emit);
+}
+
+/// `emit(descriptor, lines)`: writes whole lines to standard output (1) or error (2) in one piece.
+fn emit<'py>(_: &Native, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Result<Object<'py>, Raise<'py>> {
+    arguments.check("emit", 2, &["descriptor", "lines"])?;
+    let (descriptor, lines) = (arguments.argument(0, "descriptor"), arguments.argument(1, "lines"));
+    let to_error = descriptor.is_some_and(|descriptor| descriptor.integer(py).is_ok_and(|number| number == 2));
+    let lines = lines.as_ref().and_then(Object::as_bytes).ok_or_else(|| Raise::type_error("lines must be bytes"))?;
+    // Nobody may be reading the pipe: others run meanwhile. An output that is closed is no reason to fail a request.
+    py.detach(|| {
+        let _ = if to_error {
+            write_whole(std::io::stderr().lock(), lines)
+        } else {
+            write_whole(std::io::stdout().lock(), lines)
+        };
+    });
+    Ok(Object::none(py))
+}
+
+fn write_whole(mut output: impl Write, lines: &[u8]) -> std::io::Result<()> {
+    output.write_all(lines)?;
+    output.flush()
+}

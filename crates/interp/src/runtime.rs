@@ -1,0 +1,245 @@
+//! The CPython runtime: started once in the life of the process, never finalized.
+
+use std::{
+    ffi::{CStr, CString, OsStr},
+    fmt,
+    io::Write,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use pyo3_ffi as ffi;
+
+use crate::{
+    bootstrap,
+    error::Exception,
+    interpreter::InterpreterHandle,
+    object::Object,
+    python::{Python, set_attached},
+    venv::Venv,
+};
+
+/// The Python that this program was linked with, at build time.
+const BUILD_EXECUTABLE: &str = env!("STACK_PYTHON_EXECUTABLE");
+
+/// What the runtime is started with.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeSettings {
+    /// The virtual environment whose packages the application uses.
+    pub venv: Option<Venv>,
+}
+
+/// Why the runtime did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// It was started before.
+    #[error("the Python runtime is started once in the life of a process")]
+    StartedBefore,
+    /// The library found at run time is of another version than the one at build time.
+    #[error("built for Python {built}, but the libpython that was loaded is {loaded}; build again with that Python")]
+    OtherLibrary {
+        /// Version at build time.
+        built: &'static str,
+        /// Version that is there.
+        loaded: String,
+    },
+    /// CPython refused its configuration.
+    #[error("the Python runtime did not start: {0}")]
+    Refused(String),
+    /// Set-up code raised.
+    #[error("the Python runtime's set-up raised an exception")]
+    SetUp(#[source] Exception),
+}
+
+/// A Python version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// 3, for a long time.
+    pub major: u8,
+    /// The 14 of 3.14.
+    pub minor: u8,
+}
+
+impl Version {
+    /// The version this program is linked with.
+    pub fn linked() -> Self {
+        Self::parse(env!("STACK_PYTHON_VERSION")).expect("the build script writes MAJOR.MINOR")
+    }
+
+    /// The first two numbers of a version text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split('.');
+        Some(Self { major: numbers.next()?.trim().parse().ok()?, minor: numbers.next()?.trim().parse().ok()? })
+    }
+
+    /// Whether this Python can run several interpreters with a GIL of their own. 3.12 has the interface, but its
+    /// standard library refuses to load there, and two imports of `datetime` at once crash it.
+    pub fn supports_own_gil(self) -> bool {
+        self >= Self { major: 3, minor: 13 }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// The running CPython, with its main interpreter.
+///
+/// It is not finalized: with other interpreters alive that has been seen to crash. A process that started it leaves
+/// through [`Runtime::leave`].
+#[derive(Debug)]
+pub struct Runtime {
+    main: InterpreterHandle,
+}
+
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+impl Runtime {
+    /// Starts CPython on this thread and detaches from it.
+    pub fn start(settings: &RuntimeSettings) -> Result<Self, RuntimeError> {
+        let built = env!("STACK_PYTHON_VERSION");
+        let loaded = loaded_version();
+        if Version::parse(&loaded) != Version::parse(built) {
+            return Err(RuntimeError::OtherLibrary { built, loaded });
+        }
+        if STARTED.swap(true, Ordering::SeqCst) {
+            return Err(RuntimeError::StartedBefore);
+        }
+        initialize(settings)?;
+        set_attached(true);
+        let prepared = prepare_main();
+        // SAFETY: attached since the initialization; this thread's state stays, unused, as long as the process.
+        unsafe { ffi::PyEval_SaveThread() };
+        set_attached(false);
+        prepared?;
+        // SAFETY: the runtime is up.
+        let main = unsafe { ffi::PyInterpreterState_Main() };
+        // SAFETY: the main interpreter lives as long as the process: nothing finalizes it.
+        Ok(Self { main: unsafe { InterpreterHandle::new(main) } })
+    }
+
+    /// The main interpreter, as a place to run.
+    pub fn main(&self) -> &InterpreterHandle {
+        &self.main
+    }
+
+    /// The full version of the running Python, such as `3.14.2`, with `t` behind it for a free-threaded build.
+    pub fn full_version(&self) -> String {
+        let free_threaded = if cfg!(Py_GIL_DISABLED) { "t" } else { "" };
+        format!("{}{free_threaded}", loaded_version())
+    }
+
+    /// Leaves the process at once, with its standard streams flushed. Neither CPython's finalization nor destructors of
+    /// loaded libraries run: both may crash while other interpreters or their threads are alive.
+    pub fn leave(code: u8) -> ! {
+        let _ = std::io::stdout().flush();
+        let _ = std::io::stderr().flush();
+        // SAFETY: ends the process; nothing runs after it.
+        unsafe { libc::_exit(code.into()) }
+    }
+}
+
+/// The version of the libpython in this process, such as `3.14.2`.
+fn loaded_version() -> String {
+    // SAFETY: may be called at any time, also before initialization.
+    let text = unsafe { ffi::Py_GetVersion() };
+    // SAFETY: a static text that ends with NUL.
+    let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// What must run in the main interpreter before any other exists.
+fn prepare_main() -> Result<(), RuntimeError> {
+    // SAFETY: attached since the initialization, until the caller detaches.
+    let py = unsafe { Python::assume_attached() };
+    // On 3.13 two interpreters that import `datetime` at the same time corrupt its static types' memory, unless the main
+    // interpreter has set them up before.
+    let prepared = Object::import(py, "datetime").and_then(|_| bootstrap::install(py, false));
+    prepared.map_err(|raised| RuntimeError::SetUp(raised.into_exception(py)))
+}
+
+fn initialize(settings: &RuntimeSettings) -> Result<(), RuntimeError> {
+    let mut config = Config::new();
+    // The server handles signals.
+    config.0.install_signal_handlers = 0;
+    config.0.parse_argv = 0;
+    if let Some(executable) = executable(settings.venv.as_ref()) {
+        // From the executable CPython finds its standard library and, through `pyvenv.cfg`, the environment's packages.
+        config.set_string(|config| &raw mut config.executable, executable.as_os_str())?;
+    }
+    config.set_argv(c"stack")?;
+    // SAFETY: a configuration made by CPython; this is the first start in this process.
+    check_status(&unsafe { ffi::Py_InitializeFromConfig(&raw const *config.0) })
+}
+
+/// The `python` whose surroundings are used: the environment's, else the one linked with, else one of that version on
+/// `PATH` (the library may have been moved to another machine without the folder it was built in).
+fn executable(venv: Option<&Venv>) -> Option<PathBuf> {
+    if let Some(venv) = venv {
+        return Some(venv.python());
+    }
+    let built = Path::new(BUILD_EXECUTABLE);
+    if built.exists() {
+        return Some(built.to_owned());
+    }
+    let name = format!("python{}", Version::linked());
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(&name)).find(|candidate| candidate.exists())
+}
+
+/// A `PyConfig`, cleared when dropped.
+struct Config(Box<ffi::PyConfig>);
+
+impl Config {
+    fn new() -> Self {
+        let mut config = Box::<ffi::PyConfig>::new_uninit();
+        // SAFETY: the call initializes all of it.
+        unsafe { ffi::PyConfig_InitPythonConfig(config.as_mut_ptr()) };
+        // SAFETY: as above.
+        Self(unsafe { config.assume_init() })
+    }
+
+    fn set_string(
+        &mut self,
+        place: impl FnOnce(&mut ffi::PyConfig) -> *mut *mut libc::wchar_t,
+        value: &OsStr,
+    ) -> Result<(), RuntimeError> {
+        let value =
+            CString::new(value.as_bytes()).map_err(|_| RuntimeError::Refused("a path holds a NUL byte".into()))?;
+        let place = place(&mut self.0);
+        // SAFETY: a place in this configuration; the value ends with NUL and is copied.
+        check_status(&unsafe { ffi::PyConfig_SetBytesString(&raw mut *self.0, place, value.as_ptr()) })
+    }
+
+    fn set_argv(&mut self, name: &CStr) -> Result<(), RuntimeError> {
+        let mut argv = [name.as_ptr()];
+        // SAFETY: one text that ends with NUL; it is copied.
+        check_status(&unsafe { ffi::PyConfig_SetBytesArgv(&raw mut *self.0, 1, argv.as_mut_ptr().cast()) })
+    }
+}
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        // SAFETY: initialized in `new`, cleared once.
+        unsafe { ffi::PyConfig_Clear(&raw mut *self.0) };
+    }
+}
+
+fn check_status(status: &ffi::PyStatus) -> Result<(), RuntimeError> {
+    // SAFETY: plain data.
+    match unsafe { ffi::PyStatus_Exception(*status) } {
+        0 => Ok(()),
+        _ => Err(RuntimeError::Refused(status_message(status))),
+    }
+}
+
+pub(crate) fn status_message(status: &ffi::PyStatus) -> String {
+    if status.err_msg.is_null() {
+        return "no reason given".into();
+    }
+    // SAFETY: a static text of CPython's that ends with NUL.
+    unsafe { CStr::from_ptr(status.err_msg) }.to_string_lossy().into_owned()
+}

@@ -1,0 +1,328 @@
+//! The embedded CPython as a whole. There is one runtime in a process, so all tests share it.
+
+use std::{
+    ffi::CStr,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use stack_interp::{
+    Arguments, Class, CreateError, Ending, Exception, Interpreter, InterpreterHandle, LoadGuard, MethodDef, Object,
+    Python, Raise, Raises, Runtime, RuntimeError, RuntimeSettings, Text, Version, methods,
+};
+
+fn main_interpreter() -> &'static InterpreterHandle {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::start(&RuntimeSettings::default()).expect("the runtime starts")).main()
+}
+
+/// Runs statements and gives back `str()` of what they leave in `result`.
+fn execute(py: Python<'_>, code: &str) -> Result<String, Exception> {
+    let run = || {
+        let namespace = Object::dict(py)?;
+        let builtins = Object::import(py, "builtins")?;
+        builtins.call_method(py, "exec", &[&Object::str(py, code)?, &namespace])?;
+        Ok(namespace.item(py, "result")?.map(|result| result.display(py)).unwrap_or_default())
+    };
+    run().map_err(|raised: stack_interp::Raised<'_>| raised.into_exception(py))
+}
+
+fn own_gil() -> bool {
+    Version::linked().supports_own_gil()
+}
+
+#[test]
+fn the_runtime_starts_once() {
+    main_interpreter();
+    assert!(matches!(Runtime::start(&RuntimeSettings::default()), Err(RuntimeError::StartedBefore)));
+}
+
+#[test]
+fn the_main_interpreter_is_a_place_to_run() {
+    let sum = main_interpreter().run(|py| execute(py, "result = 1 + 1")).unwrap();
+    assert_eq!(sum.unwrap(), "2");
+}
+
+#[test]
+fn too_old_a_python_says_so() {
+    if !own_gil() {
+        assert!(matches!(Interpreter::run(main_interpreter(), |_, _| ()), Err(CreateError::TooOld(_))));
+    }
+}
+
+#[test]
+fn interpreters_share_no_module_state() {
+    if !own_gil() {
+        return;
+    }
+    let threads: Vec<_> = (0..3)
+        .map(|number| {
+            thread::spawn(move || {
+                let body = |py: Python<'_>, _: &InterpreterHandle| {
+                    execute(
+                        py,
+                        &format!("import json\njson.mark = getattr(json, 'mark', 0) + {number}\nresult = json.mark"),
+                    )
+                };
+                Interpreter::run(main_interpreter(), body).unwrap().0.unwrap()
+            })
+        })
+        .collect();
+    let marks: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(marks, ["0", "1", "2"]);
+}
+
+#[test]
+fn threads_join_an_interpreter_and_the_last_ends_it() {
+    if !own_gil() {
+        return;
+    }
+    let body = |py: Python<'_>, handle: &InterpreterHandle| {
+        execute(py, "import sys\nsys.shared = []").unwrap();
+        let joined: Vec<_> = (0..4)
+            .map(|_| {
+                let handle = handle.clone();
+                thread::spawn(move || {
+                    handle.run(|py| execute(py, "import sys\nsys.shared.append(1)").map(drop)).unwrap()
+                })
+            })
+            .collect();
+        py.detach(|| joined.into_iter().for_each(|thread| thread.join().unwrap().unwrap()));
+        (execute(py, "import sys\nresult = len(sys.shared)").unwrap(), handle.clone())
+    };
+    let ((count, handle), ending) = Interpreter::run(main_interpreter(), body).unwrap();
+    assert_eq!(count, "4");
+    let ends_in_place = Version::linked() >= Version { major: 3, minor: 14 };
+    assert_eq!(ending, if ends_in_place { Ending::Ended } else { Ending::KeptByPython });
+    assert!(matches!(handle.run(|_| ()), Err(CreateError::Ended)));
+}
+
+#[test]
+fn a_daemon_thread_keeps_its_interpreter_from_being_ended() {
+    if Version::linked() < (Version { major: 3, minor: 14 }) {
+        return;
+    }
+    let code = "import threading, time\n\
+                threading.Thread(target=lambda: [time.sleep(0.01) for _ in range(10**6)], daemon=True).start()";
+    let ((), ending) = Interpreter::run(main_interpreter(), |py, _| drop(execute(py, code).unwrap())).unwrap();
+    assert_eq!(ending, Ending::KeptByThreads);
+}
+
+#[test]
+fn one_load_at_a_time() {
+    static INSIDE: AtomicUsize = AtomicUsize::new(0);
+    let load = || {
+        main_interpreter()
+            .run(|py| {
+                let _loading = LoadGuard::acquire(py);
+                assert_eq!(INSIDE.fetch_add(1, Ordering::SeqCst), 0);
+                py.detach(thread::yield_now);
+                INSIDE.fetch_sub(1, Ordering::SeqCst);
+            })
+            .unwrap();
+    };
+    let threads: Vec<_> = (0..4).map(|_| thread::spawn(load)).collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn an_exception_becomes_plain_data_with_its_traceback() {
+    let raised =
+        main_interpreter().run(|py| execute(py, "def inner():\n    raise ValueError('no such thing')\ninner()"));
+    let exception = raised.unwrap().unwrap_err();
+    assert_eq!((exception.kind.as_str(), exception.message.as_str()), ("ValueError", "no such thing"));
+    assert!(exception.traceback.starts_with("Traceback (most recent call last):\n"), "{}", exception.traceback);
+    assert!(exception.traceback.contains("in inner"), "{}", exception.traceback);
+    assert_eq!(exception.module, None);
+}
+
+#[test]
+fn a_missing_module_is_named_and_import_frames_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("outer_module.py"), "import no_such_module\n").unwrap();
+    let code = format!("import sys\nsys.path.insert(0, {:?})\nimport outer_module", folder.path());
+    let exception = main_interpreter().run(|py| execute(py, &code)).unwrap().unwrap_err();
+    assert_eq!(exception.module.as_deref(), Some("no_such_module"));
+    assert!(exception.traceback.contains("outer_module.py"), "{}", exception.traceback);
+    assert!(!exception.traceback.contains("importlib"), "{}", exception.traceback);
+}
+
+#[test]
+fn an_exception_whose_text_raises_is_still_described() {
+    let code = "class Odd(Exception):\n    def __str__(self): raise RuntimeError\nraise Odd";
+    let exception = main_interpreter().run(|py| execute(py, code)).unwrap().unwrap_err();
+    assert!(exception.kind.ends_with("Odd"), "{exception:?}");
+}
+
+static COUNTERS_ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+#[derive(Debug)]
+struct Counter(AtomicUsize);
+
+impl Counter {
+    fn new() -> Self {
+        COUNTERS_ALIVE.fetch_add(1, Ordering::SeqCst);
+        Self(AtomicUsize::new(0))
+    }
+
+    fn add<'py>(&self, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Result<Object<'py>, Raise<'py>> {
+        arguments.check("add", 1, &["amount"])?;
+        let amount = arguments.argument(0, "amount").expect("checked").integer(py)?;
+        let amount = usize::try_from(amount).map_err(|_| Raise::value_error("amount must not be negative"))?;
+        assert!(amount < 100, "a panic, to see where it ends");
+        let total = self.0.fetch_add(amount, Ordering::SeqCst) + amount;
+        Ok(Object::int(py, total.try_into().unwrap())?)
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        COUNTERS_ALIVE.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Class for Counter {
+    const NAME: &'static CStr = c"stack.Counter";
+    const METHODS: &'static [MethodDef] = methods!(Counter: c"add" => Counter::add);
+    const ITERATES: bool = true;
+
+    fn next<'py>(&self, py: Python<'py>) -> Result<Option<Object<'py>>, Raise<'py>> {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            0..3 => Ok(Some(Object::none(py))),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Makes a counter, calls it `counter`, runs statements, and gives back `str(result)`.
+fn with_counter(py: Python<'_>, code: &str) -> Result<String, Exception> {
+    let run = || {
+        let class = py.class::<Counter>()?;
+        let counter = class.instance(py, Counter::new())?;
+        assert!(class.value(&counter).is_some() && class.value(&Object::none(py)).is_none());
+        Object::import(py, "builtins")?.set_attr(py, "counter", &counter)
+    };
+    run().map_err(|raised: stack_interp::Raised<'_>| raised.into_exception(py))?;
+    let result = execute(py, code);
+    execute(py, "import builtins\ndel builtins.counter").unwrap();
+    result
+}
+
+#[test]
+fn a_class_lives_and_dies_with_its_instances() {
+    let run = |py: Python<'_>| {
+        assert_eq!(with_counter(py, "counter.add(1)\nresult = counter.add(amount=4)").unwrap(), "5");
+        assert_eq!(with_counter(py, "result = len(list(counter))").unwrap(), "3");
+        for (code, kind) in [
+            ("counter.add()", "TypeError"),
+            ("counter.add(1, 2)", "TypeError"),
+            ("counter.add(count=1)", "TypeError"),
+            ("counter.add('x')", "TypeError"),
+            ("counter.add(-1)", "ValueError"),
+            ("type(counter)()", "TypeError"),
+        ] {
+            assert_eq!(with_counter(py, code).unwrap_err().kind, kind, "{code}");
+        }
+    };
+    main_interpreter().run(run).unwrap();
+    if own_gil() {
+        Interpreter::run(main_interpreter(), |py, _| run(py)).unwrap();
+    }
+    assert_eq!(COUNTERS_ALIVE.load(Ordering::SeqCst), 0, "the last reference drops the Rust value");
+}
+
+#[test]
+fn a_panic_becomes_an_exception() {
+    let exception = main_interpreter().run(|py| with_counter(py, "counter.add(100)")).unwrap().unwrap_err();
+    assert_eq!(exception.kind, "RuntimeError");
+    assert!(exception.message.contains("a panic, to see where it ends"), "{exception}");
+}
+
+#[test]
+fn strings_are_read_as_they_are_stored() {
+    main_interpreter()
+        .run(|py| {
+            let latin = Object::latin1(py, b"caf\xe9").unwrap();
+            assert_eq!(latin.text(), Some(Text::Latin1(b"caf\xe9")));
+            assert_eq!(latin.display(py), "caf\u{e9}");
+            assert_eq!(Object::str(py, "\u{20ac}").unwrap().text(), Some(Text::Wide("\u{20ac}")));
+            assert_eq!(Object::none(py).text(), None);
+            let surrogate =
+                Object::import(py, "builtins").unwrap().call_method(py, "chr", &[&Object::int(py, 0xd800).unwrap()]);
+            assert_eq!(surrogate.unwrap().text(), None);
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_refused_extension_is_loaded_from_its_twin_or_counts_as_missing() {
+    if !own_gil() {
+        return;
+    }
+    // The test's own extension: CPython's single-phase one, copied under new names.
+    let folder = tempfile::tempdir().unwrap();
+    let find = "import importlib.util\nresult = importlib.util.find_spec('_testsinglephase').origin";
+    let Ok(extension) = main_interpreter().run(|py| execute(py, find)).unwrap() else {
+        return;
+    };
+    std::fs::copy(&extension, folder.path().join("_testsinglephase.so")).unwrap();
+    std::fs::write(folder.path().join("_testsinglephase.py"), "twin = True\n").unwrap();
+    std::fs::copy(&extension, folder.path().join("_testsinglephase_basic_copy.so")).unwrap();
+    let code = format!(
+        "import sys\nsys.path.insert(0, {:?})\nimport _testsinglephase\n\
+         try:\n    import _testsinglephase_basic_copy\nexcept ModuleNotFoundError as error:\n    result = error.name",
+        folder.path()
+    );
+    let body = |py: Python<'_>, _: &InterpreterHandle| (execute(py, &code), py.extension_refusals().unwrap());
+    let ((result, refusals), _) = Interpreter::run(main_interpreter(), body).unwrap();
+    assert_eq!(result.unwrap(), "_testsinglephase_basic_copy");
+    let summary: Vec<_> = refusals.iter().map(|refusal| (refusal.module.as_str(), refusal.twin.is_some())).collect();
+    assert_eq!(summary, [("_testsinglephase", true), ("_testsinglephase_basic_copy", false)]);
+}
+
+#[test]
+fn the_end_waits_for_threads_and_runs_atexit_handlers() {
+    if !own_gil() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log");
+    let code = format!(
+        "import atexit, threading, time\n\
+         def note(text):\n    with open({file:?}, 'a') as log: log.write(text)\n\
+         atexit.register(note, 'atexit')\n\
+         threading.Thread(target=lambda: (time.sleep(0.05), note('thread '))).start()"
+    );
+    let body = |py: Python<'_>, _: &InterpreterHandle| {
+        execute(py, &code).unwrap();
+        py.shut_down().map_err(|raised| raised.into_exception(py)).unwrap();
+    };
+    Interpreter::run(main_interpreter(), body).unwrap();
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "thread atexit");
+}
+
+#[test]
+fn two_interpreters_that_import_datetime_at_once_do_no_harm() {
+    if !own_gil() {
+        return;
+    }
+    let import = || {
+        let body =
+            |py: Python<'_>, _: &InterpreterHandle| execute(py, "import datetime\nresult = datetime.date(2026, 1, 1)");
+        assert_eq!(Interpreter::run(main_interpreter(), body).unwrap().0.unwrap(), "2026-01-01");
+    };
+    let threads: Vec<_> = (0..4).map(|_| thread::spawn(import)).collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn a_new_exception_is_raised_by_kind() {
+    let raise = |py: Python<'_>| {
+        let value = Object::import(py, "no_such_module_at_all").unwrap_err();
+        (value.is(Raises::ImportError), value.is(Raises::ModuleNotFoundError), value.is(Raises::ValueError))
+    };
+    assert_eq!(main_interpreter().run(raise).unwrap(), (true, true, false));
+}
