@@ -170,6 +170,11 @@ impl BufRead for BodyReader {
 }
 
 impl BodyReader {
+    /// Whether reading it never waits for a disk.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.0, Source::Memory(_))
+    }
+
     /// Bytes left to read.
     pub fn remaining(&self) -> u64 {
         match &self.0 {

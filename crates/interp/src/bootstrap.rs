@@ -15,10 +15,9 @@ use crate::{
 };
 
 const SOURCE: &str = include_str!("bootstrap.py");
-/// The file name in code objects; frames with it do not show in tracebacks.
+/// The file name in code objects, which keeps its frames out of tracebacks; and its namespace's key in the interpreter's
+/// dictionary.
 const FILE: &str = "<stack>";
-/// Key of its namespace in the interpreter's dictionary.
-const NAMESPACE: &str = "stack.bootstrap";
 
 /// An extension module that an interpreter of its own GIL refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,25 +32,11 @@ pub struct ExtensionRefusal {
 
 /// Gives a new interpreter its streams and, with a GIL of its own, the rule for refused extension modules.
 pub(crate) fn install(py: Python<'_>, own_gil: bool) -> Result<(), Raised<'_>> {
-    let namespace = Object::dict(py)?;
     let native = py.class::<Native>()?.instance(py, Native)?;
-    // SAFETY: attached; gives a borrowed reference.
-    let builtins = unsafe { ffi::PyEval_GetBuiltins() };
-    // SAFETY: alive as long as the interpreter.
-    let builtins = unsafe { Object::from_borrowed(py, builtins) }?;
-    let entries = [
-        ("native", native),
-        ("__file__", Object::str(py, FILE)?),
-        ("__name__", Object::str(py, NAMESPACE)?),
-        ("__builtins__", builtins),
-    ];
-    for (name, value) in entries {
-        namespace.set_item(py, &Object::str(py, name)?, &value)?;
-    }
-    let source = CString::new(SOURCE).expect("the source has no NUL");
-    let file = CString::new(FILE).expect("the name has no NUL");
-    evaluate(py, &source, &file, &namespace)?;
-    py.interpreter_dict()?.set_item(py, &Object::str(py, NAMESPACE)?, &namespace)?;
+    let namespace = namespace(py, FILE)?;
+    namespace.set_item(py, &Object::str(py, "native")?, &native)?;
+    evaluate(py, SOURCE, FILE, &namespace)?;
+    py.interpreter_dict()?.set_item(py, &Object::str(py, FILE)?, &namespace)?;
     call(py, "install_streams", &[])?;
     if own_gil {
         call(py, "install_twin_rule", &[])?;
@@ -59,7 +44,24 @@ pub(crate) fn install(py: Python<'_>, own_gil: bool) -> Result<(), Raised<'_>> {
     Ok(())
 }
 
-fn evaluate<'py>(py: Python<'py>, source: &CStr, file: &CStr, namespace: &Object<'py>) -> Result<(), Raised<'py>> {
+/// A dictionary for a module's names.
+fn namespace<'py>(py: Python<'py>, file: &str) -> Result<Object<'py>, Raised<'py>> {
+    let namespace = Object::dict(py)?;
+    // SAFETY: attached; gives a borrowed reference.
+    let builtins = unsafe { ffi::PyEval_GetBuiltins() };
+    // SAFETY: alive as long as the interpreter.
+    let builtins = unsafe { Object::from_borrowed(py, builtins) }?;
+    for (name, value) in
+        [("__file__", Object::str(py, file)?), ("__name__", Object::str(py, file)?), ("__builtins__", builtins)]
+    {
+        namespace.set_item(py, &Object::str(py, name)?, &value)?;
+    }
+    Ok(namespace)
+}
+
+fn evaluate<'py>(py: Python<'py>, source: &str, file: &str, namespace: &Object<'py>) -> Result<(), Raised<'py>> {
+    let (source, file) = (CString::new(source), CString::new(file));
+    let (source, file) = (source.expect("sources have no NUL"), file.expect("names have no NUL"));
     // SAFETY: attached; both texts end with NUL and live through the call.
     let code = unsafe { ffi::Py_CompileString(source.as_ptr(), file.as_ptr(), ffi::Py_file_input) };
     // SAFETY: owned, or raised.
@@ -71,7 +73,7 @@ fn evaluate<'py>(py: Python<'py>, source: &CStr, file: &CStr, namespace: &Object
 }
 
 fn lookup<'py>(py: Python<'py>, name: &str) -> Result<Object<'py>, Raised<'py>> {
-    let namespace = py.interpreter_dict()?.item(py, NAMESPACE)?.expect("installed when the interpreter was made");
+    let namespace = py.interpreter_dict()?.item(py, FILE)?.expect("installed when the interpreter was made");
     Ok(namespace.item(py, name)?.expect("defined in bootstrap.py"))
 }
 
@@ -88,6 +90,19 @@ pub(crate) fn describe<'py>(py: Python<'py>, error: &Object<'py>) -> Result<Exce
 }
 
 impl<'py> Python<'py> {
+    /// Runs the embedder's own Python code and gives back its names; once in each interpreter, then they are kept. `file`
+    /// names it in tracebacks.
+    pub fn run_source(self, file: &str, source: &str) -> Result<Object<'py>, Raised<'py>> {
+        let kept = self.interpreter_dict()?;
+        if let Some(namespace) = kept.item(self, file)? {
+            return Ok(namespace);
+        }
+        let namespace = namespace(self, file)?;
+        evaluate(self, source, file, &namespace)?;
+        kept.set_item(self, &Object::str(self, file)?, &namespace)?;
+        Ok(namespace)
+    }
+
     /// The extension modules that this interpreter has refused so far.
     pub fn extension_refusals(self) -> Result<Vec<ExtensionRefusal>, Raised<'py>> {
         let refusals = lookup(self, "refusals")?.sequence(self).unwrap_or_default();

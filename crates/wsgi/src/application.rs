@@ -1,0 +1,160 @@
+//! Importing the application.
+
+use stack_config::{AppSpec, Callable};
+use stack_interp::{Exception, Object, Python, Raised};
+
+/// The callables tried where the user named none.
+const DEFAULT_CALLABLES: [&str; 2] = ["application", "app"];
+
+/// Why the application could not be loaded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The module itself is not there.
+    #[error("no module named '{module}'{}; sys.path is:{}", parent_note(.module, .missing), list(.sys_path))]
+    ModuleNotFound {
+        /// The module that was named.
+        module: String,
+        /// The part of its dotted name that is missing.
+        missing: String,
+        /// Where Python looked.
+        sys_path: Vec<String>,
+    },
+    /// Its code raised.
+    #[error("importing '{module}' raised {}: {}\n{}", .exception.kind, .exception.message, .exception.traceback.trim_end())]
+    ImportRaised {
+        /// The module that was named.
+        module: String,
+        /// What it raised.
+        exception: Box<Exception>,
+    },
+    /// There is no such name in it.
+    #[error("the module '{module}' has no '{callable}'{}", candidates(.module, .names))]
+    CallableMissing {
+        /// The module that was named.
+        module: String,
+        /// What was looked for.
+        callable: String,
+        /// What is there and could be called.
+        names: Vec<String>,
+    },
+    /// The name is there, but can not be called.
+    #[error(
+        "'{module}:{callable}' is {kind}, not a callable; a WSGI application is called with environ and start_response"
+    )]
+    NotCallable {
+        /// The module that was named.
+        module: String,
+        /// The name in it.
+        callable: String,
+        /// What it is instead: a type, with its article.
+        kind: String,
+    },
+    /// The factory raised.
+    #[error("the factory '{module}:{callable}()' raised {}: {}\n{}", .exception.kind, .exception.message, .exception.traceback.trim_end())]
+    FactoryRaised {
+        /// The module that was named.
+        module: String,
+        /// The factory.
+        callable: String,
+        /// What it raised.
+        exception: Box<Exception>,
+    },
+    /// The interpreter could not be prepared.
+    #[error("preparing the interpreter raised {0}")]
+    Prepare(Box<Exception>),
+}
+
+fn list(lines: &[String]) -> String {
+    lines.iter().fold(String::new(), |list, line| list + "\n    " + if line.is_empty() { "''" } else { line })
+}
+
+fn parent_note(module: &str, missing: &str) -> String {
+    if module == missing { String::new() } else { format!(" (there is no '{missing}')") }
+}
+
+fn candidates(module: &str, names: &[String]) -> String {
+    let Some(first) = names.first() else { return ", nor any other callable".into() };
+    format!("; callables in it: {} (write {module}:{first})", names.join(", "))
+}
+
+/// Puts `directory` first on `sys.path` and the variables into `os.environ`.
+pub(crate) fn prepare(py: Python<'_>, directory: &str, env: &[(String, String)]) -> Result<(), LoadError> {
+    let run = || {
+        let path = Object::import(py, "sys")?.attr_named(py, "path")?;
+        path.call_method(py, "insert", &[&Object::int(py, 0)?, &Object::str(py, directory)?])?;
+        if !env.is_empty() {
+            let environ = Object::import(py, "os")?.attr_named(py, "environ")?;
+            for (name, value) in env {
+                environ.call_method(py, "__setitem__", &[&Object::str(py, name)?, &Object::str(py, value)?])?;
+            }
+        }
+        Ok(())
+    };
+    run().map_err(|raised: Raised<'_>| LoadError::Prepare(Box::new(raised.into_exception(py))))
+}
+
+/// Imports the module and finds the callable, which a factory makes.
+pub(crate) fn load<'py>(py: Python<'py>, spec: &AppSpec) -> Result<Object<'py>, LoadError> {
+    let module = Object::import(py, &spec.module).map_err(|raised| import_error(py, &spec.module, raised))?;
+    match &spec.callable {
+        Some(callable) => named(py, &spec.module, &module, callable),
+        None => default(py, &spec.module, &module),
+    }
+}
+
+fn import_error<'py>(py: Python<'py>, module: &str, raised: Raised<'py>) -> LoadError {
+    let exception = Box::new(raised.into_exception(py));
+    let module = module.to_owned();
+    match &exception.module {
+        // The module named, or a package above it; anything else is an import inside the application.
+        Some(missing) if module == *missing || module.starts_with(&format!("{missing}.")) => {
+            let path = Object::import(py, "sys").and_then(|sys| sys.attr_named(py, "path"));
+            let sys_path = path.map(|path| path.strings(py)).unwrap_or_default();
+            LoadError::ModuleNotFound { missing: missing.clone(), module, sys_path }
+        }
+        _ => LoadError::ImportRaised { module, exception },
+    }
+}
+
+fn default<'py>(py: Python<'py>, module: &str, object: &Object<'py>) -> Result<Object<'py>, LoadError> {
+    let present = DEFAULT_CALLABLES.into_iter().find_map(|name| Some((name, object.attr_named(py, name).ok()?)));
+    match present {
+        Some((name, value)) => checked(py, module, name, value),
+        None => Err(missing(py, module, object, &DEFAULT_CALLABLES.join("' or '"))),
+    }
+}
+
+fn named<'py>(
+    py: Python<'py>,
+    module: &str,
+    object: &Object<'py>,
+    callable: &Callable,
+) -> Result<Object<'py>, LoadError> {
+    let mut value = object.clone();
+    for name in callable.path.split('.') {
+        value = value.attr_named(py, name).map_err(|_| missing(py, module, object, &callable.path))?;
+    }
+    let value = checked(py, module, &callable.path, value)?;
+    if !callable.factory {
+        return Ok(value);
+    }
+    let made = value.call(py, &[]).map_err(|raised| LoadError::FactoryRaised {
+        module: module.into(),
+        callable: callable.path.clone(),
+        exception: Box::new(raised.into_exception(py)),
+    })?;
+    checked(py, module, &format!("{}()", callable.path), made)
+}
+
+fn checked<'py>(py: Python<'py>, module: &str, callable: &str, value: Object<'py>) -> Result<Object<'py>, LoadError> {
+    if value.is_callable() {
+        return Ok(value);
+    }
+    let kind = if value.is_none() { "None".to_owned() } else { format!("of type {}", value.type_name(py)) };
+    Err(LoadError::NotCallable { module: module.into(), callable: callable.into(), kind })
+}
+
+fn missing<'py>(py: Python<'py>, module: &str, object: &Object<'py>, callable: &str) -> LoadError {
+    let names = py.callables(object).unwrap_or_default();
+    LoadError::CallableMissing { module: module.into(), callable: callable.into(), names }
+}

@@ -1,0 +1,212 @@
+//! The environ dictionary (PEP 3333 "environ Variables").
+
+use std::{collections::HashMap, sync::Arc};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, TRANSFER_ENCODING},
+};
+use stack_bridge::{Local, Peer, Request, Scheme};
+use stack_interp::{Object, Python, Raised};
+
+/// `Proxy:` would become `HTTP_PROXY`, which CGI-minded libraries take for their proxy ("httpoxy").
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+
+/// Header names kept with their keys; past that, names that clients make up would grow the table without end.
+const MAX_KEPT_NAMES: usize = 256;
+
+/// What every environ of a thread has in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// Whether other threads run the application in this interpreter.
+    pub(crate) multithread: bool,
+    /// Whether other interpreters or processes run it.
+    pub(crate) multiprocess: bool,
+}
+
+/// Makes environs, with all that is the same in every request made once.
+#[derive(Debug)]
+pub(crate) struct Environs<'py> {
+    template: Object<'py>,
+    keys: Keys<'py>,
+    empty: Object<'py>,
+    values: Values<'py>,
+    headers: HashMap<HeaderName, Option<Object<'py>>>,
+    local: Option<(Arc<Local>, Object<'py>, Object<'py>)>,
+}
+
+macro_rules! names {
+    ($struct:ident: $($field:ident = $text:literal),* $(,)?) => {
+        #[derive(Debug)]
+        struct $struct<'py> { $($field: Object<'py>,)* }
+
+        impl<'py> $struct<'py> {
+            fn new(py: Python<'py>) -> Result<Self, Raised<'py>> {
+                Ok(Self { $($field: Object::interned(py, $text)?,)* })
+            }
+        }
+    };
+}
+
+names!(Keys:
+    request_method = "REQUEST_METHOD",
+    script_name = "SCRIPT_NAME",
+    path_info = "PATH_INFO",
+    query_string = "QUERY_STRING",
+    request_uri = "REQUEST_URI",
+    raw_uri = "RAW_URI",
+    content_type = "CONTENT_TYPE",
+    content_length = "CONTENT_LENGTH",
+    server_name = "SERVER_NAME",
+    server_port = "SERVER_PORT",
+    server_protocol = "SERVER_PROTOCOL",
+    remote_addr = "REMOTE_ADDR",
+    remote_port = "REMOTE_PORT",
+    url_scheme = "wsgi.url_scheme",
+    input = "wsgi.input",
+    errors = "wsgi.errors",
+);
+
+names!(Values: http_1_0 = "HTTP/1.0", http_1_1 = "HTTP/1.1", http_2 = "HTTP/2", http = "http", https = "https", get = "GET", post = "POST");
+
+impl<'py> Environs<'py> {
+    pub(crate) fn new(py: Python<'py>, facts: Facts, file_wrapper: &Object<'py>) -> Result<Self, Raised<'py>> {
+        let template = Object::dict(py)?;
+        let version = Object::tuple(py, vec![Object::int(py, 1)?, Object::int(py, 0)?])?;
+        let software = Object::interned(py, concat!("stack/", env!("CARGO_PKG_VERSION")))?;
+        let entries = [
+            ("wsgi.version", version),
+            ("wsgi.multithread", Object::bool(py, facts.multithread)),
+            ("wsgi.multiprocess", Object::bool(py, facts.multiprocess)),
+            ("wsgi.run_once", Object::bool(py, false)),
+            // The input ends where the body ends, whatever CONTENT_LENGTH says: it is read completely before.
+            ("wsgi.input_terminated", Object::bool(py, true)),
+            ("wsgi.file_wrapper", file_wrapper.clone()),
+            ("SERVER_SOFTWARE", software),
+        ];
+        for (key, value) in entries {
+            template.set_item(py, &Object::interned(py, key)?, &value)?;
+        }
+        Ok(Self {
+            template,
+            keys: Keys::new(py)?,
+            empty: Object::str(py, "")?,
+            values: Values::new(py)?,
+            headers: HashMap::new(),
+            local: None,
+        })
+    }
+
+    /// The environ of one request.
+    pub(crate) fn make(
+        &mut self,
+        py: Python<'py>,
+        request: &Request,
+        input: &Object<'py>,
+        errors: &Object<'py>,
+    ) -> Result<Object<'py>, Raised<'py>> {
+        let environ = self.template.copy_dict(py)?;
+        self.set_local(py, &environ, &request.local)?;
+        let (keys, values) = (&self.keys, &self.values);
+        let set = |key: &Object<'py>, value: &Object<'py>| environ.set_item(py, key, value);
+        let latin1 = |bytes: &[u8]| if bytes.is_empty() { Ok(self.empty.clone()) } else { Object::latin1(py, bytes) };
+
+        match request.method.as_str() {
+            "GET" => set(&keys.request_method, &values.get)?,
+            "POST" => set(&keys.request_method, &values.post)?,
+            method => set(&keys.request_method, &latin1(method.as_bytes())?)?,
+        }
+        set(&keys.script_name, &latin1(&request.script_name)?)?;
+        set(&keys.path_info, &latin1(&request.path)?)?;
+        set(&keys.query_string, &latin1(&request.query)?)?;
+        let target = latin1(&request.target)?;
+        set(&keys.request_uri, &target)?;
+        set(&keys.raw_uri, &target)?;
+        let protocol = match request.version {
+            Version::HTTP_10 => &values.http_1_0,
+            Version::HTTP_2 => &values.http_2,
+            _ => &values.http_1_1,
+        };
+        set(&keys.server_protocol, protocol)?;
+        let scheme = if request.scheme == Scheme::Https { &values.https } else { &values.http };
+        set(&keys.url_scheme, scheme)?;
+        match request.peer {
+            Peer::Tcp(address) => {
+                set(&keys.remote_addr, &Object::str(py, &address.ip().to_canonical().to_string())?)?;
+                set(&keys.remote_port, &Object::str(py, &address.port().to_string())?)?;
+            }
+            Peer::Unix => set(&keys.remote_addr, &self.empty)?,
+        }
+        set(&keys.input, input)?;
+        set(&keys.errors, errors)?;
+        self.set_headers(py, &environ, request)?;
+        Ok(environ)
+    }
+
+    fn set_local(&mut self, py: Python<'py>, environ: &Object<'py>, local: &Arc<Local>) -> Result<(), Raised<'py>> {
+        if !self.local.as_ref().is_some_and(|(known, _, _)| Arc::ptr_eq(known, local)) {
+            let (name, port) = (Object::str(py, &local.name)?, Object::str(py, &local.port)?);
+            self.local = Some((Arc::clone(local), name, port));
+        }
+        let (_, name, port) = self.local.as_ref().expect("set above");
+        environ.set_item(py, &self.keys.server_name, name)?;
+        environ.set_item(py, &self.keys.server_port, port)
+    }
+
+    fn set_headers(&mut self, py: Python<'py>, environ: &Object<'py>, request: &Request) -> Result<(), Raised<'py>> {
+        let headers = &request.headers;
+        for name in headers.keys() {
+            let Some(value) = joined(headers, name) else { continue };
+            let key = match *name {
+                CONTENT_TYPE => &self.keys.content_type,
+                CONTENT_LENGTH => &self.keys.content_length,
+                // Decoded on the way in; what is left of it for the application is the body's length.
+                TRANSFER_ENCODING => {
+                    let length = Object::str(py, &request.body.len().to_string())?;
+                    environ.set_item(py, &self.keys.content_length, &length)?;
+                    continue;
+                }
+                _ => match header_key(py, &mut self.headers, name)? {
+                    Some(key) => &key.clone(),
+                    None => continue,
+                },
+            };
+            environ.set_item(py, key, &Object::latin1(py, &value)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The values of a field, joined as RFC 9110 §5.3 allows; those of Cookie by `; ` (RFC 6265 §5.4).
+fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<std::borrow::Cow<'a, [u8]>> {
+    let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let (first, second) = (values.next()?, values.next());
+    let Some(second) = second else { return Some(first.into()) };
+    let separator: &[u8] = if *name == COOKIE { b"; " } else { b"," };
+    let mut all = first.to_vec();
+    for value in std::iter::once(second).chain(values) {
+        all.extend_from_slice(separator);
+        all.extend_from_slice(value);
+    }
+    Some(all.into())
+}
+
+/// `HTTP_` and the name in capitals. A name with an underscore has none: it could not be told from one with a hyphen,
+/// and a client could so forge a field that a proxy in front sets.
+fn header_key<'a, 'py>(
+    py: Python<'py>,
+    known: &'a mut HashMap<HeaderName, Option<Object<'py>>>,
+    name: &HeaderName,
+) -> Result<Option<&'a Object<'py>>, Raised<'py>> {
+    if known.len() >= MAX_KEPT_NAMES && !known.contains_key(name) {
+        known.clear();
+    }
+    if !known.contains_key(name) {
+        let dropped = name.as_str().contains('_') || *name == PROXY;
+        let key = format!("HTTP_{}", name.as_str().to_ascii_uppercase().replace('-', "_"));
+        // Not interned: interned strings live as long as the interpreter, and clients make up names.
+        let key = if dropped { None } else { Some(Object::str(py, &key)?) };
+        known.insert(name.clone(), key);
+    }
+    Ok(known.get(name).and_then(Option::as_ref))
+}

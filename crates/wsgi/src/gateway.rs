@@ -1,0 +1,195 @@
+//! One request through the application: PEP 3333 from the environ to `close()`.
+
+use std::borrow::Cow;
+
+use http::Method;
+use stack_bridge::{Failure, Job, RequestId};
+use stack_interp::{Exception, Object, Python, Raise, Raised, Type};
+
+use crate::{
+    environ::{Environs, Facts},
+    errors::Errors,
+    file_wrapper::FileWrapper,
+    input::Input,
+    response::{End, Response, Sent},
+};
+
+/// Runs requests on one thread of one interpreter.
+#[derive(Debug)]
+pub(crate) struct Gateway<'py> {
+    py: Python<'py>,
+    application: Object<'py>,
+    environs: Environs<'py>,
+    file_wrapper: FileWrapper<'py>,
+    inputs: Type<'py, Input>,
+    errors: Type<'py, Errors>,
+    responses: Type<'py, Response>,
+    start_response: Object<'py>,
+    close: Object<'py>,
+}
+
+/// What the log says about a request.
+struct Subject {
+    id: RequestId,
+    method: Method,
+    path: String,
+}
+
+/// The objects of one request that Python holds too.
+struct Parts<'py> {
+    environ: Object<'py>,
+    start_response: Object<'py>,
+    response: Object<'py>,
+    input: Object<'py>,
+    errors: Object<'py>,
+}
+
+impl<'py> Gateway<'py> {
+    pub(crate) fn new(py: Python<'py>, application: Object<'py>, facts: Facts) -> Result<Self, Raised<'py>> {
+        let file_wrapper = FileWrapper::new(py)?;
+        Ok(Self {
+            environs: Environs::new(py, facts, &file_wrapper.class)?,
+            application,
+            file_wrapper,
+            inputs: py.class()?,
+            errors: py.class()?,
+            responses: py.class()?,
+            start_response: Object::interned(py, "start_response")?,
+            close: Object::interned(py, "close")?,
+            py,
+        })
+    }
+
+    /// Answers one job. It returns when the application is done with it, whatever the application did.
+    pub(crate) fn handle(&mut self, mut job: Job) {
+        let py = self.py;
+        let request = &mut job.request;
+        let body = std::mem::replace(&mut request.body, stack_bridge::RequestBody::Empty);
+        let subject = Subject {
+            id: request.id,
+            method: request.method.clone(),
+            path: String::from_utf8_lossy(&request.path).into_owned(),
+        };
+        let response = Response::new(job.responder, request.method == Method::HEAD);
+        let parts = match self.parts(&job.request, Input::new(body), response) {
+            Ok(parts) => parts,
+            Err(raised) => return subject.gateway_failed(&raised.into_exception(py)),
+        };
+        let response = self.responses.value(&parts.response).expect("made above");
+        self.run(&parts, response, &subject);
+        response.expire();
+        self.inputs.value(&parts.input).expect("made above").expire();
+        self.errors.value(&parts.errors).expect("made above").finish();
+    }
+
+    fn parts(
+        &mut self,
+        request: &stack_bridge::Request,
+        input: Input,
+        response: Response,
+    ) -> Result<Parts<'py>, Raised<'py>> {
+        let py = self.py;
+        let response = self.responses.instance(py, response)?;
+        let input = self.inputs.instance(py, input)?;
+        let errors = self.errors.instance(py, Errors::new(request.id))?;
+        let environ = self.environs.make(py, request, &input, &errors)?;
+        let start_response = response.attr(py, &self.start_response)?;
+        Ok(Parts { environ, start_response, response, input, errors })
+    }
+
+    fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject) {
+        let py = self.py;
+        let result = match self.application.call(py, &[&parts.environ, &parts.start_response]) {
+            Ok(result) => result,
+            Err(raised) => {
+                response.fail(Failure::Application);
+                return subject.application_raised(&raised.into_exception(py));
+            }
+        };
+        let end = self.send(&result, response).and_then(|()| response.finish(py));
+        match end {
+            Ok(End::Complete) => {}
+            Ok(End::ClientGone) => subject.client_gone(),
+            Ok(End::Broken(message)) => subject.application_broke_contract(message),
+            Err(raise) => {
+                response.fail(Failure::Application);
+                match raise {
+                    Raise::Again(raised) => subject.application_raised(&raised.into_exception(py)),
+                    Raise::New(_, message) => subject.application_broke_contract(&message),
+                }
+            }
+        }
+        // PEP 3333: close() is called upon completion of the request, also when it ended in an error.
+        let closed = result.optional_attr(py, &self.close).and_then(|close| match close {
+            Some(close) => close.call(py, &[]).map(drop),
+            None => Ok(()),
+        });
+        if let Err(raised) = closed {
+            subject.close_raised(&raised.into_exception(py));
+        }
+    }
+
+    /// Sends all blocks of the iterable.
+    fn send(&self, result: &Object<'py>, response: &Response) -> Result<(), Raise<'py>> {
+        let py = self.py;
+        if let Some(region) = self.file_wrapper.region(py, result)? {
+            return response.send_file(region).map(drop);
+        }
+        // A list of one block is the whole body: its length is known, and it goes in one step (PEP 3333 "Handling the
+        // Content-Length Header").
+        if result.sequence_len() == Some(1) {
+            let block = result.sequence_item(py, 0).expect("its length is 1");
+            let bytes = self.block(&block)?;
+            response.set_length(bytes.len());
+            return response.send(py, bytes, true).map(drop);
+        }
+        for block in result.items(py)? {
+            let block = block?;
+            let bytes = self.block(&block)?;
+            if !bytes.is_empty() && response.send(py, bytes, false)? == Sent::ClientGone {
+                return Ok(());
+            }
+            if response.is_bodiless_and_sent() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn block<'a>(&self, block: &'a Object<'py>) -> Result<&'a [u8], Raise<'py>> {
+        let kind = || {
+            Raise::type_error(format!("a WSGI application's blocks must be bytes, not {}", block.type_name(self.py)))
+        };
+        block.as_bytes().ok_or_else(kind)
+    }
+}
+
+impl Subject {
+    fn application_raised(&self, exception: &Exception) {
+        let Self { id, method, path } = self;
+        let traceback = exception.traceback.trim_end();
+        tracing::error!(code = "STACK0201", request_id = %id, %method, path, exception = exception.kind, traceback, "the application raised");
+    }
+
+    fn application_broke_contract(&self, problem: &str) {
+        let Self { id, method, path } = self;
+        tracing::error!(code = "STACK0202", request_id = %id, %method, path, problem, "the application broke the WSGI contract");
+    }
+
+    fn close_raised(&self, exception: &Exception) {
+        let Self { id, method, path } = self;
+        let traceback = exception.traceback.trim_end();
+        tracing::error!(code = "STACK0203", request_id = %id, %method, path, exception = exception.kind, traceback, "close() of the response raised");
+    }
+
+    fn gateway_failed(&self, exception: &Exception) {
+        let Self { id, method, path } = self;
+        let problem: Cow<'_, str> = exception.to_string().into();
+        tracing::error!(code = "STACK0302", request_id = %id, %method, path, %problem, "the environ could not be made");
+    }
+
+    fn client_gone(&self) {
+        let Self { id, method, path } = self;
+        tracing::debug!(request_id = %id, %method, path, "the client left before the response was whole");
+    }
+}

@@ -1,0 +1,181 @@
+//! One worker: an interpreter of its own that runs the application with a number of threads.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use stack_bridge::{Consumer, Queue, WorkerId};
+use stack_interp::{ExtensionRefusal, Interpreter, InterpreterHandle, LoadGuard, Object, Python, Raised};
+
+use crate::{
+    application,
+    environ::Facts,
+    gateway::Gateway,
+    pool::{PoolSettings, StartError, States},
+};
+
+/// Where the application stands in the interpreter's dictionary.
+const APPLICATION: &str = "stack.application";
+/// As much as a program's main thread has: CPython's recursion limits were chosen for it.
+const STACK_SIZE: usize = 8 * 1024 * 1024;
+
+/// What a worker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Its interpreter is being made.
+    Starting,
+    /// The application is being imported.
+    Loading,
+    /// All its threads take jobs.
+    Ready,
+    /// The queue is closed; its last jobs run, then the application's threads are waited for and its atexit handlers run.
+    ShuttingDown,
+    /// Done. What is left of the interpreter goes with the process.
+    Ended,
+    /// It never came up.
+    Failed,
+}
+
+/// What a worker tells when it is ready.
+#[derive(Clone, Debug)]
+pub struct WorkerReport {
+    /// How long the import of the application took.
+    pub load_time: Duration,
+    /// Extension modules that run as their pure-Python twin, or count as not installed.
+    pub refusals: Vec<ExtensionRefusal>,
+}
+
+/// One worker's share of the pool.
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) settings: Arc<PoolSettings>,
+    pub(crate) queue: Queue,
+    pub(crate) states: States,
+    pub(crate) started: mpsc::Sender<Result<WorkerReport, StartError>>,
+}
+
+impl Worker {
+    /// Starts the worker's first OS thread: it makes the interpreter, imports the application, and serves.
+    pub(crate) fn spawn(self, main: InterpreterHandle) -> Result<(), StartError> {
+        let name = thread_name(self.id, 0);
+        let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
+        builder.spawn(move || self.run(&main)).map(drop).map_err(StartError::Thread)
+    }
+
+    fn run(self, main: &InterpreterHandle) {
+        let outcome = Interpreter::run(main, |py, interpreter| self.live(py, interpreter));
+        if let Err(error) = outcome {
+            self.states.set(self.id, WorkerState::Failed);
+            // The pool may have given up by now; then nobody asks.
+            let _ = self.started.send(Err(StartError::Interpreter(error)));
+        }
+    }
+
+    fn live(&self, py: Python<'_>, interpreter: &InterpreterHandle) {
+        self.states.set(self.id, WorkerState::Loading);
+        let loaded = Instant::now();
+        let refusals = match self.load(py) {
+            Ok(refusals) => refusals,
+            Err(error) => {
+                self.states.set(self.id, WorkerState::Failed);
+                let _ = self.started.send(Err(error));
+                return;
+            }
+        };
+        let report = WorkerReport { load_time: loaded.elapsed(), refusals };
+        let joined = self.join_threads(py, interpreter);
+        self.states.set(self.id, WorkerState::Ready);
+        let _ = self.started.send(Ok(report));
+        self.serve(py, 0);
+        py.detach(|| {
+            for thread in joined {
+                // A panic there has been reported by its thread's own message.
+                let _ = thread.join();
+            }
+        });
+        self.states.set(self.id, WorkerState::ShuttingDown);
+        if let Err(raised) = py.shut_down() {
+            let traceback = raised.into_exception(py).traceback;
+            tracing::warn!(code = "STACK0204", worker = self.id.0, traceback, "the application's end raised");
+        }
+        self.states.set(self.id, WorkerState::Ended);
+    }
+
+    fn load(&self, py: Python<'_>) -> Result<Vec<ExtensionRefusal>, StartError> {
+        let settings = &self.settings;
+        let _loading = LoadGuard::acquire(py);
+        application::prepare(py, &settings.directory, &settings.env)?;
+        let application = application::load(py, &settings.app)?;
+        let keep = || {
+            py.interpreter_dict()?.set_item(py, &Object::str(py, APPLICATION)?, &application)?;
+            py.extension_refusals()
+        };
+        keep().map_err(|raised: Raised<'_>| {
+            StartError::Load(application::LoadError::Prepare(Box::new(raised.into_exception(py))))
+        })
+    }
+
+    /// Starts the further threads, each with a thread state of its own.
+    fn join_threads(&self, _py: Python<'_>, interpreter: &InterpreterHandle) -> Vec<thread::JoinHandle<()>> {
+        let spawn = |number: usize| {
+            let worker = self.clone_for_thread();
+            let interpreter = interpreter.clone();
+            let builder = thread::Builder::new().name(thread_name(self.id, number)).stack_size(STACK_SIZE);
+            let spawned = builder.spawn(move || {
+                // Ended before this thread came up: there is nothing to serve.
+                let _ = interpreter.run(|py| worker.serve(py, number));
+            });
+            if let Err(error) = &spawned {
+                tracing::error!(code = "STACK0303", worker = self.id.0, %error, "a worker's thread could not be started");
+            }
+            spawned.ok()
+        };
+        (1..self.settings.threads.get()).filter_map(spawn).collect()
+    }
+
+    fn clone_for_thread(&self) -> Self {
+        Self {
+            id: self.id,
+            settings: Arc::clone(&self.settings),
+            queue: self.queue.clone(),
+            states: self.states.clone(),
+            started: self.started.clone(),
+        }
+    }
+
+    /// Takes jobs until the queue is closed.
+    fn serve(&self, py: Python<'_>, number: usize) {
+        let consumer = self.queue.consumer(self.id);
+        let facts =
+            Facts { multithread: self.settings.threads.get() > 1, multiprocess: self.settings.workers.get() > 1 };
+        let ready = || {
+            py.register_thread(&thread_name(self.id, number))?;
+            let application = py.interpreter_dict()?.item(py, APPLICATION)?.expect("kept when it was loaded");
+            Gateway::new(py, application, facts)
+        };
+        match ready() {
+            Ok(gateway) => take_jobs(py, gateway, consumer),
+            Err(raised) => {
+                let traceback = raised.into_exception(py).traceback;
+                tracing::error!(
+                    code = "STACK0303",
+                    worker = self.id.0,
+                    traceback,
+                    "a worker's thread could not be started"
+                );
+            }
+        }
+    }
+}
+
+fn take_jobs<'py>(py: Python<'py>, mut gateway: Gateway<'py>, mut consumer: Consumer) {
+    while let Ok(job) = py.detach(|| consumer.take()) {
+        gateway.handle(job);
+    }
+}
+
+fn thread_name(worker: WorkerId, number: usize) -> String {
+    format!("worker-{}.{number}", worker.0)
+}
