@@ -3,6 +3,8 @@
 //! The flags, the environment variables, the help, `config/default.toml` and the suggestions for misspelled keys are
 //! made from it or tested against it, so a key that is added here can be forgotten nowhere.
 
+#[cfg(test)]
+mod default_file;
 mod table;
 
 use std::fmt;

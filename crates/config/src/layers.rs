@@ -17,10 +17,11 @@ use crate::{
     Profile,
     error::{Problem, Reason},
     keys::{self, Key, Preset},
-    layers::file::File,
     origin::Origin,
     raw::Raw,
 };
+
+pub(crate) use file::File;
 
 /// The file that is read where none is named.
 const DEFAULT_FILE: &str = "stack.toml";
