@@ -94,6 +94,17 @@ impl Key {
         }
     }
 
+    /// The key a user may have meant: another server's name for it, or the fewest typing errors away.
+    pub fn nearest(written: &str) -> Option<&'static Self> {
+        let written = written.to_lowercase().replace('-', "_");
+        let known = keys().iter().find(|key| key.name == written || key.elsewhere.contains(&written.as_str()));
+        known.or_else(|| {
+            let distances = keys().iter().map(|key| (strsim::damerau_levenshtein(key.name, &written), key));
+            let (distance, key) = distances.min_by_key(|(distance, _)| *distance)?;
+            (distance <= written.len() / 3).then_some(key)
+        })
+    }
+
     /// The default for people: `30s`, or `60s; dev: 0` where the profiles differ.
     pub fn default_text(&self) -> String {
         match self.presets {
@@ -110,17 +121,6 @@ pub fn keys() -> &'static [Key] {
 
 pub(crate) fn find(name: &str) -> Option<&'static Key> {
     keys().iter().find(|key| key.name == name)
-}
-
-/// The key a user may have meant: another server's name for it, or the fewest typing errors away.
-pub(crate) fn nearest(written: &str) -> Option<&'static Key> {
-    let written = written.to_lowercase().replace('-', "_");
-    let known = keys().iter().find(|key| key.name == written || key.elsewhere.contains(&written.as_str()));
-    known.or_else(|| {
-        let (distance, key) =
-            keys().iter().map(|key| (strsim::damerau_levenshtein(key.name, &written), key)).min_by_key(|(d, _)| *d)?;
-        (distance <= written.len() / 3).then_some(key)
-    })
 }
 
 /// The word of a fixed choice that a user may have meant.
@@ -182,7 +182,7 @@ mod tests {
             ("hedaer_timeout", Some("header_timeout")),
             ("colour", None),
         ] {
-            assert_eq!(nearest(written).map(|key| key.name), meant, "{written}");
+            assert_eq!(Key::nearest(written).map(|key| key.name), meant, "{written}");
         }
     }
 

@@ -188,7 +188,7 @@ fn flag_values(flags: &[(String, Vec<String>)], problems: &mut Vec<Problem>) -> 
                 values.extend(written.last().map(|value| (name.clone(), Value::from(value.as_str()))));
             }
             None => {
-                let nearest = keys::nearest(name).map(|key| format!("--{}", key.flag()));
+                let nearest = Key::nearest(name).map(|key| format!("--{}", key.flag()));
                 let origin = Origin::Flag(format!("--{}", name.replace('_', "-")));
                 problems.push(Problem::with_name(origin, name, Reason::UnknownKey { nearest }));
             }

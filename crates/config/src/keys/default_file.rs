@@ -47,7 +47,7 @@ fn it_says_what_the_help_says_and_names_the_default() {
         match key.presets {
             [_, Preset::Value(default)] => assert_eq!(value.trim_matches(['"', '[', ']']), default, "{name}"),
             [_, Preset::Described(words)] => {
-                assert!(comment.contains(&format!("Default: {words}")), "{name}: {comment}")
+                assert!(comment.contains(&format!("Default: {words}")), "{name}: {comment}");
             }
         }
         if let [Preset::Value(dev), prod] = key.presets
@@ -60,9 +60,10 @@ fn it_says_what_the_help_says_and_names_the_default() {
 
 #[test]
 fn its_settings_are_a_file_that_is_accepted() {
-    let settings: String = entries().iter().map(|Entry { name, value, .. }| format!("{name} = {value}\n")).collect();
+    let settings: Vec<_> =
+        entries().into_iter().map(|Entry { name, comment: _, value }| format!("{name} = {value}")).collect();
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("stack.toml"), settings).unwrap();
+    std::fs::write(directory.path().join("stack.toml"), settings.join("\n")).unwrap();
     let mut problems = Vec::new();
     let file = File::read(Path::new("stack.toml"), directory.path(), &mut problems).unwrap();
     assert!(problems.is_empty(), "{}", Errors::sorted(problems));

@@ -4,7 +4,7 @@ use figment::value::{Dict, Value};
 
 use crate::{
     error::{Problem, Reason},
-    keys::{self, VARIABLE_PREFIX},
+    keys::{self, Key, VARIABLE_PREFIX},
     origin::Origin,
 };
 
@@ -21,7 +21,7 @@ pub(super) fn values(environment: &[(String, String)], problems: &mut Vec<Proble
             continue;
         }
         let Some(key) = keys::keys().iter().find(|key| key.variable() == *variable) else {
-            let nearest = keys::nearest(name).map(keys::Key::variable);
+            let nearest = Key::nearest(name).map(Key::variable);
             let origin = Origin::Environment(variable.clone());
             problems.push(Problem::with_name(origin, variable, Reason::UnknownKey { nearest }));
             continue;

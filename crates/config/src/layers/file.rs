@@ -112,7 +112,7 @@ impl File {
 }
 
 fn unknown(name: &str, value: &DeValue<'_>) -> Reason {
-    match keys::nearest(name) {
+    match Key::nearest(name) {
         Some(key) => Reason::UnknownKey { nearest: Some(key.name.to_owned()) },
         None if value.is_table() => Reason::Table,
         None => Reason::UnknownKey { nearest: None },
