@@ -1,2 +1,104 @@
-//! The executable.
-fn main() {}
+//! The executable: command line, wiring and exit codes. Everything else is in the crates.
+//!
+//! Exit codes: 0 after a clean end, 64 for bad usage or configuration (`EX_USAGE` of sysexits), 1 for a failed start.
+//! The process exits only here.
+
+mod cli;
+mod commands;
+mod logging;
+
+use std::{
+    env,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use mimalloc::MiMalloc;
+use stack_config::{Errors, Inputs, Loaded};
+
+use crate::cli::{Flags, Invocation};
+
+/// Many short-lived allocations on many threads: the case that glibc's allocator is slow at, and keeps memory after.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+const BAD_USAGE: u8 = 64;
+const START_FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|failure| {
+        failure.print();
+        failure.exit_code()
+    })
+}
+
+fn run() -> Result<ExitCode, Failure> {
+    match cli::parse(env::args_os())? {
+        Invocation::Serve(flags) => Ok(commands::serve::run(load(flags)?)?),
+        Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),
+        Invocation::Config(flags) => Ok(commands::config::run(&load(flags)?)?),
+        Invocation::Completions(shell) => Ok(commands::completions::run(shell)?),
+        Invocation::Man => Ok(commands::man::run()?),
+    }
+}
+
+fn load(flags: Flags) -> Result<Loaded, Failure> {
+    let current_dir =
+        env::current_dir().map_err(|error| anyhow::Error::new(error).context("no current directory to start in"))?;
+    // A variable that is not UTF-8 can only be a path, and then the check of that path names it.
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let environment = env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    Ok(stack_config::load(Inputs { flags, environment, current_dir })?)
+}
+
+/// Why the process ends with an error.
+enum Failure {
+    /// The command line, or a wish for help: clap decides where it goes.
+    Usage(Box<clap::Error>),
+    /// The configuration.
+    Configuration(Errors),
+    /// Everything that comes later.
+    Start(anyhow::Error),
+}
+
+impl Failure {
+    /// Says why, once. If even standard error is gone, the exit code still says it.
+    fn print(&self) {
+        let mut stderr = io::stderr().lock();
+        let _ = match self {
+            Self::Usage(error) => error.print(),
+            Self::Configuration(errors) => {
+                let count = errors.problems().len();
+                let problems = if count == 1 { "a problem" } else { &format!("{count} problems") };
+                writeln!(stderr, "stack: {problems} in the configuration\n\n{errors}")
+            }
+            Self::Start(error) => writeln!(stderr, "stack: {error:#}"),
+        };
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(error) if !error.use_stderr() => ExitCode::SUCCESS,
+            Self::Usage(_) | Self::Configuration(_) => BAD_USAGE.into(),
+            Self::Start(_) => START_FAILED.into(),
+        }
+    }
+}
+
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(Box::new(error))
+    }
+}
+
+impl From<Errors> for Failure {
+    fn from(errors: Errors) -> Self {
+        Self::Configuration(errors)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Start(error)
+    }
+}

@@ -1,12 +1,34 @@
 //! Every configuration key: its name, default, unit and check.
 //!
-//! Layers, each over the one before: defaults of the profile, the file, the environment, the flags. This crate knows
-//! neither sockets nor Python.
+//! Layers, each over the one before: defaults of the profile, the file, the environment, the flags. [`keys`] is the one
+//! table of keys; [`load`] reads what the user wrote as it is, then checks it. This crate knows neither sockets nor
+//! Python.
+//!
+//! Invariants:
+//! - A [`Config`] is complete and every value in it has been checked; without one there are [`Errors`], all of them.
+//! - An error names the key, the value, where it came from, and a way out.
+//! - Nothing is changed: no variable is set, no directory entered, no file left behind.
 #![forbid(unsafe_code)]
 
+mod check;
 mod checked;
+mod error;
+mod explain;
+mod keys;
+mod layers;
+mod load;
+mod origin;
+mod raw;
+#[cfg(test)]
+mod testing;
+mod units;
 
 pub use checked::{
     AccessLog, AppSource, AppSpec, Bind, Callable, Config, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot,
     Timeouts,
 };
+pub use error::{Errors, Problem, Reason};
+pub use explain::Explained;
+pub use keys::{Key, Kind, Preset, keys};
+pub use load::{Inputs, Loaded, load};
+pub use origin::Origin;

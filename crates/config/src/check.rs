@@ -1,0 +1,309 @@
+//! From what the user wrote to the checked [`Config`].
+//!
+//! Each value is checked by itself and every problem is noted. A value with a problem is replaced by a placeholder; the
+//! [`Config`] with a placeholder in it never leaves [`load`](crate::load).
+
+mod app;
+mod bind;
+mod env_file;
+mod paths;
+mod statics;
+
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    AccessLog, AppSource, Config, Limits, Log, LogFormat, LogLevel, Profile, Timeouts,
+    error::{Problem, Reason},
+    keys::{self, Key, Kind},
+    layers::Layers,
+    raw::{Raw, Several, Written},
+    units,
+};
+
+/// A worker's number has 16 bits.
+const MOST_WORKERS: u64 = u16::MAX as u64;
+const MOST_THREADS: u64 = 4096;
+/// `listen` takes an `int`.
+const MOST_BACKLOG: u64 = i32::MAX as u64;
+/// Far more than one machine has memory for.
+const MOST: u64 = 1 << 32;
+
+/// Room for a request line and a few fields.
+const LEAST_HEAD: (u64, &str) = (1024, "1KiB");
+/// One block of a response must fit.
+const LEAST_RESPONSE_BUFFER: (u64, &str) = (4096, "4KiB");
+
+/// What a check gives: the configuration, and what is not in it but belongs to `stack config`.
+pub(crate) struct Checked {
+    pub(crate) config: Config,
+    pub(crate) env_file: Option<PathBuf>,
+}
+
+/// Checks every value, with all problems noted in `problems`.
+pub(crate) fn check(
+    raw: Raw,
+    layers: &Layers,
+    environment: &[(String, String)],
+    problems: &mut Vec<Problem>,
+) -> Checked {
+    let Raw {
+        profile,
+        app,
+        chdir,
+        venv,
+        env_file,
+        workers,
+        threads,
+        bind,
+        backlog,
+        max_connections,
+        statics,
+        queue_size,
+        max_head_size,
+        max_body_size,
+        body_buffer_size,
+        response_buffer_size,
+        max_response_spill,
+        temp_dir,
+        header_timeout,
+        body_timeout,
+        request_timeout,
+        send_timeout,
+        idle_timeout,
+        grace_period,
+        log_level,
+        log_format,
+        access_log,
+    } = raw;
+    let mut check = Check { layers, problems };
+
+    let profile = check.word("profile", &profile, &[Profile::Dev, Profile::Prod]);
+    let app = check.optional("app", app, |_, text| app::parse(text));
+    let chdir = check.path("chdir", chdir, paths::directory);
+    let venv = check.path("venv", venv, paths::venv);
+    let env_file = check.path("env_file", env_file, |path| Ok((env_file::read(&path, environment)?, path)));
+    let workers = match workers {
+        Some(workers) => check.non_zero_count("workers", &workers, MOST_WORKERS),
+        None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    };
+    let threads = check.non_zero_count("threads", &threads, MOST_THREADS);
+
+    let bind = check.several("bind", bind, bind::parse);
+    if bind.is_empty() {
+        check.no_value("bind");
+    }
+    check.no_repetition("bind", bind::repetition(&bind));
+    let backlog = u32::try_from(check.count("backlog", &backlog, 1, MOST_BACKLOG)).unwrap_or(u32::MAX);
+    let max_connections = check.count("max_connections", &max_connections, 1, MOST);
+    let mut statics = check.several("static", statics, statics::parse);
+    check.no_repetition("static", statics::repetition(&statics));
+    // Routing takes the first prefix that fits.
+    statics.sort_by_key(|root| std::cmp::Reverse(root.prefix.as_ref().map_or(0, String::len)));
+
+    let limits = Limits {
+        backlog,
+        queue_size: in_memory(check.count("queue_size", &queue_size, 0, MOST)),
+        max_body_size: check.size("max_body_size", &max_body_size, (1, "1 byte")),
+        max_head_size: NonZeroUsize::new(in_memory(check.size("max_head_size", &max_head_size, LEAST_HEAD)))
+            .unwrap_or(NonZeroUsize::MIN),
+        body_buffer_size: in_memory(check.size("body_buffer_size", &body_buffer_size, (0, ""))),
+        response_buffer_size: in_memory(check.size(
+            "response_buffer_size",
+            &response_buffer_size,
+            LEAST_RESPONSE_BUFFER,
+        )),
+        max_response_spill: check.size("max_response_spill", &max_response_spill, (0, "")),
+        temp_dir: check
+            .path("temp_dir", temp_dir, paths::writable_directory)
+            .unwrap_or_else(|| check.default_temp_dir()),
+        max_connections: NonZeroU64::new(max_connections).unwrap_or(NonZeroU64::MIN),
+    };
+    let request_timeout = check.duration_or_zero("request_timeout", &request_timeout);
+    let timeouts = Timeouts {
+        header: check.duration("header_timeout", &header_timeout),
+        body: check.duration("body_timeout", &body_timeout),
+        send: check.duration("send_timeout", &send_timeout),
+        idle: check.duration("idle_timeout", &idle_timeout),
+        request: Some(request_timeout).filter(|timeout| !timeout.is_zero()),
+        grace_period: check.duration_or_zero("grace_period", &grace_period),
+    };
+    let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    let log = Log {
+        level: check.word("log_level", &log_level, &levels),
+        format: check.word("log_format", &log_format, &[LogFormat::Text, LogFormat::Json]),
+        access: check.one("access_log", &access_log, paths::access_log).unwrap_or(AccessLog::Off),
+    };
+
+    let chdir = chdir.unwrap_or_else(|| layers.current_dir().to_path_buf());
+    let app = app.map_or(AppSource::Search, AppSource::Named);
+    let (env, env_file) = env_file.unzip();
+    let env = env.unwrap_or_default();
+    let config = Config { profile, app, chdir, venv, env, bind, statics, workers, threads, limits, timeouts, log };
+    Checked { config, env_file }
+}
+
+/// What the checks of all kinds have in common: which key it is, and where its problems go.
+struct Check<'a> {
+    layers: &'a Layers,
+    problems: &'a mut Vec<Problem>,
+}
+
+/// The place a value has: what relative paths in it begin at.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    layers: &'a Layers,
+    key: &'static Key,
+}
+
+impl Place<'_> {
+    /// A path as the user wrote it, absolute. Symbolic links stay as they are.
+    pub(super) fn absolute(self, written: &str) -> PathBuf {
+        let joined = self.layers.base(self.key).join(written);
+        // Lexical only, so it fails for an empty path alone, and that is refused before.
+        std::path::absolute(&joined).unwrap_or(joined)
+    }
+}
+
+impl Check<'_> {
+    fn key(name: &str) -> &'static Key {
+        keys::find(name).expect("a field of Raw is in the table")
+    }
+
+    fn report(&mut self, key: &'static Key, index: usize, value: &Written, reason: Reason) {
+        self.problems.push(Problem::with_value(self.layers.origin(key, index), key, value.0.clone(), reason));
+    }
+
+    fn no_value(&mut self, name: &str) {
+        let key = Self::key(name);
+        // Values that were refused one by one have been reported already.
+        if !self.problems.iter().any(|problem| problem.name == name) {
+            self.problems.push(Problem::with_name(self.layers.origin(key, 0), name, Reason::Empty));
+        }
+    }
+
+    fn no_repetition(&mut self, name: &str, repetition: Option<(usize, Reason)>) {
+        let key = Self::key(name);
+        // With refused values left out, the index would name the wrong line.
+        if let Some((index, reason)) = repetition.filter(|_| !self.problems.iter().any(|problem| problem.name == name))
+        {
+            self.problems.push(Problem::with_name(self.layers.origin(key, index), name, reason));
+        }
+    }
+
+    fn nth<T>(
+        &mut self,
+        (name, index): (&str, usize),
+        value: &Written,
+        parse: impl FnOnce(Place<'_>, &str) -> Result<T, Reason>,
+    ) -> Option<T> {
+        let key = Self::key(name);
+        let text = value.0.trim();
+        let parsed = if text.is_empty() { Err(Reason::Empty) } else { parse(Place { layers: self.layers, key }, text) };
+        parsed.map_err(|reason| self.report(key, index, value, reason)).ok()
+    }
+
+    fn one<T>(
+        &mut self,
+        name: &str,
+        value: &Written,
+        parse: impl FnOnce(Place<'_>, &str) -> Result<T, Reason>,
+    ) -> Option<T> {
+        self.nth((name, 0), value, parse)
+    }
+
+    fn optional<T>(
+        &mut self,
+        name: &str,
+        value: Option<Written>,
+        parse: impl FnOnce(Place<'_>, &str) -> Result<T, Reason>,
+    ) -> Option<T> {
+        value.and_then(|value| self.one(name, &value, parse))
+    }
+
+    fn several<T>(
+        &mut self,
+        name: &str,
+        values: Several,
+        parse: impl Fn(Place<'_>, &str) -> Result<T, Reason>,
+    ) -> Vec<T> {
+        let values = values.into_vec();
+        values.iter().enumerate().filter_map(|(index, value)| self.nth((name, index), value, &parse)).collect()
+    }
+
+    fn path<T>(
+        &mut self,
+        name: &str,
+        value: Option<Written>,
+        check: impl FnOnce(PathBuf) -> Result<T, Reason>,
+    ) -> Option<T> {
+        self.optional(name, value, |place, text| check(place.absolute(text)))
+    }
+
+    /// The value at the place in `values` that the word has in the table.
+    fn word<T: Copy>(&mut self, name: &str, value: &Written, values: &[T]) -> T {
+        let Kind::Word(choices) = Self::key(name).kind else { unreachable!("{name} is a word in the table") };
+        let chosen = self.one(name, value, |_, text| {
+            let place = choices.iter().position(|choice| *choice == text);
+            place.ok_or_else(|| Reason::NotOneOf { choices, nearest: keys::nearest_word(choices, text) })
+        });
+        values[chosen.unwrap_or(0)]
+    }
+
+    fn count(&mut self, name: &str, value: &Written, least: u64, most: u64) -> u64 {
+        let count = self.one(name, value, |_, text| match text.parse::<i128>() {
+            Ok(count) => match u64::try_from(count) {
+                Ok(count) if (least..=most).contains(&count) => Ok(count),
+                _ => Err(Reason::OutOfRange { least, most }),
+            },
+            Err(_) => Err(Reason::NotCount { least, most }),
+        });
+        count.unwrap_or(least)
+    }
+
+    fn non_zero_count(&mut self, name: &str, value: &Written, most: u64) -> NonZeroUsize {
+        NonZeroUsize::new(in_memory(self.count(name, value, 1, most))).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    fn size(&mut self, name: &str, value: &Written, (least, least_text): (u64, &'static str)) -> u64 {
+        let size = self.one(name, value, |_, text| match units::size(text)? {
+            size if size < least => Err(Reason::TooSmall(least_text)),
+            size => Ok(size),
+        });
+        size.unwrap_or(least)
+    }
+
+    fn duration(&mut self, name: &str, value: &Written) -> Duration {
+        let duration = self.one(name, value, |_, text| match units::duration(text)? {
+            Duration::ZERO => Err(Reason::ZeroDuration),
+            duration => Ok(duration),
+        });
+        duration.unwrap_or(Duration::ZERO)
+    }
+
+    fn duration_or_zero(&mut self, name: &str, value: &Written) -> Duration {
+        self.one(name, value, |_, text| units::duration(text)).unwrap_or(Duration::ZERO)
+    }
+
+    /// The system's own directory, which nobody named but which must be of use all the same.
+    fn default_temp_dir(&mut self) -> PathBuf {
+        let directory = std::env::temp_dir();
+        let key = Self::key("temp_dir");
+        if !self.problems.iter().any(|problem| problem.name == key.name) {
+            let written = Written(directory.display().to_string());
+            if let Err(reason) = paths::writable_directory(directory.clone()) {
+                self.report(key, 0, &written, reason);
+            }
+        }
+        directory
+    }
+}
+
+/// A number that is to be held in memory. More than the machine can address is as good as no limit.
+fn in_memory(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,190 @@
+//! `bind`: `HOST:PORT`, `:PORT`, `PORT`, `unix:PATH`, `fd://N`.
+
+use std::{
+    net::{Ipv6Addr, SocketAddr, ToSocketAddrs},
+    os::{fd::RawFd, unix::ffi::OsStrExt},
+    path::PathBuf,
+};
+
+use super::{Place, paths};
+use crate::{Bind, error::Reason};
+
+/// `sun_path` without its final zero byte.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// Descriptors below are the standard streams.
+const FIRST_FREE_DESCRIPTOR: RawFd = 3;
+
+/// Where a user names no host, as in nginx and gunicorn.
+const EVERY_IPV4_ADDRESS: &str = "0.0.0.0";
+
+pub(super) fn parse(place: Place<'_>, text: &str) -> Result<Bind, Reason> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(place.absolute(path.strip_prefix("//").unwrap_or(path)), path);
+    }
+    if let Some(number) = text.strip_prefix("fd://") {
+        let number = number.parse().ok().filter(|number| *number >= FIRST_FREE_DESCRIPTOR);
+        return number.map(Bind::Fd).ok_or(Reason::NotDescriptor);
+    }
+    if text.contains("://") {
+        return Err(Reason::AddressIsUrl);
+    }
+    let (host, port) = host_and_port(text)?;
+    let port: u16 = port.parse().map_err(|_| Reason::NotPort(port.to_owned()))?;
+    let host = if host.is_empty() { EVERY_IPV4_ADDRESS } else { host };
+    Ok(Bind::Tcp { written: text.to_owned(), addresses: resolve(host, port)? })
+}
+
+/// The first listener that is there twice, by its place.
+pub(super) fn repetition(all: &[Bind]) -> Option<(usize, Reason)> {
+    all.iter().enumerate().find_map(|(index, bind)| {
+        let before = &all[..index];
+        let reason = match bind {
+            Bind::Tcp { written: _, addresses } => Reason::AddressTwice(*addresses.iter().find(|address| {
+                // Port 0 is another port each time.
+                let taken =
+                    |other: &Bind| matches!(other, Bind::Tcp { written: _, addresses } if addresses.contains(address));
+                address.port() != 0 && before.iter().any(taken)
+            })?),
+            Bind::Unix(_) | Bind::Fd(_) if before.contains(bind) => Reason::Twice,
+            Bind::Unix(_) | Bind::Fd(_) => return None,
+        };
+        Some((index, reason))
+    })
+}
+
+fn unix(path: PathBuf, written: &str) -> Result<Bind, Reason> {
+    if written.is_empty() {
+        return Err(Reason::NotAddress);
+    }
+    let length = path.as_os_str().as_bytes().len();
+    if length > LONGEST_SOCKET_PATH {
+        return Err(Reason::SocketPathTooLong(length));
+    }
+    paths::parent_exists(&path)?;
+    if path.is_dir() { Err(Reason::IsDirectory(path)) } else { Ok(Bind::Unix(path)) }
+}
+
+fn host_and_port(text: &str) -> Result<(&str, &str), Reason> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(("", text));
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or(Reason::NotAddress)?;
+        let port = rest.strip_prefix(':').ok_or(Reason::NoPort)?;
+        // `[]:8000` is a typing error, not every address.
+        return if host.is_empty() { Err(Reason::NotAddress) } else { Ok((host, port)) };
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err(Reason::AddressWithoutBrackets);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(Reason::NoPort)?;
+    match host {
+        _ if host.contains(['/', ' ']) || port.contains('/') => Err(Reason::NotAddress),
+        _ if host.contains(':') => Err(Reason::AddressWithoutBrackets),
+        _ => Ok((host, port)),
+    }
+}
+
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Reason> {
+    let found =
+        (host, port).to_socket_addrs().map_err(|error| Reason::Unresolvable { host: host.to_owned(), error })?;
+    let mut addresses = Vec::new();
+    for address in found {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() { Err(Reason::NoAddress(host.to_owned())) } else { Ok(addresses) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Setup, problem};
+
+    fn bound(values: &[&str]) -> Vec<Bind> {
+        Setup::new().flag_values("bind", values).config().bind
+    }
+
+    fn address(written: &str) -> String {
+        let Bind::Tcp { written: kept, addresses } = bound(&[written]).remove(0) else { panic!("{written}") };
+        assert_eq!(kept, written);
+        addresses[0].to_string()
+    }
+
+    #[test]
+    fn a_listener_has_host_and_port() {
+        assert_eq!(address("127.0.0.1:8000"), "127.0.0.1:8000");
+        assert_eq!(address("[::1]:8000"), "[::1]:8000");
+        assert_eq!(address("127.0.0.1:0"), "127.0.0.1:0");
+    }
+
+    #[test]
+    fn without_a_host_it_is_every_ipv4_address() {
+        assert_eq!(address(":8000"), "0.0.0.0:8000");
+        assert_eq!(address("8000"), "0.0.0.0:8000");
+    }
+
+    #[test]
+    fn a_name_is_resolved() {
+        assert!(["127.0.0.1:8000", "[::1]:8000"].contains(&address("localhost:8000").as_str()));
+    }
+
+    #[test]
+    fn a_unix_socket_has_an_absolute_path() {
+        let setup = Setup::new().flag("bind", "unix:run.sock");
+        let expected = setup.directory().join("run.sock");
+        assert_eq!(setup.config().bind, [Bind::Unix(expected)]);
+        assert_eq!(bound(&["unix:/tmp/a.sock"]), [Bind::Unix("/tmp/a.sock".into())]);
+        assert_eq!(bound(&["unix:///tmp/a.sock"]), [Bind::Unix("/tmp/a.sock".into())]);
+    }
+
+    #[test]
+    fn an_inherited_socket_has_a_number() {
+        assert_eq!(bound(&["fd://3"]), [Bind::Fd(3)]);
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_the_reason() {
+        let long = format!("unix:/tmp/{}", "a".repeat(120));
+        for (written, reason) in [
+            ("localhost", "no port"),
+            ("[::1]", "no port"),
+            ("::1", "an IPv6 address without brackets"),
+            ("fe80::1%lo:8000", "an IPv6 address without brackets"),
+            ("[]:8000", "not an address to listen on"),
+            ("127.0.0.1:http", "`http` is not a port"),
+            ("127.0.0.1:", "`` is not a port"),
+            ("65536", "`65536` is not a port"),
+            ("http://127.0.0.1:8000", "a URL"),
+            ("127.0.0.1:8000/path", "not an address"),
+            ("no such host:8000", "not an address"),
+            ("fd://0", "not a file descriptor"),
+            ("fd://x", "not a file descriptor"),
+            ("unix:", "not an address"),
+            ("unix:/nowhere/a.sock", "no such directory /nowhere"),
+            ("unix:/tmp", "/tmp is a directory"),
+            (&long, "the path of the socket has 125 bytes"),
+            ("host.invalid:80", "no address found for host `host.invalid`"),
+        ] {
+            let text = problem(&Setup::new().flag("bind", written));
+            assert!(text.starts_with(&format!("flag --bind: bind = `{written}`: {reason}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_same_listener_twice_is_refused() {
+        let text = problem(&Setup::new().flag_values("bind", &["127.0.0.1:8000", "fd://3", "127.0.0.1:8000"]));
+        assert!(text.contains("127.0.0.1:8000 is there twice"), "{text}");
+        let text = problem(&Setup::new().flag_values("bind", &["fd://3", "fd://3"]));
+        assert!(text.contains("there twice"), "{text}");
+        assert_eq!(bound(&["127.0.0.1:0", "127.0.0.1:0"]).len(), 2);
+    }
+
+    #[test]
+    fn no_listener_at_all_is_refused() {
+        let text = problem(&Setup::new().file("workers = 1\nbind = []\n"));
+        assert!(text.starts_with("stack.toml:2: `bind`: empty"), "{text}");
+    }
+}

@@ -1,0 +1,230 @@
+//! The effective configuration, as `stack config` shows it.
+
+use std::{path::Path, time::Duration};
+
+use toml::Value;
+
+use crate::{
+    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot,
+    Timeouts,
+    keys::{self, Key},
+    origin::Origin,
+    units,
+};
+
+/// One key with its effective value.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The key.
+    pub key: &'static Key,
+    /// The value as TOML; `None` where nothing is set and nothing is the default.
+    pub value: Option<String>,
+    /// Where it is from.
+    pub origin: Origin,
+}
+
+/// Every key of the file, in the order of the table.
+pub(crate) fn explain(config: &Config, env_file: Option<&Path>, origins: &[(&'static str, Origin)]) -> Vec<Explained> {
+    let mut values = values(config, env_file);
+    let explained = origins.iter().filter_map(|(name, origin)| {
+        let key = keys::find(name).filter(|key| key.in_file)?;
+        let place = values.iter().position(|(name, _)| *name == key.name)?;
+        let value = values.swap_remove(place).1.map(|value| value.to_string());
+        Some(Explained { key, value, origin: origin.clone() })
+    });
+    explained.collect()
+}
+
+fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option<Value>)> {
+    // The variables themselves may be secrets, so `env` is shown by the name of its file alone.
+    let Config { profile, app, chdir, venv, env: _, bind, statics, workers, threads, limits, timeouts, log } = config;
+    let Limits {
+        backlog,
+        queue_size,
+        max_body_size,
+        max_head_size,
+        body_buffer_size,
+        response_buffer_size,
+        max_response_spill,
+        temp_dir,
+        max_connections,
+    } = limits;
+    let Timeouts { header, body, send, idle, request, grace_period } = timeouts;
+    let Log { level, format, access } = log;
+    let duration = |duration: &Duration| Value::String(units::format_duration(*duration));
+    let values = [
+        ("profile", text(profile.as_str())),
+        ("chdir", path(chdir)),
+        ("workers", count(workers.get() as u64)),
+        ("threads", count(threads.get() as u64)),
+        ("bind", Value::Array(bind.iter().map(bind_text).collect())),
+        ("backlog", count((*backlog).into())),
+        ("max_connections", count(max_connections.get())),
+        ("static", Value::Array(statics.iter().map(static_text).collect())),
+        ("queue_size", count(*queue_size as u64)),
+        ("max_head_size", size(max_head_size.get() as u64)),
+        ("max_body_size", size(*max_body_size)),
+        ("body_buffer_size", size(*body_buffer_size as u64)),
+        ("response_buffer_size", size(*response_buffer_size as u64)),
+        ("max_response_spill", size(*max_response_spill)),
+        ("temp_dir", path(temp_dir)),
+        ("header_timeout", duration(header)),
+        ("body_timeout", duration(body)),
+        ("request_timeout", duration(&request.unwrap_or_default())),
+        ("send_timeout", duration(send)),
+        ("idle_timeout", duration(idle)),
+        ("grace_period", duration(grace_period)),
+        ("log_level", text(level.as_str())),
+        ("log_format", text(format.as_str())),
+        ("access_log", text(&access_text(access))),
+    ];
+    let unset_or = [
+        ("app", app_text(app).map(Value::String)),
+        ("venv", venv.as_deref().map(path)),
+        ("env_file", env_file.map(path)),
+    ];
+    unset_or.into_iter().chain(values.map(|(name, value)| (name, Some(value)))).collect()
+}
+
+impl Profile {
+    /// The word a user writes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Prod => "prod",
+        }
+    }
+}
+
+impl LogLevel {
+    /// The word a user writes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl LogFormat {
+    /// The word a user writes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+fn path(path: &Path) -> Value {
+    text(&path.display().to_string())
+}
+
+fn count(number: u64) -> Value {
+    // TOML has no larger integers; text reads back as well.
+    i64::try_from(number).map_or_else(|_| Value::String(number.to_string()), Value::Integer)
+}
+
+fn size(bytes: u64) -> Value {
+    units::format_size(bytes).map_or_else(|| count(bytes), Value::String)
+}
+
+fn app_text(app: &AppSource) -> Option<String> {
+    match app {
+        AppSource::Search => None,
+        AppSource::Named(AppSpec { module, callable: None }) => Some(module.clone()),
+        AppSource::Named(AppSpec { module, callable: Some(Callable { path, factory }) }) => {
+            Some(format!("{module}:{path}{}", if *factory { "()" } else { "" }))
+        }
+    }
+}
+
+fn bind_text(bind: &Bind) -> Value {
+    Value::String(match bind {
+        Bind::Tcp { written, addresses: _ } => written.clone(),
+        Bind::Unix(path) => format!("unix:{}", path.display()),
+        Bind::Fd(number) => format!("fd://{number}"),
+    })
+}
+
+fn static_text(root: &StaticRoot) -> Value {
+    let StaticRoot { prefix, directory } = root;
+    let directory = directory.display().to_string();
+    Value::String(match prefix {
+        Some(prefix) => format!("{prefix}={directory}"),
+        None if directory.contains('=') => format!("/={directory}"),
+        None => directory,
+    })
+}
+
+fn access_text(access: &AccessLog) -> String {
+    match access {
+        AccessLog::Stdout => "-".into(),
+        AccessLog::Off => "off".into(),
+        AccessLog::File(path) => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Setup;
+
+    fn everything_set() -> Setup {
+        Setup::new()
+            .with_directory("venv")
+            .with_file("venv/pyvenv.cfg", "")
+            .with_file(".env", "TOKEN=hidden\n")
+            .with_directory("a=b")
+            .file("app = 'web:make()'\nvenv = 'venv'\nenv_file = '.env'\nstatic = ['/=a=b', '/x=a=b']\nmax_body_size = 1000\n")
+            .flag_values("bind", &["127.0.0.1:0", "unix:a.sock", "fd://3"])
+            .flag("request_timeout", "1m30s")
+            .flag("access_log", "access.log")
+    }
+
+    #[test]
+    fn every_key_of_the_file_is_there_in_order() {
+        let explained = Setup::new().load().unwrap().explain();
+        let names: Vec<_> = explained.iter().map(|explained| explained.key.name).collect();
+        let expected: Vec<_> = keys::keys().iter().filter(|key| key.in_file).map(|key| key.name).collect();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_value_is_shown_as_a_user_would_write_it() {
+        let setup = everything_set();
+        let explained = setup.load().unwrap().explain();
+        let shown = |name: &str| {
+            let explained = explained.iter().find(|explained| explained.key.name == name).unwrap();
+            explained.value.clone().unwrap()
+        };
+        assert_eq!(shown("app"), "\"web:make()\"");
+        assert_eq!(shown("max_body_size"), "1000");
+        assert_eq!(shown("max_head_size"), "\"32KiB\"");
+        assert_eq!(shown("request_timeout"), "\"1m30s\"");
+        assert_eq!(shown("threads"), "4");
+        let socket = setup.directory().join("a.sock");
+        assert_eq!(shown("bind"), format!("[\"127.0.0.1:0\", \"unix:{}\", \"fd://3\"]", socket.display()));
+    }
+
+    #[test]
+    fn what_is_shown_reads_back_as_the_same_configuration() {
+        let setup = everything_set();
+        let loaded = setup.load().unwrap();
+        let lines = loaded.explain().into_iter().filter_map(|explained| {
+            let value = explained.value?;
+            Some(format!("{} = {value}\n", explained.key.name))
+        });
+        let text: String = lines.collect();
+        assert!(!text.contains("hidden"), "{text}");
+        let again = Setup::new().file(&text);
+        assert_eq!(again.config(), loaded.config);
+    }
+}

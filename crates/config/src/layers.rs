@@ -1,0 +1,198 @@
+//! The sources of the configuration, one over the other.
+//!
+//! Defaults of the profile, then `PORT`, the file, the environment, the flags. Each source is checked here for keys that
+//! do not exist and values of the wrong form; what a value means is not known here.
+
+mod environment;
+mod file;
+
+use std::path::{Path, PathBuf};
+
+use figment::{
+    Figment, Metadata, Provider,
+    value::{Dict, Map, Value},
+};
+
+use crate::{
+    Profile,
+    error::{Problem, Reason},
+    keys::{self, Key, Preset},
+    origin::Origin,
+    raw::Raw,
+};
+
+pub(crate) use file::File;
+
+/// The file that is read where none is named.
+const DEFAULT_FILE: &str = "stack.toml";
+
+/// One source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layer {
+    Defaults,
+    Port,
+    File,
+    Environment,
+    Flags,
+}
+
+impl Layer {
+    const ALL: [Self; 5] = [Self::Defaults, Self::Port, Self::File, Self::Environment, Self::Flags];
+
+    /// How figment remembers which values are from here.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Defaults => "defaults",
+            Self::Port => "port",
+            Self::File => "file",
+            Self::Environment => "environment",
+            Self::Flags => "flags",
+        }
+    }
+}
+
+/// The values of one source.
+struct Source {
+    layer: Layer,
+    values: Dict,
+}
+
+impl Provider for Source {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.layer.name())
+    }
+
+    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
+        Ok(Map::from([(figment::Profile::Default, self.values.clone())]))
+    }
+}
+
+/// All sources together.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    merged: Figment,
+    file: Option<(PathBuf, File)>,
+    config_origin: Origin,
+    profile: Profile,
+    current_dir: PathBuf,
+}
+
+impl Layers {
+    /// Reads every source. A key that does not exist or has a value of the wrong form goes to `problems` and is left
+    /// out.
+    pub(crate) fn read(
+        flags: &[(String, Vec<String>)],
+        environment: &[(String, String)],
+        current_dir: PathBuf,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let mut flags = flag_values(flags, problems);
+        let mut variables = environment::values(environment, problems);
+        let config = keys::find("config").expect("in the table");
+        let from_flag = flags.remove(config.name);
+        let from_variable = variables.remove(config.name);
+        let (named, config_origin) = match (&from_flag, &from_variable) {
+            (Some(value), _) => (value.as_str(), Origin::flag(config)),
+            (None, Some(value)) => (value.as_str(), Origin::variable(config)),
+            (None, None) => (None, Origin::Default(Profile::Prod)),
+        };
+        let path = match named {
+            Some(path) => Some(PathBuf::from(path)),
+            None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| current_dir.join(path).exists()),
+        };
+        let file = path.and_then(|path| match File::read(&path, &current_dir, problems) {
+            Ok(file) => Some((path, file)),
+            Err(reason) => {
+                let written = path.display().to_string();
+                problems.push(Problem::with_value(config_origin.clone(), config, written, reason));
+                None
+            }
+        });
+
+        let in_file = file.as_ref().map(|(_, file)| file.values.clone()).unwrap_or_default();
+        let merged = Figment::from(Source { layer: Layer::Port, values: environment::port(environment) })
+            .merge(Source { layer: Layer::File, values: in_file })
+            .merge(Source { layer: Layer::Environment, values: variables })
+            .merge(Source { layer: Layer::Flags, values: flags });
+        // A profile that does not exist is a problem of the check; until then it is `prod`.
+        let profile = match merged.find_value("profile").ok().as_ref().and_then(Value::as_str) {
+            Some("dev") => Profile::Dev,
+            _ => Profile::Prod,
+        };
+        let merged = merged.join(Source { layer: Layer::Defaults, values: default_values(profile) });
+        Self { merged, file, config_origin, profile, current_dir }
+    }
+
+    /// What the user wrote, one layer over the other.
+    pub(crate) fn raw(&self) -> Result<Raw, Box<figment::Error>> {
+        self.merged.extract().map_err(Box::new)
+    }
+
+    /// Where the value of `key` is from, or the one at `index` if it has several.
+    pub(crate) fn origin(&self, key: &'static Key, index: usize) -> Origin {
+        if !key.in_file {
+            return self.config_origin.clone();
+        }
+        match (self.layer(key), &self.file) {
+            (Layer::File, Some((_, file))) => file.origin(key.name, index),
+            (Layer::Port, _) => Origin::Environment("PORT".into()),
+            (Layer::Environment, _) => Origin::variable(key),
+            (Layer::Flags, _) => Origin::flag(key),
+            (Layer::Defaults | Layer::File, _) => Origin::Default(self.profile),
+        }
+    }
+
+    /// Where a relative path in the value of `key` begins.
+    pub(crate) fn base(&self, key: &'static Key) -> &Path {
+        match (self.layer(key), &self.file) {
+            (Layer::File, Some((_, file))) => &file.directory,
+            _ => &self.current_dir,
+        }
+    }
+
+    pub(crate) fn current_dir(&self) -> &Path {
+        &self.current_dir
+    }
+
+    /// The file that was read, as it was named.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(path, _)| path.as_path())
+    }
+
+    fn layer(&self, key: &Key) -> Layer {
+        let metadata = self.merged.find_metadata(key.name);
+        Layer::ALL
+            .into_iter()
+            .find(|layer| metadata.is_some_and(|metadata| metadata.name == layer.name()))
+            .unwrap_or(Layer::Defaults)
+    }
+}
+
+fn default_values(profile: Profile) -> Dict {
+    let fixed = keys::keys().iter().filter_map(|key| match key.preset(profile) {
+        Preset::Value(value) => Some((key.name.to_owned(), Value::from(value))),
+        Preset::Described(_) => None,
+    });
+    fixed.collect()
+}
+
+fn flag_values(flags: &[(String, Vec<String>)], problems: &mut Vec<Problem>) -> Dict {
+    let mut values = Dict::new();
+    for (name, written) in flags {
+        match keys::find(name) {
+            Some(key) if key.repeatable => {
+                values.insert(name.clone(), Value::from(written.clone()));
+            }
+            // Of a flag that was given again, the last one counts.
+            Some(_) => {
+                values.extend(written.last().map(|value| (name.clone(), Value::from(value.as_str()))));
+            }
+            None => {
+                let nearest = Key::nearest(name).map(|key| format!("--{}", key.flag()));
+                let origin = Origin::Flag(format!("--{}", name.replace('_', "-")));
+                problems.push(Problem::with_name(origin, name, Reason::UnknownKey { nearest }));
+            }
+        }
+    }
+    values
+}

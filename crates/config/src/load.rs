@@ -1,0 +1,74 @@
+//! From the sources to a checked configuration.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    Config, Errors,
+    check::{Checked, check},
+    error::{Problem, Reason},
+    explain::{self, Explained},
+    keys,
+    layers::Layers,
+    origin::Origin,
+};
+
+/// Where a configuration comes from. Nothing else is read but the files that are named in it, and the names it has
+/// resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inputs {
+    /// Key and values of each flag that was given, in order.
+    pub flags: Vec<(String, Vec<String>)>,
+    /// The environment, with the variables of others in it.
+    pub environment: Vec<(String, String)>,
+    /// Where relative paths begin, absolute.
+    pub current_dir: PathBuf,
+}
+
+/// A checked configuration, and where its values are from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the rest of the program works with.
+    pub config: Config,
+    /// Where each key's value is from, in the order of [`keys`](crate::keys()); of a key with several values, the first.
+    pub origins: Vec<(&'static str, Origin)>,
+    file: Option<PathBuf>,
+    env_file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// The file that was read, as it was named.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Each key of the file with its effective value and origin, in the order of [`keys`](crate::keys()).
+    pub fn explain(&self) -> Vec<Explained> {
+        explain::explain(&self.config, self.env_file.as_deref(), &self.origins)
+    }
+}
+
+/// Reads all sources and checks every value. All problems are found in one go.
+pub fn load(inputs: Inputs) -> Result<Loaded, Errors> {
+    let Inputs { flags, environment, current_dir } = inputs;
+    let mut problems = Vec::new();
+    let layers = Layers::read(&flags, &environment, current_dir, &mut problems);
+    let raw = match layers.raw() {
+        Ok(raw) => raw,
+        Err(error) => {
+            // The layers let no value through that this could refuse; should one slip by, it is said and not lost.
+            let origin = error.metadata.as_ref().map_or_else(String::new, |metadata| metadata.name.to_string());
+            let reason = Reason::Layers(error);
+            problems.push(Problem::with_name(Origin::Environment(origin), "", reason));
+            return Err(Errors::sorted(problems));
+        }
+    };
+    let Checked { config, env_file } = check(raw, &layers, &environment, &mut problems);
+    if !problems.is_empty() {
+        return Err(Errors::sorted(problems));
+    }
+    let origins = keys().iter().map(|key| (key.name, layers.origin(key, 0))).collect();
+    Ok(Loaded { config, origins, file: layers.file().map(Path::to_path_buf), env_file })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! What the user wrote, before any of it is checked.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de};
+
+/// One value as it was written. The file's numbers and booleans become text, as they are in the environment and in flags,
+/// so that every source has the same checks and the same messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyScalar)
+    }
+}
+
+struct AnyScalar;
+
+impl de::Visitor<'_> for AnyScalar {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text or a number")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Written, E> {
+        Ok(Written(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Written, E> {
+        Ok(Written(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Written, E> {
+        Ok(Written(value.to_owned()))
+    }
+}
+
+/// The values of a key that takes several; a single one needs no array.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub(crate) enum Several {
+    Array(Vec<Written>),
+    Single(Written),
+    #[default]
+    Nothing,
+}
+
+impl Several {
+    pub(crate) fn into_vec(self) -> Vec<Written> {
+        match self {
+            Self::Array(values) => values,
+            Self::Single(value) => vec![value],
+            Self::Nothing => Vec::new(),
+        }
+    }
+}
+
+/// Every key of the file. Those without a fixed default in each profile may be missing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Raw {
+    pub(crate) profile: Written,
+    pub(crate) app: Option<Written>,
+    pub(crate) chdir: Option<Written>,
+    pub(crate) venv: Option<Written>,
+    pub(crate) env_file: Option<Written>,
+    pub(crate) workers: Option<Written>,
+    pub(crate) threads: Written,
+    pub(crate) bind: Several,
+    pub(crate) backlog: Written,
+    pub(crate) max_connections: Written,
+    #[serde(default, rename = "static")]
+    pub(crate) statics: Several,
+    pub(crate) queue_size: Written,
+    pub(crate) max_head_size: Written,
+    pub(crate) max_body_size: Written,
+    pub(crate) body_buffer_size: Written,
+    pub(crate) response_buffer_size: Written,
+    pub(crate) max_response_spill: Written,
+    pub(crate) temp_dir: Option<Written>,
+    pub(crate) header_timeout: Written,
+    pub(crate) body_timeout: Written,
+    pub(crate) request_timeout: Written,
+    pub(crate) send_timeout: Written,
+    pub(crate) idle_timeout: Written,
+    pub(crate) grace_period: Written,
+    pub(crate) log_level: Written,
+    pub(crate) log_format: Written,
+    pub(crate) access_log: Written,
+}

@@ -1,0 +1,245 @@
+//! The command line. Its flags are the keys of the configuration, made from their table; what a value means is checked
+//! there and not here, so a bad value reads the same from a flag, a variable and the file.
+
+use std::ffi::OsString;
+
+use clap::{
+    Arg, ArgAction, ArgMatches, Command, ValueHint,
+    builder::{PossibleValue, StringValueParser, TypedValueParser, ValueParser},
+    error::{ContextKind, ContextValue, ErrorKind},
+    value_parser,
+};
+use clap_complete::Shell;
+use stack_config::{Key, Kind, keys};
+
+/// Name of the executable.
+pub(crate) const NAME: &str = "stack";
+
+const ABOUT: &str = "One binary that serves a Python web application, in place of nginx and gunicorn";
+
+const LAYERS: &str = "\
+Every option is also a key of the configuration file and an environment variable: --log-level is log_level in the file
+and STACK_LOG_LEVEL in the environment. The flag wins over the variable, the variable over the file, the file over the
+default.
+
+Durations are written 30s, 1m30s or 500ms; a plain number is seconds. Sizes are written 64KiB, 64k, 16M or 1G, all
+1024-based; a plain number is bytes.";
+
+const EXAMPLES: &str = "\
+Examples:
+  stack serve                                        the application in this directory, on 127.0.0.1:8000
+  stack serve --app shop.wsgi --static ./public      a Django project with its static files
+  stack serve --app 'app:create_app()' --bind :8080  a factory, on every IPv4 address
+  stack serve --profile dev                          the defaults for a laptop
+  stack check                                        try everything short of serving
+  stack config                                       what is in force, and where it is from";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 after a clean end, 64 for bad usage or configuration, 1 for a failed start.";
+
+/// Key and values of each flag that was given.
+pub(crate) type Flags = Vec<(String, Vec<String>)>;
+
+/// What the user asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Invocation {
+    /// Run the server.
+    Serve(Flags),
+    /// Try everything short of serving.
+    Check(Flags),
+    /// Show the configuration.
+    Config(Flags),
+    /// Print a completion script.
+    Completions(Shell),
+    /// Print the manual page.
+    Man,
+}
+
+/// Reads the command line. Help and version come as errors too, with the text to print.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let mut matches = command().try_get_matches_from(arguments).map_err(with_better_suggestion)?;
+    let (name, matches) = matches.remove_subcommand().expect("clap requires one");
+    Ok(match name.as_str() {
+        "serve" => Invocation::Serve(flags(matches)),
+        "check" => Invocation::Check(flags(matches)),
+        "config" => Invocation::Config(flags(matches)),
+        "completions" => Invocation::Completions(*matches.get_one("shell").expect("clap requires it")),
+        "man" => Invocation::Man,
+        other => unreachable!("clap knows no subcommand {other}"),
+    })
+}
+
+/// The command with its subcommands.
+pub(crate) fn command() -> Command {
+    let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
+    root().subcommand_required(true).arg_required_else_help(true).subcommands([
+        configured("serve", "Run the server"),
+        configured("check", "Try everything short of serving: configuration, Python, application"),
+        configured("config", "Show the configuration that is in force, and where each value is from"),
+        Command::new("completions").about("Print a script that completes this command line").arg(shell),
+        Command::new("man").about("Print the manual page"),
+    ])
+}
+
+/// The command as its one manual page shows it: with the options that `serve`, `check` and `config` share.
+pub(crate) fn manual() -> Command {
+    let about = format!("{ABOUT}.\n\nserve, check and config take all the options. {LAYERS}");
+    command().long_about(about).args(keys().iter().map(flag))
+}
+
+fn root() -> Command {
+    Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .max_term_width(120)
+        .after_help(EXAMPLES)
+        .after_long_help(format!("{EXAMPLES}\n\n{LAYERS}\n\n{EXIT_CODES}"))
+}
+
+fn configured(name: &'static str, about: &'static str) -> Command {
+    Command::new(name)
+        .about(about)
+        .args(keys().iter().map(flag))
+        .after_help(EXAMPLES)
+        .after_long_help(format!("{EXAMPLES}\n\n{LAYERS}\n\n{EXIT_CODES}"))
+}
+
+fn flag(key: &'static Key) -> Arg {
+    let sources = format!("[env: {}] [default: {}]", key.variable(), key.default_text());
+    let again = if key.repeatable { "Can be given several times; in the environment, commas separate." } else { "" };
+    let details = [key.details, again].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+    let long = if details.is_empty() { String::new() } else { format!("\n\n{details}") };
+    Arg::new(key.name)
+        .long(key.flag())
+        .value_name(key.value_name)
+        .help(format!("{} {sources}", key.help))
+        .long_help(format!("{}{long}\n\n{sources}", key.help))
+        .help_heading(key.heading)
+        .action(if key.repeatable { ArgAction::Append } else { ArgAction::Set })
+        .allow_negative_numbers(true)
+        .value_parser(parser(key.kind))
+        .value_hint(match key.kind {
+            Kind::File => ValueHint::FilePath,
+            Kind::Directory => ValueHint::DirPath,
+            Kind::Text | Kind::Word(_) | Kind::Count | Kind::Duration | Kind::Size => ValueHint::Other,
+        })
+}
+
+fn parser(kind: Kind) -> ValueParser {
+    match kind {
+        Kind::Word(words) => ValueParser::new(Words(words)),
+        _ => ValueParser::string(),
+    }
+}
+
+/// Shows the words in the help and completes them, and leaves it to the configuration to refuse others.
+#[derive(Clone, Copy, Debug)]
+struct Words(&'static [&'static str]);
+
+impl TypedValueParser for Words {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
+    }
+}
+
+fn flags(mut matches: ArgMatches) -> Flags {
+    let given = keys().iter().filter_map(|key| {
+        let values: Vec<String> = matches.remove_many(key.name)?.collect();
+        Some((key.name.to_owned(), values))
+    });
+    given.collect()
+}
+
+/// The table knows what other servers call a key; clap only compares letters.
+fn with_better_suggestion(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(written)) = error.get(ContextKind::InvalidArg)
+        && let Some(key) = written.strip_prefix("--").and_then(Key::nearest)
+    {
+        error.insert(ContextKind::SuggestedArg, ContextValue::String(format!("--{}", key.flag())));
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Invocation, clap::Error> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn help(line: &str) -> String {
+        parsed(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_command_is_consistent() {
+        command().debug_assert();
+        manual().debug_assert();
+    }
+
+    #[test]
+    fn help_shows_every_key_with_its_variable_and_default() {
+        for line in ["stack serve --help", "stack serve -h", "stack check --help", "stack config --help"] {
+            // Wrapping puts line breaks and indentation between the words.
+            let text = help(line).split_whitespace().collect::<Vec<_>>().join(" ");
+            for key in keys() {
+                let sources = format!("[env: {}] [default: {}]", key.variable(), key.default_text());
+                for part in [format!("--{} <", key.flag()), key.help.to_owned(), sources] {
+                    assert!(text.contains(&part), "{line}: {part}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn flags_become_keys_with_their_values() {
+        let Invocation::Serve(flags) =
+            parsed("stack serve --bind :1 --log-level=loud --bind unix:/a --queue-size -1").unwrap()
+        else {
+            panic!("serve")
+        };
+        let expected = [("bind", vec![":1", "unix:/a"]), ("queue_size", vec!["-1"]), ("log_level", vec!["loud"])];
+        let expected: Flags = expected
+            .into_iter()
+            .map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect()))
+            .collect();
+        assert_eq!(flags, expected);
+    }
+
+    #[test]
+    fn a_dash_is_a_value() {
+        let expected = vec![("access_log".to_owned(), vec!["-".to_owned()])];
+        assert_eq!(parsed("stack config --access-log -").unwrap(), Invocation::Config(expected));
+    }
+
+    #[test]
+    fn a_flag_of_another_server_finds_ours() {
+        let text = help("stack serve --timeout 5");
+        assert!(text.contains("'--request-timeout'"), "{text}");
+        let text = help("stack serve --work 5");
+        assert!(text.contains("'--workers'"), "{text}");
+    }
+
+    #[test]
+    fn help_and_version_are_no_errors_and_a_bad_line_is() {
+        for line in ["stack --help", "stack --version", "stack help serve"] {
+            assert!(!parsed(line).unwrap_err().use_stderr(), "{line}");
+        }
+        for line in ["stack", "stack serve --nonsense", "stack fly", "stack serve app", "stack --bind :1 serve"] {
+            assert!(parsed(line).unwrap_err().use_stderr(), "{line}");
+        }
+    }
+}
