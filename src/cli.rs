@@ -27,7 +27,7 @@ Durations are written 30s, 1m30s or 500ms; a plain number is seconds. Sizes are 
 
 const EXAMPLES: &str = "\
 Examples:
-  stack serve                                        the application in this directory, on 127.0.0.1:8000
+  stack serve                                        the application in this directory
   stack serve --app shop.wsgi --static ./public      a Django project with its static files
   stack serve --app 'app:create_app()' --bind :8080  a factory, on every IPv4 address
   stack serve --profile dev                          the defaults for a laptop
@@ -36,6 +36,13 @@ Examples:
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 after a clean end, 64 for bad usage or configuration, 1 for a failed start.";
+
+/// The subcommands that take the configuration.
+const CONFIGURED: [(&str, &str); 3] = [
+    ("serve", "Run the server"),
+    ("check", "Try everything short of serving: configuration, Python, application"),
+    ("config", "Show the configuration that is in force, and where each value is from"),
+];
 
 /// Key and values of each flag that was given.
 pub(crate) type Flags = Vec<(String, Vec<String>)>;
@@ -57,7 +64,9 @@ pub(crate) enum Invocation {
 
 /// Reads the command line. Help and version come as errors too, with the text to print.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
-    let mut matches = command().try_get_matches_from(arguments).map_err(with_better_suggestion)?;
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut matches =
+        command().try_get_matches_from(&arguments).map_err(|error| with_better_suggestion(error, &arguments))?;
     let (name, matches) = matches.remove_subcommand().expect("clap requires one");
     Ok(match name.as_str() {
         "serve" => Invocation::Serve(flags(matches)),
@@ -72,10 +81,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
 /// The command with its subcommands.
 pub(crate) fn command() -> Command {
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
-    root().subcommand_required(true).arg_required_else_help(true).subcommands([
-        configured("serve", "Run the server"),
-        configured("check", "Try everything short of serving: configuration, Python, application"),
-        configured("config", "Show the configuration that is in force, and where each value is from"),
+    let configured = CONFIGURED.map(|(name, about)| configured(name, about));
+    root().subcommand_required(true).arg_required_else_help(true).subcommands(configured).subcommands([
         Command::new("completions").about("Print a script that completes this command line").arg(shell),
         Command::new("man").about("Print the manual page"),
     ])
@@ -99,6 +106,7 @@ fn root() -> Command {
 fn configured(name: &'static str, about: &'static str) -> Command {
     Command::new(name)
         .about(about)
+        .override_usage(format!("{NAME} {name} [OPTIONS]"))
         .args(keys().iter().map(flag))
         .after_help(EXAMPLES)
         .after_long_help(format!("{EXAMPLES}\n\n{LAYERS}\n\n{EXIT_CODES}"))
@@ -161,13 +169,21 @@ fn flags(mut matches: ArgMatches) -> Flags {
     given.collect()
 }
 
-/// The table knows what other servers call a key; clap only compares letters.
-fn with_better_suggestion(mut error: clap::Error) -> clap::Error {
-    if error.kind() == ErrorKind::UnknownArgument
+/// The table knows what other servers call a key; clap only compares letters. A word without dashes is the application,
+/// as gunicorn has it.
+fn with_better_suggestion(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let configured = arguments.get(1).is_some_and(|name| CONFIGURED.iter().any(|(known, _)| name == known));
+    if configured
+        && error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(written)) = error.get(ContextKind::InvalidArg)
-        && let Some(key) = written.strip_prefix("--").and_then(Key::nearest)
     {
-        error.insert(ContextKind::SuggestedArg, ContextValue::String(format!("--{}", key.flag())));
+        let suggestion = match written.strip_prefix("--") {
+            Some(name) => Key::nearest(name).map(|key| format!("--{}", key.flag())),
+            None => Some(format!("--app {written}")).filter(|_| !written.starts_with('-')),
+        };
+        if let Some(suggestion) = suggestion {
+            error.insert(ContextKind::SuggestedArg, ContextValue::String(suggestion));
+        }
     }
     error
 }
@@ -231,6 +247,8 @@ mod tests {
         assert!(text.contains("'--request-timeout'"), "{text}");
         let text = help("stack serve --work 5");
         assert!(text.contains("'--workers'"), "{text}");
+        let text = help("stack serve app:wsgi");
+        assert!(text.contains("'--app app:wsgi'"), "{text}");
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub(crate) struct Checked {
     pub(crate) env_file: Option<PathBuf>,
 }
 
-/// Checks every value, with all problems noted in `problems`.
+/// Checks every value, with all problems noted in `problems`. It is one long list on purpose: a key that is added to
+/// [`Raw`] does not build until it is here.
 pub(crate) fn check(
     raw: Raw,
     layers: &Layers,

@@ -70,12 +70,16 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.origin)?;
+        write!(f, "{}", self.origin)?;
         match &self.value {
-            Some(value) => write!(f, "{} = `{value}`: ", self.name)?,
-            // A syntax error has no name, and a variable's stands there already.
-            None if self.name.is_empty() || self.origin == Origin::Environment(self.name.clone()) => {}
-            None => write!(f, "`{}`: ", self.name)?,
+            Some(value) => write!(f, ": {} = `{value}`: ", self.name)?,
+            // Line and column belong together: `stack.toml:12:5`.
+            None if matches!(self.reason, Reason::Syntax { .. }) => f.write_str(":")?,
+            // A variable's name stands there already.
+            None if self.name.is_empty() || self.origin == Origin::Environment(self.name.clone()) => {
+                f.write_str(": ")?;
+            }
+            None => write!(f, ": `{}`: ", self.name)?,
         }
         write!(f, "{}", self.reason)?;
         match self.reason.hint() {

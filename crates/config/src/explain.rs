@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(shown("app"), "\"web:make()\"");
         assert_eq!(shown("max_body_size"), "1000");
         assert_eq!(shown("max_head_size"), "\"32KiB\"");
-        assert_eq!(shown("request_timeout"), "\"1m30s\"");
+        assert_eq!(shown("request_timeout"), "\"90s\"");
         assert_eq!(shown("threads"), "4");
         let socket = setup.directory().join("a.sock");
         assert_eq!(shown("bind"), format!("[\"127.0.0.1:0\", \"unix:{}\", \"fd://3\"]", socket.display()));

@@ -94,7 +94,7 @@ impl Layers {
         let (named, config_origin) = match (&from_flag, &from_variable) {
             (Some(value), _) => (value.as_str(), Origin::flag(config)),
             (None, Some(value)) => (value.as_str(), Origin::variable(config)),
-            (None, None) => (None, Origin::Default(Profile::Prod)),
+            (None, None) => (None, Origin::Default(None)),
         };
         let path = match named {
             Some(path) => Some(PathBuf::from(path)),
@@ -138,7 +138,10 @@ impl Layers {
             (Layer::Port, _) => Origin::Environment("PORT".into()),
             (Layer::Environment, _) => Origin::variable(key),
             (Layer::Flags, _) => Origin::flag(key),
-            (Layer::Defaults | Layer::File, _) => Origin::Default(self.profile),
+            (Layer::Defaults | Layer::File, _) => {
+                let [dev, prod] = key.presets;
+                Origin::Default(Some(self.profile).filter(|_| dev != prod))
+            }
         }
     }
 

@@ -12,8 +12,8 @@ use crate::{
     origin::Origin,
 };
 
-/// Where a configuration comes from. Nothing else is read but the files that are named in it, and the names it has
-/// resolved.
+/// Where a configuration comes from. Beyond it, only the files are read that are named in it, host names are resolved,
+/// and `$NAME` in an `env_file` looks into the environment of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inputs {
     /// Key and values of each flag that was given, in order.

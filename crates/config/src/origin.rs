@@ -7,8 +7,8 @@ use crate::{Profile, keys::Key};
 /// Where a value came from. It is shown as a user would look for it: `stack.toml:12`, `flag --workers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
-    Default(Profile),
+    /// Nobody set it. The profile is named where the profiles differ in it.
+    Default(Option<Profile>),
     /// The file.
     File {
         /// The file, as it was named.
@@ -35,8 +35,8 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Default(Profile::Dev) => f.write_str("default of profile dev"),
-            Self::Default(Profile::Prod) => f.write_str("default"),
+            Self::Default(None) => f.write_str("default"),
+            Self::Default(Some(profile)) => write!(f, "default of profile {}", profile.as_str()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),

@@ -20,9 +20,16 @@ pub(crate) fn duration(written: &str) -> Result<Duration, Reason> {
     if duration > LONGEST { Err(Reason::TooLong) } else { Ok(duration) }
 }
 
-/// Writes `1m30s`; no time at all is `0`.
+/// Writes `75s`, `5m`, `1h`: in seconds as far as one reads them at a glance. No time at all is `0`.
 pub(crate) fn format_duration(duration: Duration) -> String {
-    if duration.is_zero() { "0".into() } else { humantime::format_duration(duration).to_string().replace(' ', "") }
+    let seconds = duration.as_secs();
+    match seconds {
+        _ if duration.subsec_nanos() > 0 => humantime::format_duration(duration).to_string().replace(' ', ""),
+        0 => "0".into(),
+        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        _ if seconds > 60 && seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
 }
 
 /// Reads `16MiB`, `16M`, `64k`, or a plain number of bytes.
@@ -114,7 +121,10 @@ mod tests {
             assert_eq!(size(&format_size(bytes).unwrap()).unwrap(), bytes);
         }
         assert_eq!((format_size(0), format_size(1000)), (None, None));
-        for seconds in [0.0, 0.5, 30.0, 90.0, 3600.0] {
+        for (seconds, written) in [(75, "75s"), (60, "60s"), (300, "5m"), (7200, "2h"), (3601, "3601s")] {
+            assert_eq!(format_duration(Duration::from_secs(seconds)), written);
+        }
+        for seconds in [0.0, 0.5, 30.0, 90.25, 3600.0] {
             let written = Duration::from_secs_f64(seconds);
             assert_eq!(duration(&format_duration(written)).unwrap(), written);
         }

@@ -19,7 +19,7 @@ pub enum Reason {
     #[error("not to be set in the file itself")]
     NotInFile,
     /// The file is no TOML.
-    #[error("column {column}: {message}")]
+    #[error("{column}: {message}")]
     Syntax {
         /// Counted from 1, in characters.
         column: usize,
@@ -183,7 +183,7 @@ impl Reason {
         Some(match self {
             Self::UnknownKey { nearest: Some(nearest) } => format!("did you mean `{nearest}`?"),
             Self::UnknownKey { nearest: None } => "`stack config` lists all keys".into(),
-            Self::Table => "remove the line in brackets; a group of keys is only a comment".into(),
+            Self::Table => "write the keys without a line in brackets above them".into(),
             Self::NotInFile => "name the file with --config or STACK_CONFIG".into(),
             Self::Form { wanted: "one value", .. } => "only bind and static take several values".into(),
             Self::Form { .. } => "write text in quotes or a number".into(),

@@ -25,7 +25,7 @@ fn entries() -> Vec<Entry> {
                 let comment = std::mem::take(&mut comment);
                 entries.push(Entry { name: name.into(), comment, value: value.into() });
             }
-            Some((rest, _)) => comment = format!("{comment}{rest}"),
+            Some((rest, _)) => comment.push_str(rest),
             None => comment.clear(),
         }
     }

@@ -73,7 +73,7 @@ pub(super) const TABLE: &[Key] = &[
         heading: APPLICATION,
         help: "Virtual environment of the application",
         details: "It must belong to the Python version this program was built with.",
-        presets: both(Preset::Described("looked for: VIRTUAL_ENV, .venv and venv in chdir")),
+        presets: both(Preset::Described("VIRTUAL_ENV, or .venv or venv in chdir")),
         elsewhere: &["virtualenv", "virtual_env", "home"],
     },
     Key {
@@ -84,7 +84,7 @@ pub(super) const TABLE: &[Key] = &[
         in_file: true,
         heading: APPLICATION,
         help: "File of NAME=value lines, set for the application",
-        details: "Dotenv format. A variable that is already in the environment wins. Keys of this server do not \
+        details: "Dotenv format; a $ needs single quotes. A variable that is already in the environment wins. Keys of this server do not \
                   belong in it: they are read from the real environment only.",
         presets: both(Preset::Described("none")),
         elsewhere: &["dotenv", "raw_env"],
@@ -339,7 +339,7 @@ pub(super) const TABLE: &[Key] = &[
         in_file: true,
         heading: LOGGING,
         help: "Form of the log: text for people, or json with one object a line",
-        details: "Both go to standard error.",
+        details: "Both go to standard error. Text is coloured on a terminal, unless NO_COLOR is set.",
         presets: both(Preset::Value("text")),
         elsewhere: &["logformat", "log_config"],
     },

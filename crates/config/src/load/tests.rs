@@ -108,7 +108,10 @@ fn dev_differs_in_defaults_only() {
     let dev = Setup::new().file("profile = 'dev'");
     let Config { profile, workers, timeouts, .. } = dev.config();
     assert_eq!((profile, workers.get(), timeouts.request), (Profile::Dev, 1, None));
-    assert_eq!(threads(&dev).1, "default of profile dev");
+    let origins = dev.load().unwrap().origins;
+    let origin = |name: &str| origins.iter().find(|(key, _)| *key == name).unwrap().1.to_string();
+    assert_eq!(origin("workers"), "default of profile dev");
+    assert_eq!(origin("threads"), "default");
     let told = Setup::new().flag("profile", "dev").variable("STACK_REQUEST_TIMEOUT", "5s").config();
     assert_eq!(told.timeouts.request, Some(Duration::from_secs(5)));
 }
