@@ -97,11 +97,12 @@ impl<'py> Environs<'py> {
         })
     }
 
-    /// The environ of one request.
+    /// The environ of one request, whose body of `body_length` bytes has been taken out of it.
     pub(crate) fn make(
         &mut self,
         py: Python<'py>,
         request: &Request,
+        body_length: u64,
         input: &Object<'py>,
         errors: &Object<'py>,
     ) -> Result<Object<'py>, Raised<'py>> {
@@ -139,7 +140,7 @@ impl<'py> Environs<'py> {
         }
         set(&keys.input, input)?;
         set(&keys.errors, errors)?;
-        self.set_headers(py, &environ, request)?;
+        self.set_headers(py, &environ, &request.headers, body_length)?;
         Ok(environ)
     }
 
@@ -153,8 +154,13 @@ impl<'py> Environs<'py> {
         environ.set_item(py, &self.keys.server_port, port)
     }
 
-    fn set_headers(&mut self, py: Python<'py>, environ: &Object<'py>, request: &Request) -> Result<(), Raised<'py>> {
-        let headers = &request.headers;
+    fn set_headers(
+        &mut self,
+        py: Python<'py>,
+        environ: &Object<'py>,
+        headers: &HeaderMap,
+        body_length: u64,
+    ) -> Result<(), Raised<'py>> {
         for name in headers.keys() {
             let Some(value) = joined(headers, name) else { continue };
             let key = match *name {
@@ -162,7 +168,7 @@ impl<'py> Environs<'py> {
                 CONTENT_LENGTH => &self.keys.content_length,
                 // Decoded on the way in; what is left of it for the application is the body's length.
                 TRANSFER_ENCODING => {
-                    let length = Object::str(py, &request.body.len().to_string())?;
+                    let length = Object::str(py, &body_length.to_string())?;
                     environ.set_item(py, &self.keys.content_length, &length)?;
                     continue;
                 }

@@ -70,8 +70,9 @@ impl<'py> Gateway<'py> {
             method: request.method.clone(),
             path: String::from_utf8_lossy(&request.path).into_owned(),
         };
+        let body_length = body.len();
         let response = Response::new(job.responder, request.method == Method::HEAD);
-        let parts = match self.parts(&job.request, Input::new(body), response) {
+        let parts = match self.parts(&job.request, body_length, Input::new(body), response) {
             Ok(parts) => parts,
             Err(raised) => return subject.gateway_failed(&raised.into_exception(py)),
         };
@@ -85,6 +86,7 @@ impl<'py> Gateway<'py> {
     fn parts(
         &mut self,
         request: &stack_bridge::Request,
+        body_length: u64,
         input: Input,
         response: Response,
     ) -> Result<Parts<'py>, Raised<'py>> {
@@ -92,7 +94,7 @@ impl<'py> Gateway<'py> {
         let response = self.responses.instance(py, response)?;
         let input = self.inputs.instance(py, input)?;
         let errors = self.errors.instance(py, Errors::new(request.id))?;
-        let environ = self.environs.make(py, request, &input, &errors)?;
+        let environ = self.environs.make(py, request, body_length, &input, &errors)?;
         let start_response = response.attr(py, &self.start_response)?;
         Ok(Parts { environ, start_response, response, input, errors })
     }
