@@ -6,15 +6,16 @@
 mod cli;
 mod commands;
 mod logging;
+mod start;
 
 use std::{
     env,
     io::{self, Write},
-    process::ExitCode,
 };
 
 use mimalloc::MiMalloc;
 use stack_config::{Errors, Inputs, Loaded};
+use stack_interp::Runtime;
 
 use crate::cli::{Flags, Invocation};
 
@@ -22,17 +23,27 @@ use crate::cli::{Flags, Invocation};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const BAD_USAGE: u8 = 64;
-const START_FAILED: u8 = 1;
-
-fn main() -> ExitCode {
-    run().unwrap_or_else(|failure| {
-        failure.print();
-        failure.exit_code()
-    })
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// A clean end.
+    Success = 0,
+    /// A start that failed, or an end that did not wait.
+    Failure = 1,
+    /// Bad usage or configuration: `EX_USAGE`.
+    BadUsage = 64,
 }
 
-fn run() -> Result<ExitCode, Failure> {
+fn main() -> ! {
+    let exit = run().unwrap_or_else(|failure| {
+        failure.print();
+        failure.exit()
+    });
+    // Not by returning: that would run the destructors of libraries that Python threads may still be in.
+    Runtime::leave(exit as u8)
+}
+
+fn run() -> Result<Exit, Failure> {
     match cli::parse(env::args_os())? {
         Invocation::Serve(flags) => Ok(commands::serve::run(load(flags)?)?),
         Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),
@@ -76,11 +87,11 @@ impl Failure {
         };
     }
 
-    fn exit_code(&self) -> ExitCode {
+    fn exit(&self) -> Exit {
         match self {
-            Self::Usage(error) if !error.use_stderr() => ExitCode::SUCCESS,
-            Self::Usage(_) | Self::Configuration(_) => BAD_USAGE.into(),
-            Self::Start(_) => START_FAILED.into(),
+            Self::Usage(error) if !error.use_stderr() => Exit::Success,
+            Self::Usage(_) | Self::Configuration(_) => Exit::BadUsage,
+            Self::Start(_) => Exit::Failure,
         }
     }
 }

@@ -1,16 +1,18 @@
 //! `stack config`: the configuration that is in force, as a file that would give the same.
 
-use std::{fmt::Write, process::ExitCode};
+use std::fmt::Write;
 
 use stack_config::{Explained, Loaded};
+
+use crate::Exit;
 
 /// Longer lines do not move the comments of the others.
 const WIDEST: usize = 60;
 
 /// Prints every key with its value and where it is from.
-pub(crate) fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
     super::print(render(loaded)?.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Success)
 }
 
 fn render(loaded: &Loaded) -> Result<String, std::fmt::Error> {

@@ -1,15 +1,13 @@
 //! `stack man`: the manual page.
 
-use std::process::ExitCode;
-
 use clap_mangen::Man;
 
-use crate::cli;
+use crate::{Exit, cli};
 
 /// Prints the page as roff.
-pub(crate) fn run() -> anyhow::Result<ExitCode> {
+pub(crate) fn run() -> anyhow::Result<Exit> {
     super::print(&page()?)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Success)
 }
 
 fn page() -> std::io::Result<Vec<u8>> {

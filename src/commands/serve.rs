@@ -1,14 +1,128 @@
 //! `stack serve`: runs the server.
 
-use std::process::ExitCode;
+use std::{process, time::Duration};
 
-use stack_config::Loaded;
+use anyhow::Context;
+use stack_bridge::Queue;
+use stack_config::{Config, Loaded};
+use stack_front::{Front, Listeners, Stop};
+use stack_interp::Runtime;
+use stack_wsgi::Pool;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
-use crate::logging;
+use crate::{
+    Exit, logging,
+    start::{Plan, report_refusals, spelled},
+};
 
-/// Serves until it is told to stop.
-pub(crate) fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
+/// How long the applications' own end may take: their threads, their atexit handlers.
+const END_TIME: Duration = Duration::from_secs(10);
+
+/// Serves until a signal says stop.
+pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     let config = loaded.config;
     logging::init(&config.log)?;
-    Ok(ExitCode::SUCCESS)
+    let plan = Plan::make(&config)?;
+    // Before the application is imported: a taken port is said at once, and early clients wait in the kernel's backlog.
+    let listeners = Listeners::bind(&config.bind, config.limits.backlog)?;
+    let python = plan.start_python()?;
+    let queue = Queue::new(config.limits.queue_size);
+    let pool = plan.start_pool(&config, &python, queue.clone())?;
+    let front = Front::new(&config, queue)?;
+    announce(&config, &plan, &python, &listeners);
+    report_refusals(&pool);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(front_threads(&config))
+        .thread_name("front")
+        .enable_all()
+        .build()
+        .context("the event loop could not be started")?;
+    runtime.block_on(serve(front, listeners, pool))
+}
+
+/// The front needs far less than the application.
+fn front_threads(config: &Config) -> usize {
+    config.workers.get().div_ceil(2)
+}
+
+async fn serve(front: Front, listeners: Listeners, pool: Pool) -> anyhow::Result<Exit> {
+    let mut signals = Signals::new()?;
+    let (stop, stopping) = watch::channel(Stop::Serving);
+    let mut serving = tokio::spawn(front.serve(listeners, stopping));
+    let drained = tokio::select! {
+        drained = &mut serving => drained,
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping: no new connections, requests in flight are finished");
+            stop.send_replace(Stop::Draining);
+            tokio::select! {
+                drained = &mut serving => drained,
+                name = signals.next() => {
+                    tracing::warn!(signal = name, "stopping at once");
+                    stop.send_replace(Stop::Aborting);
+                    return Ok(Exit::Failure);
+                }
+            }
+        }
+    };
+    let drained = drained.context("the front ended")?;
+    let ending = tokio::task::spawn_blocking(move || pool.stop(END_TIME));
+    let stopped = tokio::select! {
+        stopped = ending => stopped.context("the workers ended")?,
+        name = signals.next() => {
+            tracing::warn!(signal = name, "stopping at once");
+            return Ok(Exit::Failure);
+        }
+    };
+    if stopped.stuck > 0 {
+        tracing::warn!(code = "STACK0205", workers = stopped.stuck, "workers were still busy and are cut off");
+    }
+    tracing::info!(cut_off = drained.cut_off, "stopped");
+    Ok(Exit::Success)
+}
+
+/// The signals that stop a server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let watch = |kind| signal(kind).context("a signal can not be watched");
+        Ok(Self { terminate: watch(SignalKind::terminate())?, interrupt: watch(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// What is served where, and with what.
+fn announce(config: &Config, plan: &Plan, python: &Runtime, listeners: &Listeners) {
+    if let Some(because_of) = &plan.because_of {
+        tracing::info!(app = spelled(&plan.app), because_of, "found the application");
+    }
+    tracing::info!(
+        app = spelled(&plan.app),
+        directory = %config.chdir.display(),
+        python = python.full_version(),
+        venv = plan.venv_text(),
+        workers = config.workers,
+        threads = config.threads,
+        pid = process::id(),
+        "serving"
+    );
+    for root in &config.statics {
+        let prefix = root.prefix.as_deref().unwrap_or("/");
+        tracing::info!(prefix, directory = %root.directory.display(), "static files");
+    }
+    for address in listeners.describe() {
+        tracing::info!(address, "listening");
+    }
 }

@@ -1,0 +1,91 @@
+//! What `serve` and `check` have in common: from the checked configuration to a running application.
+
+use std::{env, path::Path};
+
+use anyhow::Context;
+use stack_bridge::Queue;
+use stack_config::{AppSource, AppSpec, Config};
+use stack_interp::{ExtensionRefusal, Runtime, RuntimeSettings, Venv, Version};
+use stack_wsgi::{Pool, PoolSettings, discover};
+
+/// Everything that is known about the application before Python starts.
+pub(crate) struct Plan {
+    pub(crate) app: AppSpec,
+    /// The file that led to the application, where the user named none.
+    pub(crate) because_of: Option<String>,
+    pub(crate) venv: Option<Venv>,
+    env: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// Finds the application and its virtual environment, and goes to its directory.
+    pub(crate) fn make(config: &Config) -> anyhow::Result<Self> {
+        let directory = &config.chdir;
+        env::set_current_dir(directory).with_context(|| format!("no way into {} (chdir)", directory.display()))?;
+        let mut env = config.env.clone();
+        let (app, because_of) = match &config.app {
+            AppSource::Named(app) => (app.clone(), None),
+            AppSource::Search => {
+                let settings = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+                let settings = env::var("DJANGO_SETTINGS_MODULE").ok().or_else(|| settings("DJANGO_SETTINGS_MODULE"));
+                let found = discover(directory, settings)?;
+                env.extend(found.env);
+                (found.app, Some(found.because_of.display().to_string()))
+            }
+        };
+        let venv = Venv::find(config.venv.as_deref(), env::var_os("VIRTUAL_ENV"), directory, Version::linked())?;
+        Ok(Self { app, because_of, venv, env })
+    }
+
+    /// Starts Python. Once in the life of the process.
+    pub(crate) fn start_python(&self) -> anyhow::Result<Runtime> {
+        let linked = Version::linked();
+        anyhow::ensure!(
+            linked.supports_own_gil(),
+            "this stack is linked with Python {linked}, which can not give each worker an interpreter of its own; \
+             it takes 3.13 or newer: install one (with its shared libpython) and build stack again"
+        );
+        Ok(Runtime::start(&RuntimeSettings { venv: self.venv.clone() })?)
+    }
+
+    /// Starts the workers and waits until each has imported the application.
+    pub(crate) fn start_pool(&self, config: &Config, runtime: &Runtime, queue: Queue) -> anyhow::Result<Pool> {
+        let directory = path_text(&config.chdir)?;
+        let (workers, threads) = (config.workers, config.threads);
+        let settings = PoolSettings { app: self.app.clone(), directory, env: self.env.clone(), workers, threads };
+        let pool = Pool::start(runtime.main(), settings, queue);
+        pool.with_context(|| format!("the application {} can not be served", spelled(&self.app)))
+    }
+
+    /// The environment's folder, or that there is none.
+    pub(crate) fn venv_text(&self) -> String {
+        self.venv.as_ref().map_or_else(|| "none".into(), |venv| venv.path.display().to_string())
+    }
+}
+
+/// As the user would write it.
+pub(crate) fn spelled(app: &AppSpec) -> String {
+    let Some(callable) = &app.callable else { return app.module.clone() };
+    format!("{}:{}{}", app.module, callable.path, if callable.factory { "()" } else { "" })
+}
+
+/// One line about the extension modules that run without their accelerator, and one about those that are left out.
+pub(crate) fn report_refusals(pool: &Pool) {
+    let Some(report) = pool.reports().first() else { return };
+    let named = |with_twin: bool| {
+        let wanted = |refusal: &&ExtensionRefusal| refusal.twin.is_some() == with_twin;
+        let modules: Vec<_> = report.refusals.iter().filter(wanted).map(|refusal| refusal.module.as_str()).collect();
+        modules.join(", ")
+    };
+    let (replaced, left_out) = (named(true), named(false));
+    if !replaced.is_empty() {
+        tracing::info!(modules = replaced, "extension modules without support for interpreters run as pure Python");
+    }
+    if !left_out.is_empty() {
+        tracing::info!(modules = left_out, "extension modules without support for interpreters count as not installed");
+    }
+}
+
+fn path_text(path: &Path) -> anyhow::Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8, and sys.path is text", path.display()))
+}
