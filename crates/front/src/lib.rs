@@ -1,1 +1,35 @@
-//! Placeholder of a crate to be written.
+//! The front: listeners, connections, routing, static files, and the way of a request to the application and back.
+//!
+//! It owns every socket, every HTTP rule and every limit on clients. It does not know Python or WSGI: the application is
+//! a [`Queue`](stack_bridge::Queue) that takes complete requests, and is tested here with workers written in Rust.
+//!
+//! Invariants:
+//! - A request reaches the queue only when it has been read completely, and only if its client is still there.
+//! - The runtime's threads never block: what waits for a disk is handed to threads that may.
+//! - Memory does not grow with the size of a body, in either direction, nor with the slowness of a client.
+//! - A response that is cut short looks cut short to its client.
+#![deny(unsafe_code)]
+
+mod access_log;
+mod application;
+mod connection;
+mod error;
+mod file_stream;
+mod files;
+mod front;
+mod listen;
+mod metrics;
+mod path;
+mod reply_body;
+mod request;
+mod request_body;
+mod sent_body;
+mod server;
+mod strict;
+mod timer;
+mod transport;
+
+pub use access_log::AccessLogError;
+pub use front::{Drained, Front, Stop};
+pub use listen::{BindError, Holder, Listeners};
+pub use metrics::{Metrics, Snapshot};

@@ -1,0 +1,118 @@
+//! One line for each request, written when its response has been sent or cut.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    time::{Instant, SystemTime},
+};
+
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use stack_bridge::{Peer, RequestId, Trace};
+
+use crate::{error, metrics::Metrics};
+
+mod format;
+mod writer;
+
+pub use writer::AccessLogError;
+pub(crate) use writer::{Sender, Writer};
+
+/// What happens to one request. Dropped before [`Self::finish`], it counts as cut off.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    record: Option<Box<Record>>,
+    log: Option<Sender>,
+    metrics: Arc<Metrics>,
+    trace: SharedTrace,
+}
+
+/// Where the application's part of a request is noted, by whoever reads its reply.
+pub(crate) type SharedTrace = Arc<Mutex<Trace>>;
+
+/// One line of the access log.
+#[derive(Debug)]
+pub(crate) struct Record {
+    request_id: RequestId,
+    peer: Peer,
+    method: Method,
+    target: Uri,
+    version: Version,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    /// `None` until there is a response.
+    status: Option<StatusCode>,
+    bytes: u64,
+    started_at: Instant,
+    finished_at: Instant,
+    time: SystemTime,
+    trace: Trace,
+    aborted: bool,
+}
+
+impl Entry {
+    pub(crate) fn new<B>(
+        log: Option<&Sender>,
+        metrics: &Arc<Metrics>,
+        request_id: RequestId,
+        peer: Peer,
+        request: &Request<B>,
+    ) -> Self {
+        metrics.requests.fetch_add(1, Relaxed);
+        metrics.in_flight.fetch_add(1, Relaxed);
+        let record = log.map(|_| {
+            let now = Instant::now();
+            let headers = request.headers();
+            Box::new(Record {
+                request_id,
+                peer,
+                method: request.method().clone(),
+                target: request.uri().clone(),
+                version: request.version(),
+                referer: headers.get(header::REFERER).cloned(),
+                user_agent: headers.get(header::USER_AGENT).cloned(),
+                status: None,
+                bytes: 0,
+                started_at: now,
+                finished_at: now,
+                time: SystemTime::UNIX_EPOCH,
+                trace: Trace::default(),
+                aborted: true,
+            })
+        });
+        Self { record, log: log.cloned(), metrics: Arc::clone(metrics), trace: SharedTrace::default() }
+    }
+
+    pub(crate) fn trace(&self) -> SharedTrace {
+        Arc::clone(&self.trace)
+    }
+
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        if let Some(record) = &mut self.record {
+            record.status = Some(status);
+        }
+    }
+
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        if let Some(record) = &mut self.record {
+            record.bytes += bytes;
+        }
+    }
+
+    pub(crate) fn finish(mut self, aborted: bool) {
+        if let Some(record) = &mut self.record {
+            record.aborted = aborted;
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.metrics.in_flight.fetch_sub(1, Relaxed);
+        if let (Some(mut record), Some(log)) = (self.record.take(), &self.log) {
+            record.finished_at = Instant::now();
+            record.time = SystemTime::now();
+            record.trace = *self.trace.lock().unwrap_or_else(PoisonError::into_inner);
+            record.status.get_or_insert_with(error::client_closed_request);
+            log.send(record);
+        }
+    }
+}

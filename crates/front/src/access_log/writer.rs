@@ -1,0 +1,146 @@
+//! The one thread that writes the access log. A request never waits for it: what it can not keep up with is dropped,
+//! counted and reported.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, TrySendError, bounded};
+use stack_config::{AccessLog, LogFormat};
+
+use super::{Record, format};
+
+/// Lines that may wait for the writer.
+const CAPACITY: usize = 8 * 1024;
+
+/// Bytes that are written at a time, when there is that much.
+const BATCH: usize = 64 * 1024;
+
+/// How often lost lines are reported.
+const REPORT: Duration = Duration::from_secs(10);
+
+/// The access log could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("access log {} not opened", path.display())]
+pub struct AccessLogError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Hands records to the writer.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    records: crossbeam_channel::Sender<Box<Record>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Sender {
+    /// Never waits.
+    pub(crate) fn send(&self, record: Box<Record>) {
+        if let Err(TrySendError::Full(_)) = self.records.try_send(record) {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// The writing thread. It ends when the last [`Sender`] is gone and everything is written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Opens the log and starts the thread; `None` where there is none to write.
+    pub(crate) fn start(target: &AccessLog, format: LogFormat) -> Result<Option<(Self, Sender)>, AccessLogError> {
+        let sink = match target {
+            AccessLog::Off => return Ok(None),
+            AccessLog::Stdout => Sink::Stdout,
+            AccessLog::File(path) => match OpenOptions::new().append(true).create(true).open(path) {
+                Ok(file) => Sink::File(file),
+                Err(source) => return Err(AccessLogError { path: path.clone(), source }),
+            },
+        };
+        let (sender, records) = bounded(CAPACITY);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let log = Log { sink, format, dropped: Arc::clone(&dropped), lost: 0, reported_at: None };
+        let thread = thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || log.run(&records))
+            .expect("a process that can not start a thread can not serve either");
+        Ok(Some((Self { thread }, Sender { records: sender, dropped })))
+    }
+
+    /// Waits until everything is written. Every [`Sender`] has to be gone.
+    pub(crate) fn join(self) {
+        let _ = self.thread.join();
+    }
+}
+
+enum Sink {
+    Stdout,
+    File(File),
+}
+
+impl Sink {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Self::File(file) => file.write_all(lines),
+        }
+    }
+}
+
+struct Log {
+    sink: Sink,
+    format: LogFormat,
+    dropped: Arc<AtomicU64>,
+    /// Lines that were not written since the last report.
+    lost: u64,
+    reported_at: Option<Instant>,
+}
+
+impl Log {
+    fn run(mut self, records: &Receiver<Box<Record>>) {
+        let mut lines = Vec::with_capacity(BATCH + 1024);
+        while let Ok(first) = records.recv() {
+            let mut count = 1;
+            format::line(self.format, &first, &mut lines);
+            while lines.len() < BATCH
+                && let Ok(record) = records.try_recv()
+            {
+                format::line(self.format, &record, &mut lines);
+                count += 1;
+            }
+            let outcome = self.sink.write(&lines);
+            lines.clear();
+            if outcome.is_err() {
+                self.lost += count;
+            }
+            self.report(outcome.err().as_ref());
+        }
+    }
+
+    fn report(&mut self, error: Option<&io::Error>) {
+        self.lost += self.dropped.swap(0, Relaxed);
+        let is_due = self.reported_at.is_none_or(|at| at.elapsed() >= REPORT);
+        if self.lost > 0 && is_due {
+            let error = error.map(tracing::field::display);
+            tracing::warn!(code = "STACK0310", dropped = self.lost, error, "access log lines lost");
+            self.lost = 0;
+            self.reported_at = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! From a request to a job, and from its reply to a response.
+
+use std::{sync::Arc, time::Duration, time::Instant};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{Request, Uri};
+use hyper::ext::ReasonPhrase;
+use stack_bridge::{BodyLimits, Job, Queue, Refused, Reply, RequestBody, ResponseHead, exchange};
+use stack_config::{Limits, Timeouts};
+
+use crate::{error::Error, metrics::Metrics, path, reply_body::ReplyBody, request::Context, request_body};
+
+/// The application, as the front sees it: a queue.
+#[derive(Debug)]
+pub(crate) struct Application {
+    queue: Queue,
+    limits: Arc<Limits>,
+    response: BodyLimits,
+    body_timeout: Duration,
+    request_timeout: Option<Duration>,
+    metrics: Arc<Metrics>,
+}
+
+impl Application {
+    pub(crate) fn new(queue: Queue, limits: Arc<Limits>, timeouts: &Timeouts, metrics: Arc<Metrics>) -> Self {
+        let response = BodyLimits {
+            memory: limits.response_buffer_size,
+            spill: limits.max_response_spill,
+            directory: limits.temp_dir.as_path().into(),
+        };
+        Self { queue, limits, response, body_timeout: timeouts.body, request_timeout: timeouts.request, metrics }
+    }
+
+    /// Has the application answer.
+    pub(crate) async fn respond(&self, mut request: Request<Body>) -> Response {
+        let context = request.extensions_mut().remove::<Context>().expect("every request gets one before its route");
+        let id = context.id;
+        match self.run(context, request).await {
+            Ok(response) => response,
+            Err(error) => error.respond(id),
+        }
+    }
+
+    async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Error> {
+        let (parts, body) = request.into_parts();
+        let body = request_body::read(body, &parts.headers, &self.limits, self.body_timeout, &context.connection);
+        let body = body.await?;
+        let reply = WaitingReply::new(self.push(&context, parts, body)?, context);
+        reply.into_response(self.request_timeout).await
+    }
+
+    fn push(&self, context: &Context, parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+        let (target, origin_form) = targets(&parts.uri);
+        let path::Target { path, query } = path::split(&origin_form);
+        let origin = &context.connection.origin;
+        let now = Instant::now();
+        let request = stack_bridge::Request {
+            id: context.id,
+            method: parts.method,
+            target,
+            path,
+            script_name: Bytes::new(),
+            query,
+            version: parts.version,
+            headers: parts.headers,
+            scheme: origin.scheme,
+            peer: origin.peer,
+            local: Arc::clone(&origin.local),
+            body,
+            received_at: now,
+        };
+        let (responder, reply) = exchange(self.response.clone());
+        let deadline = self.request_timeout.and_then(|timeout| now.checked_add(timeout));
+        match self.queue.push(Job { request, responder, deadline }) {
+            Ok(()) => Ok(reply),
+            Err(Refused::Full(_)) => {
+                self.metrics.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Err(Error::QueueFull)
+            }
+            Err(Refused::Closed(_)) => Err(Error::Stopping),
+        }
+    }
+}
+
+/// The target as sent, and its path and query.
+fn targets(uri: &Uri) -> (Bytes, Bytes) {
+    let path_and_query = uri.path_and_query().map_or("/", |origin_form| origin_form.as_str());
+    let origin_form = Bytes::copy_from_slice(path_and_query.as_bytes());
+    let target = if uri.authority().is_some() { Bytes::from(uri.to_string()) } else { origin_form.clone() };
+    (target, origin_form)
+}
+
+/// A reply whose head has not come. Dropped, it tells the worker that the client has gone.
+struct WaitingReply {
+    body: ReplyBody,
+}
+
+impl WaitingReply {
+    fn new(reply: Reply, context: Context) -> Self {
+        Self { body: ReplyBody::new(reply, context) }
+    }
+
+    async fn into_response(mut self, request_timeout: Option<Duration>) -> Result<Response, Error> {
+        let head = match request_timeout {
+            None => self.body.reply().head().await,
+            Some(limit) => match tokio::time::timeout(limit, self.body.reply().head()).await {
+                Ok(head) => head,
+                Err(_) => return Err(Error::RequestTimeout),
+            },
+        };
+        let ResponseHead { status, reason, headers } = head?;
+        let body = match self.body.reply().whole() {
+            // Dropping the reply notes where and when it was made.
+            Some(block) => Body::from(block),
+            None => Body::new(self.body),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        // A phrase that is not one is left out: the registered one says the same.
+        if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.into_bytes()).ok()) {
+            response.extensions_mut().insert(reason);
+        }
+        Ok(response)
+    }
+}

@@ -1,0 +1,96 @@
+//! One accepted connection, from its first byte to its close.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+    time::Duration,
+};
+
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{request, server::Server, transport::Socket};
+
+pub(crate) mod registry;
+mod state;
+mod timed;
+
+pub(crate) use state::{Connection, Order, Origin, Phase};
+use timed::Timed;
+
+/// How long a refused client may take to read its answer before the connection is closed under it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// hyper's own minimum.
+const SMALLEST_BUFFER: usize = 8 * 1024;
+
+/// Serves one connection until either side closes it, or the server stops. True if a request was cut off.
+pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: Arc<Connection>) -> bool {
+    server.metrics.connections.fetch_add(1, Relaxed);
+    let is_aborted = {
+        let mut work = pin!(async {
+            exchange(&server, &mut socket, &connection).await;
+            if connection.is_lingering() {
+                linger(&mut socket).await;
+            }
+        });
+        poll_fn(|cx| {
+            connection.listen(cx);
+            if connection.order() == Order::Abort {
+                return Poll::Ready(connection.phase().is_in_flight());
+            }
+            work.as_mut().poll(cx).map(|()| false)
+        })
+        .await
+    };
+    drop(socket);
+    connection.finish_entries(true);
+    server.metrics.connections.fetch_sub(1, Relaxed);
+    is_aborted
+}
+
+/// Requests in, responses out.
+async fn exchange(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Connection>) {
+    let io = Timed::new(socket, Arc::clone(connection), &server.timeouts);
+    let service = service_fn(|request: Request<Incoming>| {
+        let answer = request::answer(Arc::clone(server), Arc::clone(connection), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let hyper = http1::Builder::new()
+        // It bounds what hyper holds in either direction, and so the size of a request head (431 past it).
+        .max_buf_size(server.limits.max_head_size.get().max(SMALLEST_BUFFER))
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(io), service);
+    let mut hyper = pin!(hyper);
+    let outcome = poll_fn(|cx| {
+        if connection.order() == Order::Drain {
+            hyper.as_mut().graceful_shutdown();
+        }
+        hyper.as_mut().poll(cx)
+    });
+    if let Err(error) = outcome.await {
+        tracing::debug!(%error, "connection ended with an error");
+        if error.is_parse() {
+            connection.linger();
+        }
+    }
+    connection.ended();
+}
+
+/// Closing a socket with unread bytes resets it, and the reset can overtake the answer (RFC 9112 §9.6): close one side,
+/// and read what the client still sends, for a while.
+async fn linger(socket: &mut Socket) {
+    if socket.shutdown().await.is_err() {
+        return;
+    }
+    let drain = async {
+        let mut sink = vec![0; 16 * 1024];
+        while socket.read(&mut sink).await.is_ok_and(|read| read > 0) {}
+    };
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}

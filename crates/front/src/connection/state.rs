@@ -1,0 +1,168 @@
+//! What a connection, its requests and the server know of each other.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    task::Context,
+    time::Instant,
+};
+
+use atomic_waker::AtomicWaker;
+use stack_bridge::{Local, Peer, Scheme};
+
+use crate::access_log::Entry;
+
+/// What a connection does. Each phase has the one timeout that can end it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// No byte of the next request has come. `idle_timeout` closes without a word.
+    Idle,
+    /// The head is being read. `header_timeout`, counted from its first byte, answers 408.
+    Head,
+    /// The body is being read. `body_timeout`, counted from its last byte, answers 408.
+    Body,
+    /// The request is complete; its response is being made and sent. `request_timeout` answers 504 until there is a
+    /// head, `send_timeout` cuts the connection once the client stops reading.
+    Answering,
+    /// The response is complete, the socket has not taken all of it. `send_timeout`.
+    Flushing,
+    /// No further request is read. A client that was refused may still send; that is read and dropped for 2 seconds.
+    Closing,
+}
+
+impl Phase {
+    const ALL: [Self; 6] = [Self::Idle, Self::Head, Self::Body, Self::Answering, Self::Flushing, Self::Closing];
+
+    /// Whether a request would be lost if the connection ended now.
+    pub(crate) fn is_in_flight(self) -> bool {
+        match self {
+            Self::Idle | Self::Head | Self::Closing => false,
+            Self::Body | Self::Answering | Self::Flushing => true,
+        }
+    }
+}
+
+/// What the server wants of a connection. It only ever becomes stricter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Order {
+    /// Go on.
+    Serve,
+    /// Finish the request in flight, if any, and close.
+    Drain,
+    /// End now.
+    Abort,
+}
+
+/// Where the requests of a connection come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) scheme: Scheme,
+    pub(crate) peer: Peer,
+    pub(crate) local: Arc<Local>,
+}
+
+/// The state of one connection, shared by its task, its requests and the registry.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) origin: Origin,
+    phase: AtomicU8,
+    order: AtomicU8,
+    /// The connection's task, to be woken by a new order.
+    waker: AtomicWaker,
+    opened_at: Instant,
+    /// Milliseconds after `opened_at` at which it last became idle.
+    idle_since: AtomicU64,
+    lingering: AtomicBool,
+    /// Responses that are complete but not yet in the socket: they are logged when it has taken them.
+    unsent: Mutex<Vec<Entry>>,
+}
+
+impl Connection {
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            phase: AtomicU8::new(Phase::Idle as u8),
+            order: AtomicU8::new(Order::Serve as u8),
+            waker: AtomicWaker::new(),
+            opened_at: Instant::now(),
+            idle_since: AtomicU64::new(0),
+            lingering: AtomicBool::new(false),
+            unsent: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::ALL[usize::from(self.phase.load(Ordering::Acquire))]
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// The socket has taken everything there was to send.
+    pub(crate) fn flushed(&self) {
+        if self.phase() == Phase::Flushing {
+            let age = u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.idle_since.store(age, Ordering::Relaxed);
+            self.enter(Phase::Idle);
+            self.finish_entries(false);
+        }
+    }
+
+    /// No request will be lost any more: what is left is to close.
+    pub(crate) fn ended(&self) {
+        self.enter(Phase::Closing);
+    }
+
+    /// When it became idle; `None` while it is not.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let age = std::time::Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
+        (self.phase() == Phase::Idle).then(|| self.opened_at + age)
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        match self.order.load(Ordering::Acquire) {
+            0 => Order::Serve,
+            1 => Order::Drain,
+            _ => Order::Abort,
+        }
+    }
+
+    /// Gives an order; a milder one than before changes nothing.
+    pub(crate) fn command(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// Wakes the task of `cx` at the next order. To be called before the order is looked at.
+    pub(crate) fn listen(&self, cx: &Context<'_>) {
+        self.waker.register(cx.waker());
+    }
+
+    /// The request was answered before it was read: its bytes are still to come.
+    pub(crate) fn linger(&self) {
+        self.lingering.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_lingering(&self) -> bool {
+        self.lingering.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the entry of a complete response until the socket has taken it.
+    pub(crate) fn await_flush(&self, entry: Entry) {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        self.enter(Phase::Flushing);
+    }
+
+    /// Writes the log entries of responses that were complete.
+    pub(crate) fn finish_entries(&self, aborted: bool) {
+        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in unsent.drain(..) {
+            entry.finish(aborted);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Everything that can keep a request from its response, and what the client is told.
+//!
+//! The client gets a short fixed text; the log gets the cause, the request id and a stable code.
+//!
+//! | code | cause | outcome | what to do |
+//! |---|---|---|---|
+//! | STACK0101 | the request head breaks HTTP's rules | 400, connection closed | nothing; if it is your own client, the log field `error` names the rule |
+//! | STACK0102 | the head did not arrive within `header_timeout` | 408, connection closed | nothing; raise it only for clients on very bad lines |
+//! | STACK0103 | the body paused for longer than `body_timeout` | 408, connection closed | as STACK0102 |
+//! | STACK0104 | the body is larger than `max_body_size` | 413, connection closed | raise `max_body_size` if such uploads are meant |
+//! | STACK0105 | the body's framing is broken | 400, connection closed | nothing |
+//! | STACK0106 | CONNECT was asked for: this is not a proxy | 501, connection closed | nothing |
+//! | STACK0107 | the client left before its response was complete | logged as 499, the application is told at its next block | nothing; many of them mean that responses take too long |
+//! | STACK0108 | the client took no byte for `send_timeout` | connection closed | as STACK0107 |
+//! | STACK0201 | the application raised, or broke the gateway's contract | 500 | see the traceback that the worker logged |
+//! | STACK0202 | the application sent no response head within `request_timeout` | 504, the application is told at its next block | find what it waits for, or raise `request_timeout` |
+//! | STACK0203 | the application failed after its response had begun | the connection is cut, so that the client can tell | see the traceback that the worker logged |
+//! | STACK0301 | a response could not be written to `temp_dir` (logged by the bridge) | the worker waits for its client | free space in `temp_dir`, or name another |
+//! | STACK0302 | all threads are busy and the queue is full | 503 with Retry-After | more `workers` or `threads`; a longer queue only makes clients wait longer |
+//! | STACK0303 | the server is stopping | 503, connection closed | nothing |
+//! | STACK0304 | the worker went away before it answered | 503 | see what the worker logged |
+//! | STACK0305 | the server failed between the application and the client | 500, or a cut connection | report it, with the log |
+//! | STACK0306 | a request body could not be written to `temp_dir` | 507 for that request | free space in `temp_dir`, or name another |
+//! | STACK0307 | a static file could not be read | 500 | look at the disk |
+//! | STACK0308 | a static file may not be read by this user | 403 | correct its permissions |
+//! | STACK0309 | a connection could not be accepted (out of descriptors or memory) | it waits in the backlog | raise the limit of open files, or lower `max_connections` |
+//! | STACK0310 | the access log could not be written fast enough, or at all | lines are lost, requests are not | look at the disk, or at who reads standard output |
+//! | STACK0311 | requests were still in flight at the end of `grace_period` | they are cut off | raise `grace_period` above the longest request |
+
+use std::io;
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use stack_bridge::{Failure, RequestId};
+
+use crate::strict::Malformed;
+
+/// Why a request is not answered by the application or with a file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("malformed request head")]
+    Malformed(#[source] Malformed),
+    #[error("CONNECT is not implemented")]
+    Connect,
+    #[error("request body paused for too long")]
+    BodyTimeout,
+    #[error("request body too large")]
+    BodyTooLarge,
+    #[error("malformed request body")]
+    BodyMalformed(#[source] axum::Error),
+    #[error("the client left")]
+    ClientGone,
+    #[error("the application failed")]
+    Application,
+    #[error("no response within the request timeout")]
+    RequestTimeout,
+    #[error("the job queue is full")]
+    QueueFull,
+    #[error("the server is stopping")]
+    Stopping,
+    #[error("the job was dropped")]
+    Dropped,
+    #[error("the gateway failed")]
+    Gateway,
+    #[error("request body not stored on disk")]
+    Storage(#[source] io::Error),
+    #[error("static file not read")]
+    File(#[source] io::Error),
+    #[error("static file not readable by this user")]
+    FileForbidden(#[source] io::Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Dropped => Self::Dropped,
+            Failure::Application => Self::Application,
+            Failure::Gateway => Self::Gateway,
+        }
+    }
+}
+
+/// Who has to change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    Client,
+    Application,
+    Server,
+}
+
+/// What an error comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Verdict {
+    status: StatusCode,
+    code: &'static str,
+    blame: Blame,
+    /// The connection can not be used again.
+    close: bool,
+    text: &'static str,
+}
+
+/// nginx's status for a client that left; it is only ever logged.
+pub(crate) fn client_closed_request() -> StatusCode {
+    StatusCode::from_u16(499).expect("three digits")
+}
+
+impl Error {
+    fn verdict(&self) -> Verdict {
+        use Blame::{Application, Client, Server};
+        let (status, code, blame, close, text) = match self {
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "STACK0101", Client, true, "Bad request\n"),
+            Self::BodyTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "STACK0103", Client, true, "The request body took too long\n")
+            }
+            Self::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "STACK0104", Client, true, "The request body is too large\n")
+            }
+            Self::BodyMalformed(_) => (StatusCode::BAD_REQUEST, "STACK0105", Client, true, "Bad request body\n"),
+            Self::Connect => (StatusCode::NOT_IMPLEMENTED, "STACK0106", Client, true, "Not implemented\n"),
+            Self::ClientGone => (client_closed_request(), "STACK0107", Client, true, ""),
+            Self::Application => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "STACK0201", Application, false, "Internal server error\n")
+            }
+            Self::RequestTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "STACK0202", Application, false, "The application took too long\n")
+            }
+            Self::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, "STACK0302", Server, false, "The server is busy\n"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "STACK0303", Server, true, "The server is stopping\n"),
+            Self::Dropped => (StatusCode::SERVICE_UNAVAILABLE, "STACK0304", Server, false, "Service unavailable\n"),
+            Self::Gateway => (StatusCode::INTERNAL_SERVER_ERROR, "STACK0305", Server, false, "Internal server error\n"),
+            Self::Storage(_) => (StatusCode::INSUFFICIENT_STORAGE, "STACK0306", Server, true, "Insufficient storage\n"),
+            Self::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "STACK0307", Server, false, "Internal server error\n"),
+            Self::FileForbidden(_) => (StatusCode::FORBIDDEN, "STACK0308", Server, false, "Forbidden\n"),
+        };
+        Verdict { status, code, blame, close, text }
+    }
+
+    /// Logs the error and makes the response to it.
+    pub(crate) fn respond(self, request_id: RequestId) -> Response {
+        let verdict = self.verdict();
+        self.log(&verdict, request_id);
+        let mut response = Response::new(Body::from(verdict.text));
+        *response.status_mut() = verdict.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if verdict.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if matches!(self, Self::QueueFull | Self::Dropped) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    fn log(&self, verdict: &Verdict, request_id: RequestId) {
+        let Verdict { status, code, blame, close: _, text: _ } = *verdict;
+        let status = status.as_u16();
+        let cause = std::error::Error::source(self).map(tracing::field::display);
+        match (self, blame) {
+            // The worker has logged what it raised; shedding is counted, and must not flood the log of a busy server.
+            (Self::Application | Self::QueueFull | Self::Stopping, _) | (_, Blame::Client) => {
+                tracing::debug!(code, %request_id, status, ?blame, error = %self, cause, "request refused");
+            }
+            _ => tracing::warn!(code, %request_id, status, ?blame, error = %self, cause, "request failed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn every() -> Vec<Error> {
+        let io = || io::Error::other("x");
+        vec![
+            Error::Malformed(Malformed::NoHost),
+            Error::Connect,
+            Error::BodyTimeout,
+            Error::BodyTooLarge,
+            Error::BodyMalformed(axum::Error::new(io())),
+            Error::ClientGone,
+            Error::Application,
+            Error::RequestTimeout,
+            Error::QueueFull,
+            Error::Stopping,
+            Error::Dropped,
+            Error::Gateway,
+            Error::Storage(io()),
+            Error::File(io()),
+            Error::FileForbidden(io()),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_a_code_of_its_own_in_the_range_of_whom_it_blames() {
+        let mut codes = HashSet::new();
+        for error in every() {
+            let verdict = error.verdict();
+            let range = match verdict.blame {
+                Blame::Client => "STACK01",
+                Blame::Application => "STACK02",
+                Blame::Server => "STACK03",
+            };
+            assert!(verdict.code.starts_with(range), "{error}");
+            assert!(codes.insert(verdict.code), "{error}");
+            assert!(
+                include_str!("error.rs").contains(&format!("//! | {} |", verdict.code)),
+                "{error} is not documented"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_full_queue_and_a_lost_worker_ask_to_try_again() {
+        for error in every() {
+            let expected = matches!(error, Error::QueueFull | Error::Dropped);
+            assert_eq!(error.respond(RequestId(1)).headers().contains_key(header::RETRY_AFTER), expected);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Serving, from the first accept to the end of the drain.
+
+use std::{io, sync::Arc, time::Duration};
+
+use stack_bridge::{Local, Peer, Queue, Scheme};
+use stack_config::Config;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    access_log::{AccessLogError, Writer},
+    connection::{self, Connection, Order, Origin, registry::Registry},
+    listen::{ListenSocket, Listener, Listeners},
+    metrics::Metrics,
+    server::Server,
+    transport::Socket,
+};
+
+/// How long an acceptor rests when the system has no descriptor or memory for it.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// What the server is to do. It only ever moves down this list; a sender that is gone counts as draining.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Accept and answer.
+    Serving,
+    /// Accept nothing, close idle connections, finish what is in flight within the grace period.
+    Draining,
+    /// Cut off what is in flight.
+    Aborting,
+}
+
+/// How the drain went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Drained {
+    /// Requests that were in flight at the end of the grace period, or when the drain was aborted.
+    pub cut_off: usize,
+}
+
+/// A front that is ready to serve.
+#[derive(Debug)]
+pub struct Front {
+    server: Server,
+    access_log: Option<Writer>,
+    grace_period: Duration,
+}
+
+impl Front {
+    /// Makes a front that sends requests for the application to `queue`. Opens the access log and starts its thread.
+    pub fn new(config: &Config, queue: Queue) -> Result<Self, AccessLogError> {
+        let (access_log, log) = Writer::start(&config.log.access, config.log.format)?.unzip();
+        let server = Server::new(config, queue, log);
+        Ok(Self { server, access_log, grace_period: config.timeouts.grace_period })
+    }
+
+    /// The counters. They stay readable after the end of [`Self::serve`].
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.server.metrics)
+    }
+
+    /// Serves until `stop` says otherwise, then drains. On return every connection and listener is closed and the access
+    /// log is written. The queue is left open: whoever owns it closes it.
+    ///
+    /// Runs on a tokio runtime with time and I/O enabled.
+    pub async fn serve(self, listeners: Listeners, mut stop: watch::Receiver<Stop>) -> Drained {
+        let Self { server, access_log, grace_period } = self;
+        let server = Arc::new(server);
+        let registry = Arc::new(Registry::new(server.limits.max_connections.get()));
+        let (cut_off, cut_offs) = tokio::sync::mpsc::unbounded_channel();
+
+        let mut acceptors = JoinSet::new();
+        for listener in listeners.listeners {
+            let acceptor = Acceptor {
+                server: Arc::clone(&server),
+                registry: Arc::clone(&registry),
+                stop: stop.clone(),
+                cut_off: cut_off.clone(),
+            };
+            acceptors.spawn(acceptor.run(listener));
+        }
+        drop(cut_off);
+        while let Some(ended) = acceptors.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(code = "STACK0305", %error, "acceptor ended");
+            }
+        }
+
+        // A process without a working listener has nothing to wait for: it drains as well.
+        let deadline = Instant::now() + grace_period;
+        registry.command(Order::Drain);
+        tokio::select! {
+            () = registry.empty() => {}
+            () = until(&mut stop, Stop::Aborting) => {}
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+        registry.command(Order::Abort);
+        let drained = Drained { cut_off: count(cut_offs).await };
+        if drained.cut_off > 0 {
+            tracing::warn!(code = "STACK0311", cut_off = drained.cut_off, "requests cut off");
+        }
+        drop(server);
+        if let Some(writer) = access_log {
+            let _ = tokio::task::spawn_blocking(|| writer.join()).await;
+        }
+        drained
+    }
+}
+
+/// Waits for every connection to end.
+async fn count(mut cut_offs: tokio::sync::mpsc::UnboundedReceiver<()>) -> usize {
+    let mut count = 0;
+    while cut_offs.recv().await.is_some() {
+        count += 1;
+    }
+    count
+}
+
+async fn until(stop: &mut watch::Receiver<Stop>, wanted: Stop) {
+    let gone = stop.wait_for(|stop| *stop >= wanted).await.is_err();
+    if gone && wanted == Stop::Aborting {
+        // Nobody is left who could abort.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Accepts on one listener.
+struct Acceptor {
+    server: Arc<Server>,
+    registry: Arc<Registry>,
+    stop: watch::Receiver<Stop>,
+    /// Takes one message for each request that was cut off; its clones are what the end of the drain waits for.
+    cut_off: tokio::sync::mpsc::UnboundedSender<()>,
+}
+
+impl Acceptor {
+    async fn run(mut self, listener: Listener) {
+        let Listener { socket, local, address, file } = listener;
+        let socket = match Accepting::new(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(code = "STACK0309", listener = address, %error, "listener not registered with the runtime");
+                return;
+            }
+        };
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            () = until(&mut stop, Stop::Draining) => {}
+            () = self.accept_all(&socket, &local) => {}
+        }
+        drop(socket);
+        drop(file);
+        tracing::debug!(listener = address, "listener closed");
+    }
+
+    async fn accept_all(&mut self, listener: &Accepting, local: &Arc<Local>) {
+        let mut is_failing = false;
+        loop {
+            let permit = self.registry.room().await;
+            let (socket, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) if is_of_the_connection(&error) => continue,
+                Err(error) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::error!(code = "STACK0309", %error, "connections wait: none can be accepted");
+                    }
+                    drop(permit);
+                    sleep(BACK_OFF).await;
+                    continue;
+                }
+            };
+            is_failing = false;
+            let origin = Origin { scheme: Scheme::Http, peer, local: Arc::clone(local) };
+            let connection = Arc::new(Connection::new(origin));
+            let place = self.registry.enter(&connection, permit);
+            let (server, cut_off) = (Arc::clone(&self.server), self.cut_off.clone());
+            tokio::spawn(async move {
+                if connection::serve(server, socket, connection).await {
+                    let _ = cut_off.send(());
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+/// The client gave up while it waited to be accepted; the next one may be well.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    fn new(socket: ListenSocket) -> io::Result<Self> {
+        Ok(match socket {
+            ListenSocket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            ListenSocket::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // A response is written in as few pieces as possible already; waiting for more only delays its end.
+                let _ = stream.set_nodelay(true);
+                Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Socket::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+}

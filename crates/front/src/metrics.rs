@@ -1,0 +1,37 @@
+//! Counters of the front. Plain atomics: counting never waits.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The counters, shared by all connections.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub(crate) connections: AtomicU64,
+    pub(crate) in_flight: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Open connections, idle ones included.
+    pub connections: u64,
+    /// Requests whose head has been read and whose response has not been sent.
+    pub in_flight: u64,
+    /// Requests whose head has been read, since the start.
+    pub requests: u64,
+    /// Requests that were shed because the queue was full, since the start.
+    pub refused: u64,
+}
+
+impl Metrics {
+    /// Reads every counter. They are read one after the other, so sums may be off by what happens meanwhile.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            connections: self.connections.load(Relaxed),
+            in_flight: self.in_flight.load(Relaxed),
+            requests: self.requests.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+        }
+    }
+}

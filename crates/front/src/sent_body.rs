@@ -1,0 +1,85 @@
+//! A response body on its last stretch: it counts what is sent, and knows whether that was all.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::{access_log::Entry, connection::Connection};
+
+/// The body that hyper sends. Its end, or its drop, ends the request.
+#[derive(Debug)]
+pub(crate) struct SentBody {
+    body: Body,
+    /// The response's Content-Length, where it has one.
+    length: Option<u64>,
+    sent: u64,
+    ended: bool,
+    entry: Option<Entry>,
+    connection: Arc<Connection>,
+}
+
+impl SentBody {
+    /// `has_body` is false where HTTP allows none: HEAD, 204, 304 (RFC 9110 §6.4.1).
+    pub(crate) fn new(
+        body: Body,
+        has_body: bool,
+        length: Option<u64>,
+        entry: Entry,
+        connection: Arc<Connection>,
+    ) -> Self {
+        Self { body, length, sent: 0, ended: !has_body, entry: Some(entry), connection }
+    }
+}
+
+impl HttpBody for SentBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        match &frame {
+            None => this.ended = true,
+            Some(Ok(frame)) => this.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Where the two disagree hyper would believe the body, and the client the head: one of them would wait for bytes
+        // that never come, or take the next response for part of this one. Without a hint hyper goes by the head.
+        match self.length {
+            Some(_) => SizeHint::default(),
+            None => self.body.size_hint(),
+        }
+    }
+}
+
+impl Drop for SentBody {
+    fn drop(&mut self) {
+        let is_whole = match self.length {
+            Some(length) => self.sent >= length,
+            None => self.body.is_end_stream(),
+        };
+        // What reads the reply notes its times when it is dropped, which must be before they are logged.
+        self.body = Body::empty();
+        let Some(mut entry) = self.entry.take() else { return };
+        entry.sent(self.sent);
+        if self.ended || is_whole {
+            self.connection.await_flush(entry);
+        } else {
+            entry.finish(true);
+        }
+    }
+}
