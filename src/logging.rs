@@ -1,5 +1,7 @@
 //! The log: tracing events to standard error, in one line each.
 
+mod fields;
+
 use std::{
     env, fmt,
     io::{self, IsTerminal},
@@ -14,12 +16,14 @@ use tracing_subscriber::{
     filter::Targets,
     fmt::{
         FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter,
-        format::{DefaultFields, JsonFields, Writer},
+        format::{JsonFields, Writer},
         time::FormatTime,
     },
     layer::SubscriberExt,
     registry::{LookupSpan, Scope},
 };
+
+use self::fields::PlainFields;
 
 /// What our own crates have in common: their targets begin with it.
 const OURS: &str = "stack";
@@ -60,9 +64,7 @@ where
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
-        LogFormat::Text => {
-            Box::new(layer.with_ansi(colour == Colour::Yes).fmt_fields(DefaultFields::new()).event_format(Line))
-        }
+        LogFormat::Text => Box::new(layer.with_ansi(colour == Colour::Yes).fmt_fields(PlainFields).event_format(Line)),
         LogFormat::Json => {
             let line = tracing_subscriber::fmt::format()
                 .json()
@@ -160,6 +162,21 @@ mod tests {
         let (time, rest) = text.split_at("2026-11-20T12:00:00.123Z".len());
         assert_eq!(rest, " INFO  listening address=127.0.0.1:8000 workers=4 id=7\n");
         assert!(humantime::parse_rfc3339(time).is_ok() && time.ends_with('Z'), "{time}");
+    }
+
+    #[test]
+    fn values_are_quoted_where_they_must_be_and_tracebacks_stand_below() {
+        let text = logged(LogFormat::Text, Colour::No, LogLevel::Info, || {
+            tracing::error!(
+                path = "/a b",
+                empty = "",
+                traceback = "Traceback:\n  line\n",
+                code = "STACK0201",
+                "raised"
+            );
+        });
+        let (_, rest) = text.split_once("ERROR ").unwrap();
+        assert_eq!(rest, "raised path=\"/a b\" empty=\"\" code=STACK0201\nTraceback:\n  line\n");
     }
 
     #[test]
