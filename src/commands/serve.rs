@@ -77,7 +77,7 @@ async fn serve(front: Front, listeners: Listeners, pool: Pool) -> anyhow::Result
         }
     };
     if stopped.stuck > 0 {
-        tracing::warn!(code = "STACK0205", workers = stopped.stuck, "workers were still busy and are cut off");
+        tracing::warn!(code = "STACK0214", workers = stopped.stuck, "workers were still busy and are cut off");
     }
     tracing::info!(cut_off = drained.cut_off, "stopped");
     Ok(Exit::Success)

@@ -175,19 +175,19 @@ impl Subject {
 
     fn application_broke_contract(&self, problem: &str) {
         let Self { id, method, path } = self;
-        tracing::error!(code = "STACK0202", request_id = %id, %method, path, problem, "the application broke the WSGI contract");
+        tracing::error!(code = "STACK0211", request_id = %id, %method, path, problem, "the application broke the WSGI contract");
     }
 
     fn close_raised(&self, exception: &Exception) {
         let Self { id, method, path } = self;
         let traceback = exception.traceback.trim_end();
-        tracing::error!(code = "STACK0203", request_id = %id, %method, path, exception = exception.kind, traceback, "close() of the response raised");
+        tracing::error!(code = "STACK0212", request_id = %id, %method, path, exception = exception.kind, traceback, "close() of the response raised");
     }
 
     fn gateway_failed(&self, exception: &Exception) {
         let Self { id, method, path } = self;
         let problem: Cow<'_, str> = exception.to_string().into();
-        tracing::error!(code = "STACK0302", request_id = %id, %method, path, %problem, "the environ could not be made");
+        tracing::error!(code = "STACK0321", request_id = %id, %method, path, %problem, "the environ could not be made");
     }
 
     fn client_gone(&self) {

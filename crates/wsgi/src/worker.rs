@@ -98,7 +98,7 @@ impl Worker {
         self.states.set(self.id, WorkerState::ShuttingDown);
         if let Err(raised) = py.shut_down() {
             let traceback = raised.into_exception(py).traceback;
-            tracing::warn!(code = "STACK0204", worker = self.id.0, traceback, "the application's end raised");
+            tracing::warn!(code = "STACK0213", worker = self.id.0, traceback, "the application's end raised");
         }
         self.states.set(self.id, WorkerState::Ended);
     }
@@ -128,7 +128,7 @@ impl Worker {
                 let _ = interpreter.run(|py| worker.serve(py, number));
             });
             if let Err(error) = &spawned {
-                tracing::error!(code = "STACK0303", worker = self.id.0, %error, "a worker's thread could not be started");
+                tracing::error!(code = "STACK0322", worker = self.id.0, %error, "a worker's thread could not be started");
             }
             spawned.ok()
         };
@@ -160,7 +160,7 @@ impl Worker {
             Err(raised) => {
                 let traceback = raised.into_exception(py).traceback;
                 tracing::error!(
-                    code = "STACK0303",
+                    code = "STACK0322",
                     worker = self.id.0,
                     traceback,
                     "a worker's thread could not be started"
