@@ -217,6 +217,8 @@ impl Drop for Consumer {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use std::{sync::mpsc, thread};
 
     use super::*;

@@ -186,6 +186,8 @@ impl BodyReader {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use std::io::{Seek, Write};
 
     use super::*;

@@ -1,4 +1,5 @@
 //! The embedded CPython as a whole. There is one runtime in a process, so all tests share it.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     ffi::CStr,
@@ -125,7 +126,9 @@ fn one_load_at_a_time() {
             .unwrap();
     };
     let threads: Vec<_> = (0..4).map(|_| thread::spawn(load)).collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }
 
 #[test]
@@ -315,7 +318,9 @@ fn two_interpreters_that_import_datetime_at_once_do_no_harm() {
         assert_eq!(Interpreter::run(main_interpreter(), body).unwrap().0.unwrap(), "2026-01-01");
     };
     let threads: Vec<_> = (0..4).map(|_| thread::spawn(import)).collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }
 
 #[test]

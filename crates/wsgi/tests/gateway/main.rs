@@ -1,4 +1,5 @@
 //! PEP 3333, behaviour by behaviour, without sockets.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod harness;
 
