@@ -70,7 +70,7 @@ impl Front {
     pub async fn serve(self, listeners: Listeners, mut stop: watch::Receiver<Stop>) -> Drained {
         let Self { server, access_log, grace_period } = self;
         let server = Arc::new(server);
-        let registry = Arc::new(Registry::new(server.limits.max_connections.get()));
+        let registry = Arc::new(Registry::new(server.limits.max_connections.get(), Arc::clone(&server.metrics)));
         let (cut_off, cut_offs) = tokio::sync::mpsc::unbounded_channel();
 
         let mut acceptors = JoinSet::new();
@@ -161,7 +161,6 @@ impl Acceptor {
     async fn accept_all(&mut self, listener: &Accepting, local: &Arc<Local>) {
         let mut is_failing = false;
         loop {
-            let permit = self.registry.room().await;
             let (socket, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) if is_of_the_connection(&error) => continue,
@@ -169,12 +168,13 @@ impl Acceptor {
                     if !std::mem::replace(&mut is_failing, true) {
                         tracing::error!(code = "STACK0309", %error, "connections wait: none can be accepted");
                     }
-                    drop(permit);
                     sleep(BACK_OFF).await;
                     continue;
                 }
             };
             is_failing = false;
+            // Over the limit this one waits here and the next in the kernel's backlog.
+            let permit = self.registry.room().await;
             let origin = Origin { scheme: Scheme::Http, peer, local: Arc::clone(local) };
             let connection = Arc::new(Connection::new(origin));
             let place = self.registry.enter(&connection, permit);

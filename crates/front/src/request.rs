@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use stack_bridge::RequestId;
 use tower::Service;
 
@@ -37,8 +37,12 @@ pub(crate) async fn answer(
     let context = Context { id, connection: Arc::clone(&connection), trace: entry.trace() };
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
+    connection.set_lingering(!body.is_end_stream());
     let response = match strict::check(&parts) {
-        Err(malformed) => Error::Malformed(malformed).respond(id),
+        Err(malformed) => {
+            connection.set_lingering(true);
+            Error::Malformed(malformed).respond(id)
+        }
         Ok(()) if parts.method == Method::CONNECT => Error::Connect.respond(id),
         Ok(()) if parts.uri.path() == "*" => options(),
         Ok(()) => {
@@ -73,9 +77,6 @@ fn complete(
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
     if connection.order() > Order::Serve {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if headers.get(header::CONNECTION).is_some_and(|value| value == "close") {
-        connection.linger();
     }
     let has_body =
         !is_head && !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
