@@ -1,6 +1,6 @@
 //! The way of one request through the front: checks, routes, and what every response gets.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -9,7 +9,7 @@ use stack_bridge::RequestId;
 use tower::Service;
 
 use crate::{
-    access_log::{Entry, SharedTrace},
+    access_log::{Entry, Passage},
     connection::{Connection, Order, Phase},
     error::Error,
     sent_body::SentBody,
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) id: RequestId,
     pub(crate) connection: Arc<Connection>,
-    pub(crate) trace: SharedTrace,
+    pub(crate) passage: Arc<OnceLock<Passage>>,
 }
 
 /// Answers one request. Dropped before its end, the client has left: what it waited for is given up.
@@ -34,7 +34,7 @@ pub(crate) async fn answer(
     connection.enter(Phase::Answering);
     let id = server.next_id();
     let entry = Entry::new(server.log.as_ref(), &server.metrics, id, connection.origin.peer, &request);
-    let context = Context { id, connection: Arc::clone(&connection), trace: entry.trace() };
+    let context = Context { id, connection: Arc::clone(&connection), passage: entry.passage() };
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
     connection.set_lingering(!body.is_end_stream());

@@ -1,9 +1,15 @@
 //! Requests: connections, framing, limits.
 
-use std::sync::mpsc;
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    sync::mpsc,
+};
 
 use http::header;
-use stack_bridge::RequestBody;
+use stack_bridge::{Peer, RequestBody};
+use stack_config::Bind;
+use stack_front::Stop;
 
 use crate::server::{Server, echo, respond, wait_until};
 
@@ -202,4 +208,26 @@ fn an_idle_connection_gives_way_when_there_is_no_room() {
     let mut second = server.client();
     assert_eq!(second.send(GET).response().status, 200);
     assert!(first.is_closed());
+}
+
+#[test]
+fn a_unix_socket_serves_as_a_port_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let bind = Bind::Unix(path.clone());
+    let mut server = Server::with(
+        |config| config.bind.push(bind),
+        |job| {
+            assert_eq!((job.request.peer, job.request.local.port.as_str()), (Peer::Unix, "80"));
+            echo(job);
+        },
+    );
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"GET /x HTTP/1.0\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.ends_with("\r\n\r\nGET /x  "), "{response}");
+    server.order(Stop::Draining);
+    let _ = server.drained();
+    assert!(!path.exists());
 }
