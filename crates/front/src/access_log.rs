@@ -1,7 +1,7 @@
 //! One line for each request, written when its response has been sent or cut.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
     time::{Instant, SystemTime},
 };
 
@@ -22,11 +22,16 @@ pub(crate) struct Entry {
     record: Option<Box<Record>>,
     log: Option<Sender>,
     metrics: Arc<Metrics>,
-    trace: SharedTrace,
+    passage: Arc<OnceLock<Passage>>,
 }
 
-/// Where the application's part of a request is noted, by whoever reads its reply.
-pub(crate) type SharedTrace = Arc<Mutex<Trace>>;
+/// A request's way through the queue and the application. Noted once, by whoever reads its reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passage {
+    /// When the job was complete.
+    pub(crate) queued_at: Instant,
+    pub(crate) trace: Trace,
+}
 
 /// One line of the access log.
 #[derive(Debug)]
@@ -44,7 +49,7 @@ pub(crate) struct Record {
     started_at: Instant,
     finished_at: Instant,
     time: SystemTime,
-    trace: Trace,
+    passage: Option<Passage>,
     aborted: bool,
 }
 
@@ -74,15 +79,16 @@ impl Entry {
                 started_at: now,
                 finished_at: now,
                 time: SystemTime::UNIX_EPOCH,
-                trace: Trace::default(),
+                passage: None,
                 aborted: true,
             })
         });
-        Self { record, log: log.cloned(), metrics: Arc::clone(metrics), trace: SharedTrace::default() }
+        Self { record, log: log.cloned(), metrics: Arc::clone(metrics), passage: Arc::default() }
     }
 
-    pub(crate) fn trace(&self) -> SharedTrace {
-        Arc::clone(&self.trace)
+    /// Where the request's passage is to be noted.
+    pub(crate) fn passage(&self) -> Arc<OnceLock<Passage>> {
+        Arc::clone(&self.passage)
     }
 
     pub(crate) fn answered(&mut self, status: StatusCode) {
@@ -110,7 +116,7 @@ impl Drop for Entry {
         if let (Some(mut record), Some(log)) = (self.record.take(), &self.log) {
             record.finished_at = Instant::now();
             record.time = SystemTime::now();
-            record.trace = *self.trace.lock().unwrap_or_else(PoisonError::into_inner);
+            record.passage = self.passage.get().copied();
             record.status.get_or_insert_with(error::client_closed_request);
             log.send(record);
         }

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::{Future, poll_fn},
     pin::pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -31,7 +31,6 @@ const SMALLEST_BUFFER: usize = 8 * 1024;
 
 /// Serves one connection until either side closes it, or the server stops. True if a request was cut off.
 pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: Arc<Connection>) -> bool {
-    server.metrics.connections.fetch_add(1, Relaxed);
     let is_aborted = {
         let mut work = pin!(async {
             exchange(&server, &mut socket, &connection).await;
@@ -50,7 +49,6 @@ pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: A
     };
     drop(socket);
     connection.finish_entries(true);
-    server.metrics.connections.fetch_sub(1, Relaxed);
     is_aborted
 }
 
@@ -76,7 +74,7 @@ async fn exchange(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Co
     if let Err(error) = outcome.await {
         tracing::debug!(%error, "connection ended with an error");
         if error.is_parse() {
-            connection.linger();
+            connection.set_lingering(true);
         }
     }
     connection.ended();

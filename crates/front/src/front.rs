@@ -1,14 +1,14 @@
 //! Serving, from the first accept to the end of the drain.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use stack_bridge::{Local, Peer, Queue, Scheme};
 use stack_config::Config;
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, sleep},
+    sync::{mpsc, watch},
+    task::{JoinSet, spawn_blocking},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
@@ -22,6 +22,12 @@ use crate::{
 
 /// How long an acceptor rests when the system has no descriptor or memory for it.
 const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// How long one complaint of an acceptor stands for all that follow.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// How long the end of serving waits for the access log: nobody may be reading it any more.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// What the server is to do. It only ever moves down this list; a sender that is gone counts as draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,8 +76,8 @@ impl Front {
     pub async fn serve(self, listeners: Listeners, mut stop: watch::Receiver<Stop>) -> Drained {
         let Self { server, access_log, grace_period } = self;
         let server = Arc::new(server);
-        let registry = Arc::new(Registry::new(server.limits.max_connections.get()));
-        let (cut_off, cut_offs) = tokio::sync::mpsc::unbounded_channel();
+        let registry = Arc::new(Registry::new(server.limits.max_connections.get(), Arc::clone(&server.metrics)));
+        let (cut_off, cut_offs) = mpsc::unbounded_channel();
 
         let mut acceptors = JoinSet::new();
         for listener in listeners.listeners {
@@ -96,7 +102,7 @@ impl Front {
         tokio::select! {
             () = registry.empty() => {}
             () = until(&mut stop, Stop::Aborting) => {}
-            () = tokio::time::sleep_until(deadline) => {}
+            () = sleep_until(deadline) => {}
         }
         registry.command(Order::Abort);
         let drained = Drained { cut_off: count(cut_offs).await };
@@ -105,14 +111,14 @@ impl Front {
         }
         drop(server);
         if let Some(writer) = access_log {
-            let _ = tokio::task::spawn_blocking(|| writer.join()).await;
+            let _ = timeout(LAST_LINES, spawn_blocking(|| writer.join())).await;
         }
         drained
     }
 }
 
 /// Waits for every connection to end.
-async fn count(mut cut_offs: tokio::sync::mpsc::UnboundedReceiver<()>) -> usize {
+async fn count(mut cut_offs: mpsc::UnboundedReceiver<()>) -> usize {
     let mut count = 0;
     while cut_offs.recv().await.is_some() {
         count += 1;
@@ -134,7 +140,7 @@ struct Acceptor {
     registry: Arc<Registry>,
     stop: watch::Receiver<Stop>,
     /// Takes one message for each request that was cut off; its clones are what the end of the drain waits for.
-    cut_off: tokio::sync::mpsc::UnboundedSender<()>,
+    cut_off: mpsc::UnboundedSender<()>,
 }
 
 impl Acceptor {
@@ -159,22 +165,22 @@ impl Acceptor {
     }
 
     async fn accept_all(&mut self, listener: &Accepting, local: &Arc<Local>) {
-        let mut is_failing = false;
+        let mut complained_at: Option<Instant> = None;
         loop {
-            let permit = self.registry.room().await;
             let (socket, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) if is_of_the_connection(&error) => continue,
                 Err(error) => {
-                    if !std::mem::replace(&mut is_failing, true) {
+                    if complained_at.is_none_or(|at| at.elapsed() > QUIET) {
+                        complained_at = Some(Instant::now());
                         tracing::error!(code = "STACK0309", %error, "connections wait: none can be accepted");
                     }
-                    drop(permit);
                     sleep(BACK_OFF).await;
                     continue;
                 }
             };
-            is_failing = false;
+            // Over the limit this one waits here and the next in the kernel's backlog.
+            let permit = self.registry.room().await;
             let origin = Origin { scheme: Scheme::Http, peer, local: Arc::clone(local) };
             let connection = Arc::new(Connection::new(origin));
             let place = self.registry.enter(&connection, permit);
@@ -214,6 +220,8 @@ impl Accepting {
                 let (stream, peer) = listener.accept().await?;
                 // A response is written in as few pieces as possible already; waiting for more only delays its end.
                 let _ = stream.set_nodelay(true);
+                // An IPv4 client of an IPv6 listener is an IPv4 client.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
             }
             Self::Unix(listener) => {

@@ -3,21 +3,23 @@
 use std::{
     fmt, io,
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     task::{self, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use stack_bridge::{Chunk, Failure, FileRegion, Reply};
 
-use crate::{file_stream::FileStream, request::Context};
+use crate::{access_log::Passage, file_stream::FileStream, request::Context};
 
 /// Reads a [`Reply`] to its end. Dropped before, it tells the worker that the client has gone.
 pub(crate) struct ReplyBody {
     reply: Reply,
     reading: Option<Reading>,
     context: Context,
+    queued_at: Instant,
 }
 
 enum Reading {
@@ -37,8 +39,9 @@ pub(crate) enum Cut {
 }
 
 impl ReplyBody {
+    /// Reads the reply to a job that has just been queued.
     pub(crate) fn new(reply: Reply, context: Context) -> Self {
-        Self { reply, reading: None, context }
+        Self { reply, reading: None, context, queued_at: Instant::now() }
     }
 
     pub(crate) fn reply(&mut self) -> &mut Reply {
@@ -107,7 +110,9 @@ impl Body for ReplyBody {
 
 impl Drop for ReplyBody {
     fn drop(&mut self) {
-        *self.context.trace.lock().unwrap_or_else(PoisonError::into_inner) = self.reply.trace();
+        let passage = Passage { queued_at: self.queued_at, trace: self.reply.trace() };
+        // Nobody else notes it.
+        let _ = self.context.passage.set(passage);
     }
 }
 

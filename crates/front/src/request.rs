@@ -1,15 +1,15 @@
 //! The way of one request through the front: checks, routes, and what every response gets.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use stack_bridge::RequestId;
 use tower::Service;
 
 use crate::{
-    access_log::{Entry, SharedTrace},
+    access_log::{Entry, Passage},
     connection::{Connection, Order, Phase},
     error::Error,
     sent_body::SentBody,
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) id: RequestId,
     pub(crate) connection: Arc<Connection>,
-    pub(crate) trace: SharedTrace,
+    pub(crate) passage: Arc<OnceLock<Passage>>,
 }
 
 /// Answers one request. Dropped before its end, the client has left: what it waited for is given up.
@@ -34,11 +34,15 @@ pub(crate) async fn answer(
     connection.enter(Phase::Answering);
     let id = server.next_id();
     let entry = Entry::new(server.log.as_ref(), &server.metrics, id, connection.origin.peer, &request);
-    let context = Context { id, connection: Arc::clone(&connection), trace: entry.trace() };
+    let context = Context { id, connection: Arc::clone(&connection), passage: entry.passage() };
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
+    connection.set_lingering(!body.is_end_stream());
     let response = match strict::check(&parts) {
-        Err(malformed) => Error::Malformed(malformed).respond(id),
+        Err(malformed) => {
+            connection.set_lingering(true);
+            Error::Malformed(malformed).respond(id)
+        }
         Ok(()) if parts.method == Method::CONNECT => Error::Connect.respond(id),
         Ok(()) if parts.uri.path() == "*" => options(),
         Ok(()) => {
@@ -73,9 +77,6 @@ fn complete(
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
     if connection.order() > Order::Serve {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if headers.get(header::CONNECTION).is_some_and(|value| value == "close") {
-        connection.linger();
     }
     let has_body =
         !is_head && !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

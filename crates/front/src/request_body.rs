@@ -47,9 +47,11 @@ pub(crate) async fn read(
         return Err(Error::BodyTooLarge);
     }
     connection.enter(Phase::Body);
-    let mut incoming = Incoming { body, pause: Pause::new(timeout), timer: LazyTimer::default(), read: 0 };
+    let mut incoming =
+        Incoming { body, pause: Pause::new(timeout), timer: LazyTimer::default(), read: 0, is_unread: true };
     let stored = store(&mut incoming, limits).await;
     connection.enter(Phase::Answering);
+    connection.set_lingering(incoming.is_unread);
     stored
 }
 
@@ -92,6 +94,7 @@ struct Incoming {
     pause: Pause,
     timer: LazyTimer,
     read: u64,
+    is_unread: bool,
 }
 
 impl Incoming {
@@ -104,7 +107,10 @@ impl Incoming {
                     return Poll::Ready(Err(Error::BodyTimeout));
                 };
                 let frame = match outcome {
-                    None => return Poll::Ready(Ok(None)),
+                    None => {
+                        self.is_unread = false;
+                        return Poll::Ready(Ok(None));
+                    }
                     Some(Err(error)) => return Poll::Ready(Err(broken(error))),
                     Some(Ok(frame)) => frame,
                 };

@@ -20,6 +20,8 @@ pub(crate) struct SentBody {
     length: Option<u64>,
     sent: u64,
     ended: bool,
+    /// Why the response is cut: hyper drops what it holds at an error, so the client first gets what there is.
+    cut: Option<axum::Error>,
     entry: Option<Entry>,
     connection: Arc<Connection>,
 }
@@ -33,7 +35,7 @@ impl SentBody {
         entry: Entry,
         connection: Arc<Connection>,
     ) -> Self {
-        Self { body, length, sent: 0, ended: !has_body, entry: Some(entry), connection }
+        Self { body, length, sent: 0, ended: !has_body, cut: None, entry: Some(entry), connection }
     }
 }
 
@@ -43,11 +45,22 @@ impl HttpBody for SentBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
+        if let Some(cut) = this.cut.take() {
+            if this.connection.awaits_flush() {
+                this.cut = Some(cut);
+                return Poll::Pending;
+            }
+            return Poll::Ready(Some(Err(cut)));
+        }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
             None => this.ended = true,
             Some(Ok(frame)) => this.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
-            Some(Err(_)) => {}
+            Some(Err(_)) => {
+                this.cut = frame.and_then(Result::err);
+                this.connection.wish_for_flush();
+                return Poll::Pending;
+            }
         }
         Poll::Ready(frame)
     }

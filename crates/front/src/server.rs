@@ -54,7 +54,8 @@ impl Server {
     }
 }
 
-/// Owned prefixes first, then the document roots, then the application.
+/// Owned prefixes first, then the document roots, then the application. A health route, once there is one, is one more
+/// route here.
 fn router(statics: &[StaticRoot], application: Application) -> Router {
     let mut router = Router::new();
     let mut document_roots = Vec::new();

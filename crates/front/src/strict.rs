@@ -117,6 +117,8 @@ mod tests {
 
     use super::*;
 
+    type Case<'a> = (&'a str, &'a str, Version, &'a [(&'a str, &'a str)], Result<(), Malformed>);
+
     fn outcome(method: &str, target: &str, version: Version, fields: &[(&str, &str)]) -> Result<(), Malformed> {
         let mut request = Request::builder().method(method).uri(target).version(version);
         for (name, value) in fields {
@@ -129,7 +131,7 @@ mod tests {
     fn heads_are_checked() {
         let (h10, h11) = (Version::HTTP_10, Version::HTTP_11);
         let host = ("host", "a.example");
-        let cases: &[(&str, &str, Version, &[(&str, &str)], Result<(), Malformed>)] = &[
+        let cases: &[Case<'_>] = &[
             ("GET", "/", h11, &[host], Ok(())),
             ("GET", "/", h10, &[], Ok(())),
             ("GET", "/", h11, &[], Err(Malformed::NoHost)),

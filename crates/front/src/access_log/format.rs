@@ -10,7 +10,7 @@ use serde::Serialize;
 use stack_bridge::Peer;
 use stack_config::LogFormat;
 
-use super::Record;
+use super::{Passage, Record};
 
 /// Appends the line of `record`, its end included.
 pub(super) fn line(format: LogFormat, record: &Record, out: &mut Vec<u8>) {
@@ -38,7 +38,7 @@ fn combined(record: &Record, out: &mut Vec<u8>) {
         record.request_id,
         OrDash(queue.map(milliseconds)),
         OrDash(app.map(milliseconds)),
-        OrDash(record.trace.worker.map(|worker| worker.0)),
+        OrDash(worker(record)),
         if record.aborted { " aborted" } else { "" },
     );
 }
@@ -80,7 +80,7 @@ fn json(record: &Record, out: &mut Vec<u8>) {
         queue_ms: queue.map(milliseconds),
         app_ms: app.map(milliseconds),
         total_ms: milliseconds(total),
-        worker: record.trace.worker.map(|worker| worker.0),
+        worker: worker(record),
         aborted: record.aborted,
     };
     let before = out.len();
@@ -91,8 +91,12 @@ fn json(record: &Record, out: &mut Vec<u8>) {
     }
 }
 
+fn worker(record: &Record) -> Option<u16> {
+    record.passage?.trace.worker.map(|worker| worker.0)
+}
+
 struct Times {
-    /// From the complete head to a worker.
+    /// From the complete request to a worker, or to the end where none took it.
     queue: Option<Duration>,
     /// From there to the end of the application's iterable.
     app: Option<Duration>,
@@ -102,11 +106,12 @@ struct Times {
 impl Times {
     fn of(record: &Record) -> Self {
         let since = |start: Instant, end: Instant| end.saturating_duration_since(start);
-        let trace = &record.trace;
+        let total = since(record.started_at, record.finished_at);
+        let Some(Passage { queued_at, trace }) = record.passage else { return Self { queue: None, app: None, total } };
         Self {
-            queue: trace.started_at.map(|started| since(record.started_at, started)),
+            queue: Some(since(queued_at, trace.started_at.unwrap_or(record.finished_at))),
             app: trace.started_at.map(|started| since(started, trace.finished_at.unwrap_or(record.finished_at))),
-            total: since(record.started_at, record.finished_at),
+            total,
         }
     }
 }
@@ -195,11 +200,14 @@ mod tests {
             started_at: now,
             finished_at: now + Duration::from_millis(9),
             time: SystemTime::UNIX_EPOCH + Duration::from_millis(784_111_777_042),
-            trace: Trace {
-                worker: Some(WorkerId(3)),
-                started_at: Some(now + Duration::from_micros(1500)),
-                finished_at: Some(now + Duration::from_millis(8)),
-            },
+            passage: Some(Passage {
+                queued_at: now + Duration::from_micros(500),
+                trace: Trace {
+                    worker: Some(WorkerId(3)),
+                    started_at: Some(now + Duration::from_millis(2)),
+                    finished_at: Some(now + Duration::from_micros(8500)),
+                },
+            }),
             aborted: false,
         }
     }
@@ -221,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_request_without_a_worker_has_dashes_and_a_cut_one_says_so() {
-        let record = Record { trace: Trace::default(), aborted: true, ..record() };
+        let record = Record { passage: None, aborted: true, ..record() };
         assert!(written(LogFormat::Text, &record).ends_with(" 0000000000000abc - - - aborted\n"));
     }
 

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{Connection, Order};
+use crate::metrics::Metrics;
 
 /// How long an acceptor waits for a connection to end before it closes an idle one.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -26,6 +27,7 @@ pub(crate) struct Registry {
     open: Mutex<HashMap<u64, Arc<Connection>>>,
     next: AtomicU64,
     closed: Notify,
+    metrics: Arc<Metrics>,
 }
 
 /// A connection's place. It is free again when this is dropped.
@@ -37,13 +39,14 @@ pub(crate) struct Place {
 }
 
 impl Registry {
-    pub(crate) fn new(max_connections: u64) -> Self {
+    pub(crate) fn new(max_connections: u64, metrics: Arc<Metrics>) -> Self {
         let room = usize::try_from(max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
             room: Arc::new(Semaphore::new(room)),
             open: Mutex::default(),
             next: AtomicU64::new(0),
             closed: Notify::new(),
+            metrics,
         }
     }
 
@@ -62,6 +65,7 @@ impl Registry {
     /// Enters a connection.
     pub(crate) fn enter(self: &Arc<Self>, connection: &Arc<Connection>, permit: OwnedSemaphorePermit) -> Place {
         let key = self.next.fetch_add(1, Relaxed);
+        self.metrics.connections.fetch_add(1, Relaxed);
         self.open().insert(key, Arc::clone(connection));
         Place { registry: Arc::clone(self), key, _permit: permit }
     }
@@ -100,6 +104,7 @@ impl Registry {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.registry.metrics.connections.fetch_sub(1, Relaxed);
         let mut open = self.registry.open();
         open.remove(&self.key);
         if open.is_empty() {

@@ -77,6 +77,8 @@ pub(crate) struct Connection {
     /// Milliseconds after `opened_at` at which it last became idle.
     idle_since: AtomicU64,
     lingering: AtomicBool,
+    /// A response that is about to be cut waits until what there is of it has been sent.
+    wants_flush: AtomicBool,
     /// Responses that are complete but not yet in the socket: they are logged when it has taken them.
     unsent: Mutex<Vec<Entry>>,
 }
@@ -91,6 +93,7 @@ impl Connection {
             opened_at: Instant::now(),
             idle_since: AtomicU64::new(0),
             lingering: AtomicBool::new(false),
+            wants_flush: AtomicBool::new(false),
             unsent: Mutex::new(Vec::new()),
         }
     }
@@ -143,13 +146,26 @@ impl Connection {
         self.waker.register(cx.waker());
     }
 
-    /// The request was answered before it was read: its bytes are still to come.
-    pub(crate) fn linger(&self) {
-        self.lingering.store(true, Ordering::Relaxed);
+    /// Whether bytes of the request are still to come, should it be answered now and the connection closed.
+    pub(crate) fn set_lingering(&self, lingering: bool) {
+        self.lingering.store(lingering, Ordering::Relaxed);
     }
 
     pub(crate) fn is_lingering(&self) -> bool {
         self.lingering.load(Ordering::Relaxed)
+    }
+
+    /// Asks for a wake-up at the next flush.
+    pub(crate) fn wish_for_flush(&self) {
+        self.wants_flush.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn awaits_flush(&self) -> bool {
+        self.wants_flush.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take_flush_wish(&self) -> bool {
+        self.awaits_flush() && self.wants_flush.swap(false, Ordering::Relaxed)
     }
 
     /// Keeps the entry of a complete response until the socket has taken it.

@@ -53,17 +53,15 @@ impl<'a> Timed<'a> {
         tracing::debug!(code = "STACK0102", "request head too slow");
         // Nothing else is on its way to this client; should its buffer be full all the same, it gets no answer.
         let _ = Pin::new(&mut *self.socket).poll_write(cx, HEAD_TIMEOUT);
-        self.connection.linger();
+        self.connection.set_lingering(true);
     }
 
     fn sent(&mut self, outcome: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        match ready!(self.sending.watch(outcome, &mut self.timer, cx)) {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                tracing::debug!(code = "STACK0108", "client stopped reading");
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
+        if let Some(outcome) = ready!(self.sending.watch(outcome, &mut self.timer, cx)) {
+            return Poll::Ready(outcome);
         }
+        tracing::debug!(code = "STACK0108", "client stopped reading");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -122,6 +120,11 @@ impl AsyncWrite for Timed<'_> {
         if this.connection.phase() == Phase::Flushing {
             this.connection.flushed();
             this.reading.reset(this.idle_timeout);
+            // hyper knows that a read would wait, so it does not read before the timer has fired: set it here.
+            let _ = this.reading.watch(Poll::<()>::Pending, &mut this.timer, cx);
+        }
+        if this.connection.take_flush_wish() {
+            cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))
     }

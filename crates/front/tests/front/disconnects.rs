@@ -1,0 +1,89 @@
+//! Clients that leave before they are answered.
+
+use std::sync::mpsc;
+
+use stack_bridge::{Flow, Job, Push, SendError};
+
+use crate::server::{Server, echo, head, wait_until};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+#[test]
+fn the_job_of_a_client_that_left_while_queued_is_never_taken() {
+    let (taken, paths) = mpsc::channel();
+    let server = Server::start(|_| {});
+    let mut leaving = server.client();
+    leaving.send("GET /leaving HTTP/1.1\r\nhost: a\r\n\r\n");
+    wait_until("the job queued", || server.queue.depth().queued == 1);
+    drop(leaving);
+    wait_until("the request given up", || server.snapshot().in_flight == 0);
+    server.worker(move |job| {
+        taken.send(job.request.path.clone()).unwrap();
+        echo(job);
+    });
+    assert_eq!(server.client().get("/staying").status, 200);
+    assert_eq!(paths.recv().unwrap(), "/staying");
+}
+
+fn running_job_is_told(leave: impl FnOnce(crate::client::Client)) {
+    let (jobs, job) = mpsc::channel::<Job>();
+    let server = Server::with(|_| {}, move |job| jobs.send(job).unwrap());
+    let mut client = server.client();
+    client.send(GET);
+    let mut responder = job.recv().unwrap().responder;
+    assert!(!responder.is_client_gone());
+    leave(client);
+    wait_until("the worker told", || responder.is_client_gone());
+    let head = Some((head(200, &[]), Flow::Buffered));
+    assert_eq!(responder.push(&mut Push { head, block: b"x", last: true }), Err(SendError::ClientGone));
+}
+
+#[test]
+fn a_running_job_is_told_that_its_client_closed() {
+    running_job_is_told(drop);
+}
+
+#[test]
+fn a_client_that_shuts_down_its_sending_side_has_left() {
+    let mut kept = None;
+    running_job_is_told(|client| {
+        client.shut_down_sending();
+        kept = Some(client);
+    });
+}
+
+#[test]
+fn an_upload_that_is_not_completed_is_never_queued() {
+    let server = Server::start(|_| {});
+    for head in ["content-length: 10000", "transfer-encoding: chunked"] {
+        let mut client = server.client();
+        client.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{head}\r\n\r\n7d0\r\n")).send([b'x'; 2000]);
+        wait_until("the request in flight", || server.snapshot().in_flight == 1);
+        drop(client);
+        wait_until("the request given up", || server.snapshot().in_flight == 0);
+        assert_eq!(server.queue.depth().queued, 0);
+    }
+}
+
+#[test]
+fn a_worker_that_streams_to_a_client_that_left_is_told() {
+    let (outcomes, outcome) = mpsc::channel();
+    let server = Server::with(
+        |config| config.limits.max_response_spill = 0,
+        move |job| {
+            let mut responder = job.responder;
+            let mut head = Some((head(200, &[]), Flow::Buffered));
+            let block = [b'x'; 10_000];
+            let error = loop {
+                if let Err(error) = responder.push(&mut Push { head: head.take(), block: &block, last: false }) {
+                    break error;
+                }
+            };
+            outcomes.send(error).unwrap();
+        },
+    );
+    let mut client = server.client();
+    client.send(GET).head();
+    drop(client);
+    assert_eq!(outcome.recv().unwrap(), SendError::ClientGone);
+}

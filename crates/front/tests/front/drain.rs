@@ -1,0 +1,63 @@
+//! The end of serving.
+
+use std::{net::TcpStream, sync::mpsc, time::Duration};
+
+use stack_bridge::Job;
+use stack_front::{Drained, Stop};
+
+use crate::server::{Server, echo, wait_until};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+#[test]
+fn a_drain_finishes_what_is_in_flight_and_closes_what_is_idle() {
+    let (jobs, job) = mpsc::channel::<Job>();
+    let mut server = Server::with(|_| {}, move |job| jobs.send(job).unwrap());
+    let mut fresh = server.client();
+    let mut idle = server.client();
+    idle.send(GET);
+    echo(job.recv().unwrap());
+    idle.response();
+    let mut busy = server.client();
+    busy.send(GET);
+    let job = job.recv().unwrap();
+    wait_until("three connections", || server.snapshot().connections == 3);
+
+    server.order(Stop::Draining);
+    assert!(idle.is_closed());
+    assert!(fresh.is_closed());
+    assert!(TcpStream::connect(server.address).is_err(), "the listener is closed");
+    echo(job);
+    let response = busy.response();
+    assert_eq!((response.status, response.field("connection")), (200, Some("close")));
+    assert!(busy.is_closed());
+    assert_eq!(server.drained(), Drained { cut_off: 0 });
+}
+
+#[test]
+fn what_outlasts_the_grace_period_is_cut_off_and_counted() {
+    let (jobs, job) = mpsc::channel::<Job>();
+    let mut server = Server::with(
+        |config| config.timeouts.grace_period = Duration::from_millis(50),
+        move |job| jobs.send(job).unwrap(),
+    );
+    let mut client = server.client();
+    client.send(GET);
+    let job = job.recv().unwrap();
+    server.order(Stop::Draining);
+    assert_eq!(server.drained(), Drained { cut_off: 1 });
+    assert!(client.is_closed());
+    assert!(job.responder.is_client_gone());
+}
+
+#[test]
+fn an_abort_does_not_wait() {
+    let (jobs, job) = mpsc::channel::<Job>();
+    let mut server = Server::with(|_| {}, move |job| jobs.send(job).unwrap());
+    let mut client = server.client();
+    client.send(GET);
+    let _job = job.recv().unwrap();
+    server.order(Stop::Aborting);
+    assert_eq!(server.drained(), Drained { cut_off: 1 });
+    assert!(client.is_closed());
+}

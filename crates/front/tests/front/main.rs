@@ -1,0 +1,15 @@
+//! The front over loopback sockets and raw bytes, with workers written in Rust behind the bridge.
+//!
+//! Tests wait for states, never for time; every wait ends after 10 seconds with a failure.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+mod access_log;
+mod client;
+mod disconnects;
+mod drain;
+mod requests;
+mod responses;
+mod server;
+mod static_files;
+mod timeouts;
