@@ -8,6 +8,7 @@ mod harness;
 
 mod commands;
 mod concurrency;
+mod demo;
 mod discovery;
 mod django;
 mod environ;

@@ -7,7 +7,10 @@ PLAIN = ("Content-Type", "text/plain")
 HEADS = {
     "/good": ("200 OK", [PLAIN]),
     "/reason": ("299 Quite All Right", [PLAIN]),
-    "/repeated": ("200 OK", [PLAIN, ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Empty", ""), ("x-lower", "kept")]),
+    "/repeated": (
+        "200 OK",
+        [PLAIN, ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Empty", ""), ("x-lower", "kept")],
+    ),
     "/latin-1": ("200 OK", [PLAIN, ("X-Name", "caf\xe9")]),
     "/own-date": ("200 OK", [PLAIN, ("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Server", "mine")]),
     # What is not allowed:

@@ -16,7 +16,12 @@ def application(environ, start_response):
 def attempt(path):
     body = kept[0]
     try:
-        got = {"/read": body.read, "/readline": body.readline, "/readlines": body.readlines, "/next": lambda: next(iter(body))}[path]()
+        got = {
+            "/read": body.read,
+            "/readline": body.readline,
+            "/readlines": body.readlines,
+            "/next": lambda: next(iter(body)),
+        }[path]()
     except Exception as error:
         return f"raised {type(error).__name__}"
     return f"got {got!r}"
