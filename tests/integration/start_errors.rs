@@ -113,7 +113,7 @@ fn a_folder_that_is_no_virtual_environment_is_named() {
 #[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     serve("hello", &["--worker", "2"]).run().expect(64).says(&["--worker", "--workers"]);
-    serve("hello", &[]).env("STACK_WORKRES", "2").run().expect(64).says(&["STACK_WORKRES", "workers"]);
+    serve("hello", &[]).env("STACK_WORKRES", "2").run().expect(64).says(&["STACK_WORKRES", "STACK_WORKERS"]);
     stack(["serve", "--app", "hello"]).file("stack.toml", "threads = 2\n\nworkres = 2\n").run().expect(64).says(&[
         "stack.toml",
         "3",
