@@ -1,0 +1,3 @@
+"""Its `application` can not be called."""
+
+application = 42

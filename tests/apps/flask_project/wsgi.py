@@ -1,0 +1,3 @@
+from guestbook import create_app
+
+application = create_app()

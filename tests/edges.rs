@@ -1,0 +1,121 @@
+//! The shape of the project: which crate may know which, where `unsafe` may stand, and what lies at the top.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Each package with the packages of this project that it may depend on, for its tests as well.
+const EDGES: &[(&str, &[&str])] = &[
+    ("stack", &["stack-bridge", "stack-config", "stack-front", "stack-interp", "stack-wsgi"]),
+    ("stack-front", &["stack-bridge", "stack-config"]),
+    ("stack-wsgi", &["stack-bridge", "stack-config", "stack-interp"]),
+    ("stack-bridge", &[]),
+    ("stack-config", &[]),
+    ("stack-interp", &[]),
+];
+
+/// What a visitor sees first. Files whose names begin with a dot are not counted.
+const TOP_LEVEL: &[&str] =
+    &["CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "config", "crates", "docker", "src", "tests"];
+
+/// Made by a build, and ignored by git.
+const BUILT: &[&str] = &["target", "public"];
+
+/// The one crate that may hold unsafe code.
+const UNSAFE_PLACE: &str = "crates/interp";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_crate_knows_only_the_crates_below_it() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
+        .output()
+        .expect("cargo runs this test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let name = |value: &serde_json::Value| value["name"].as_str().expect("a package has a name").to_owned();
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    let edges: BTreeMap<String, BTreeSet<String>> = packages
+        .iter()
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().expect("a list of dependencies");
+            // A dependency by path is one of ours.
+            let ours = dependencies.iter().filter(|dependency| dependency["path"].is_string());
+            (name(package), ours.map(name).collect())
+        })
+        .collect();
+    for (package, dependencies) in &edges {
+        let (_, allowed) = EDGES
+            .iter()
+            .find(|(known, _)| known == package)
+            .unwrap_or_else(|| panic!("{package} is new: add it to the edges, here and in crates/README.md"));
+        for dependency in dependencies {
+            assert!(allowed.contains(&dependency.as_str()), "{package} must not know {dependency}");
+        }
+    }
+    for (package, _) in EDGES {
+        assert!(edges.contains_key(*package), "{package} is gone: remove it from the edges");
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_one_crate_only() {
+    let mut sources = Vec::new();
+    for folder in ["src", "crates", "tests"] {
+        rust_files(&root().join(folder), &mut sources);
+    }
+    assert!(sources.len() > 20, "only {} files were found", sources.len());
+    let mut found = Vec::new();
+    for path in sources.iter().filter(|path| !path.starts_with(root().join(UNSAFE_PLACE))) {
+        let source = fs::read_to_string(path).expect("a source file is UTF-8");
+        for (number, line) in source.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            // Every second part is inside a string; `unsafe_code` is a lint's name and another word.
+            let unquoted: Vec<_> = code.split('"').step_by(2).collect();
+            let unquoted = unquoted.join(" ");
+            if unquoted.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe") {
+                found.push(format!("{}:{}: {line}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "unsafe code outside {UNSAFE_PLACE}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_other_crate_forbids_unsafe_code() {
+    for entry in fs::read_dir(root().join("crates")).expect("the crates").flatten() {
+        let folder = entry.path();
+        if !folder.is_dir() || folder == root().join(UNSAFE_PLACE) {
+            continue;
+        }
+        let library = fs::read_to_string(folder.join("src/lib.rs")).expect("each crate is a library");
+        assert!(library.contains("#![forbid(unsafe_code)]"), "{} allows unsafe code", folder.display());
+    }
+}
+
+#[test]
+fn nothing_new_lies_at_the_top() {
+    for entry in fs::read_dir(root()).expect("the project").flatten() {
+        let name = entry.file_name().into_string().expect("a plain name");
+        let known = name.starts_with('.') || TOP_LEVEL.contains(&name.as_str()) || BUILT.contains(&name.as_str());
+        assert!(known, "{name} does not belong at the top of the project");
+    }
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of the project").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Drives the real executable: small Python applications behind it, raw bytes in front of it.
+//!
+//! One module holds the tests of one part; a test's name is the behaviour. `harness` starts servers on free ports and
+//! waits for their states. The applications are in `tests/apps`.
+#![cfg(test)]
+
+mod harness;
+
+mod commands;
+mod concurrency;
+mod demo;
+mod discovery;
+mod django;
+mod environ;
+mod files;
+mod flask;
+mod framing;
+mod input;
+mod iterables;
+mod leaving;
+mod limits;
+mod listeners;
+mod logs;
+mod malformed;
+mod memory;
+mod raising;
+mod shutdown;
+mod start_errors;
+mod start_response;
+mod static_files;

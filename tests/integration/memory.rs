@@ -1,0 +1,51 @@
+//! Bodies wait on disk, not in memory. The soak scripts do the same in large.
+
+use crate::harness::{Server, adler32, eventually, pattern};
+
+const BODY: usize = 50_000_000;
+const CLIENTS: usize = 8;
+const BOUND: u64 = 64 << 20;
+
+/// Peak memory over what was there at the reset.
+fn growth(server: &Server, quiet: u64) -> u64 {
+    server.peak_memory().saturating_sub(quiet)
+}
+
+#[test]
+fn uploads_at_once_do_not_raise_memory() {
+    let server = Server::start("upload", &["--workers", "2", "--threads", "2", "--max-body-size", "64MiB"]);
+    let body = pattern(BODY);
+    let checksum = adler32(&body);
+    server.connect().request("POST", "/", &[], &body[..1_000_000]).expect(200);
+    server.reset_peak_memory();
+    let quiet = server.memory();
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let answer = server.connect().request("POST", "/", &[], &body).expect(200).json();
+                assert_eq!(answer["length"], BODY);
+                assert_eq!(answer["adler32"], checksum);
+            });
+        }
+    });
+    let growth = growth(&server, quiet);
+    assert!(growth < BOUND, "{CLIENTS} uploads of 50 MB raised memory by {} MiB", growth >> 20);
+    server.stop();
+}
+
+#[test]
+fn clients_that_stop_reading_do_not_raise_memory() {
+    let server = Server::start("download", &["--workers", "1", "--threads", "2"]);
+    server.get("/?size=1000000").expect(200);
+    server.reset_peak_memory();
+    let quiet = server.memory();
+    let mut stalled: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    for connection in &mut stalled {
+        connection.send(format!("GET /?size={BODY} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    eventually("the application is done with all of them", || {
+        (server.get("/state").json()["finished"] == CLIENTS + 1).then_some(())
+    });
+    let growth = growth(&server, quiet);
+    assert!(growth < BOUND, "{CLIENTS} stalled readers of 50 MB raised memory by {} MiB", growth >> 20);
+}

@@ -1,0 +1,248 @@
+"""What the soak scripts share: a release server, its numbers from /proc, other servers, wrk, and tables."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+APPS = os.path.join(ROOT, "tests", "apps", "wsgi")
+TICKS = os.sysconf("SC_CLK_TCK")
+MIB = 1 << 20
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True, **options).stdout
+
+
+def executable():
+    """Builds the release binary and says where it is. STACK_EXECUTABLE names another one."""
+    if "STACK_EXECUTABLE" in os.environ:
+        return os.environ["STACK_EXECUTABLE"]
+    subprocess.run(["cargo", "build", "--release", "--quiet"], check=True, cwd=ROOT)
+    return os.path.join(target(), "release", "stack")
+
+
+def target():
+    return json.loads(run("cargo", "metadata", "--no-deps", "--format-version", "1"))["target_directory"]
+
+
+def raise_file_limit():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Process:
+    """A server that was started here, with the processes that descend from it."""
+
+    def __init__(self, command, environment=None):
+        self.log = tempfile.TemporaryFile("w+")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("STACK_") and name != "PORT"}
+        self.child = subprocess.Popen(
+            command, cwd=APPS, stdout=self.log, stderr=self.log, env={**clean, **(environment or {})}
+        )
+
+    def output(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def pids(self):
+        found = [self.child.pid]
+        for pid in found:
+            try:
+                for thread in os.listdir(f"/proc/{pid}/task"):
+                    with open(f"/proc/{pid}/task/{thread}/children") as children:
+                        found.extend(map(int, children.read().split()))
+            except FileNotFoundError:
+                pass
+        return found
+
+    def sum_of_status(self, field):
+        total = 0
+        for pid in self.pids():
+            with open(f"/proc/{pid}/status") as status:
+                total += sum(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
+        return total
+
+    def memory(self):
+        return self.sum_of_status("VmRSS:")
+
+    def peak_memory(self):
+        return self.sum_of_status("VmHWM:")
+
+    def reset_peak_memory(self):
+        for pid in self.pids():
+            with open(f"/proc/{pid}/clear_refs", "w") as peak:
+                peak.write("5")
+
+    def threads(self):
+        return sum(len(os.listdir(f"/proc/{pid}/task")) for pid in self.pids())
+
+    def cpu_seconds(self):
+        total = 0
+        for pid in self.pids():
+            with open(f"/proc/{pid}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            total += sum(map(int, fields[11:15]))
+        return total / TICKS
+
+    def stop(self):
+        self.child.send_signal(signal.SIGTERM)
+        try:
+            return self.child.wait(30)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            return self.child.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self.log.close()
+
+
+class Server(Process):
+    """`stack serve` on a free port."""
+
+    def __init__(self, app, *arguments):
+        super().__init__(
+            [
+                executable(),
+                "serve",
+                "--bind",
+                "127.0.0.1:0",
+                "--chdir",
+                APPS,
+                "--app",
+                app,
+                "--access-log",
+                "off",
+                *arguments,
+            ]
+        )
+        wait_for(lambda: re.search(r"http://127\.0\.0\.1:(\d+)", self.output()), "the address", self)
+        self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)", self.output())[1])
+        get(self.port, "/")
+
+
+def wait_for(look, what, process=None, limit=60):
+    """Waits until `look` finds something."""
+    deadline = time.monotonic() + limit
+    while not (found := look()):
+        ended = process is not None and process.child.poll() is not None
+        if ended or time.monotonic() > deadline:
+            raise SystemExit(f"never seen: {what}\n{process.output() if process else ''}")
+        time.sleep(0.02)
+    return found
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def connect(port):
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def read_response(connection):
+    """Reads a response with a Content-Length or in chunks; its status and body."""
+    reader = connection.makefile("rb")
+    status = int(reader.readline().split()[1])
+    headers = {}
+    while line := reader.readline().strip():
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.lower()] = value.strip()
+    if "content-length" in headers:
+        return status, reader.read(int(headers["content-length"]))
+    body = b""
+    while size := int(reader.readline(), 16):
+        body += reader.read(size)
+        reader.readline()
+    reader.readline()
+    return status, body
+
+
+def get(port, target):
+    with connect(port) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return read_response(connection)
+
+
+def wrk(port, seconds, connections, target="/", script=None):
+    """Loads a server with wrk: requests, requests a second, and what went wrong."""
+    if not shutil.which("wrk"):
+        sudo = [] if os.geteuid() == 0 else ["sudo"]
+        subprocess.run([*sudo, "apt-get", "install", "--yes", "-qq", "wrk"], check=True, stdout=subprocess.DEVNULL)
+    lua = ["--script", script] if script else []
+    report = run(
+        "wrk",
+        "--threads",
+        "1",
+        "--connections",
+        str(connections),
+        "--duration",
+        f"{seconds}s",
+        *lua,
+        f"http://127.0.0.1:{port}{target}",
+    )
+    requests = int(re.search(r"(\d+) requests in", report)[1])
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", report)[1])
+    errors = re.search(r"Socket errors:.*", report) or re.search(r"Non-2xx.*", report)
+    return requests, rate, errors[0].strip() if errors else ""
+
+
+def linked_python():
+    """The Python that the build links with."""
+    return run(os.path.join(ROOT, ".cargo", "python"), "-c", "import sys; print(sys.executable)").strip()
+
+
+def virtual_environment(*packages):
+    """A virtual environment with these packages under the target directory, made once."""
+    name = f"venv-{zlib.crc32(' '.join([linked_python(), *packages]).encode()):08x}"
+    folder = os.path.join(target(), "soak", name)
+    if not os.path.exists(os.path.join(folder, "complete")):
+        run(linked_python(), "-m", "venv", "--clear", folder)
+        run(os.path.join(folder, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", *packages)
+        open(os.path.join(folder, "complete"), "w").close()
+    return folder
+
+
+def table(header, *rows):
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    for row in cells:
+        print(
+            "  ".join(
+                cell.ljust(width) if index == 0 else cell.rjust(width)
+                for index, (cell, width) in enumerate(zip(row, widths))
+            )
+        )
+    sys.stdout.flush()
+
+
+class Bounds:
+    """Collects what was out of bounds; `end` leaves with it."""
+
+    def __init__(self):
+        self.broken = []
+
+    def check(self, holds, words):
+        print(f"{'ok  ' if holds else 'FAIL'} {words}", flush=True)
+        if not holds:
+            self.broken.append(words)
+
+    def end(self):
+        sys.exit(1 if self.broken else 0)
