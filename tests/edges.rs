@@ -24,8 +24,9 @@ const TOP_LEVEL: &[&str] =
 /// Made by a build, and ignored by git.
 const BUILT: &[&str] = &["target", "public"];
 
-/// The one crate that may hold unsafe code.
-const UNSAFE_PLACE: &str = "crates/interp";
+/// The one crate that may hold unsafe code, and the one function outside it: adopting a descriptor by its number
+/// (`fd://N`) can not be done safely.
+const UNSAFE_PLACES: &[&str] = &["crates/interp", "crates/front/src/listen/inherited.rs"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -66,14 +67,15 @@ fn a_crate_knows_only_the_crates_below_it() {
 }
 
 #[test]
-fn unsafe_code_stands_in_one_crate_only() {
+fn unsafe_code_stands_where_it_is_allowed() {
     let mut sources = Vec::new();
     for folder in ["src", "crates", "tests"] {
         rust_files(&root().join(folder), &mut sources);
     }
     assert!(sources.len() > 20, "only {} files were found", sources.len());
     let mut found = Vec::new();
-    for path in sources.iter().filter(|path| !path.starts_with(root().join(UNSAFE_PLACE))) {
+    let is_allowed = |path: &PathBuf| UNSAFE_PLACES.iter().any(|place| path.starts_with(root().join(place)));
+    for path in sources.iter().filter(|path| !is_allowed(path)) {
         let source = fs::read_to_string(path).expect("a source file is UTF-8");
         for (number, line) in source.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
@@ -85,18 +87,20 @@ fn unsafe_code_stands_in_one_crate_only() {
             }
         }
     }
-    assert!(found.is_empty(), "unsafe code outside {UNSAFE_PLACE}:\n{}", found.join("\n"));
+    assert!(found.is_empty(), "unsafe code outside {UNSAFE_PLACES:?}:\n{}", found.join("\n"));
 }
 
 #[test]
-fn every_other_crate_forbids_unsafe_code() {
+fn every_other_crate_refuses_unsafe_code() {
     for entry in fs::read_dir(root().join("crates")).expect("the crates").flatten() {
         let folder = entry.path();
-        if !folder.is_dir() || folder == root().join(UNSAFE_PLACE) {
+        if !folder.is_dir() || folder.ends_with("interp") {
             continue;
         }
+        // `deny` lets a single place say why it must; `forbid` does not even let it ask.
+        let lint = if folder.ends_with("front") { "#![deny(unsafe_code)]" } else { "#![forbid(unsafe_code)]" };
         let library = fs::read_to_string(folder.join("src/lib.rs")).expect("each crate is a library");
-        assert!(library.contains("#![forbid(unsafe_code)]"), "{} allows unsafe code", folder.display());
+        assert!(library.contains(lint), "{} allows unsafe code", folder.display());
     }
 }
 
