@@ -72,9 +72,11 @@ async fn exchange(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Co
         hyper.as_mut().poll(cx)
     });
     if let Err(error) = outcome.await {
-        tracing::debug!(%error, "connection ended with an error");
         if error.is_parse() {
+            tracing::debug!(code = "STACK0101", %error, "request head refused");
             connection.set_lingering(true);
+        } else {
+            tracing::debug!(%error, "connection ended with an error");
         }
     }
     connection.ended();

@@ -51,7 +51,7 @@ impl OwnedPrefix {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        let decoded = path::decode(Bytes::copy_from_slice(request.uri.path().as_bytes()));
+        let decoded = path::decode(request.uri.path().as_bytes());
         let below = decoded.strip_prefix(self.prefix.as_bytes());
         let found = match below {
             // The prefix itself, without its slash, is a directory like any other.
@@ -83,7 +83,7 @@ impl DocumentRoot {
         if !is_read(&request.method) {
             return None;
         }
-        let decoded = path::decode(Bytes::copy_from_slice(request.uri.path().as_bytes()));
+        let decoded = path::decode(request.uri.path().as_bytes());
         match find(&self.directory, path::file_path(&decoded)?).await {
             Ok(Found::File(file)) => Some(file_response(request, file)),
             Ok(Found::Directory) => Some(redirect(request)),

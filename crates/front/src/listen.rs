@@ -93,11 +93,7 @@ impl Listeners {
         let mut listeners = Vec::new();
         for bind in binds {
             match bind {
-                Bind::Tcp { written: _, addresses } => {
-                    for &address in addresses {
-                        listeners.push(tcp::bind(address, tcp::only_v6(address, binds), backlog)?);
-                    }
-                }
+                Bind::Tcp { written: _, addresses } => listeners.extend(tcp::bind_name(addresses, binds, backlog)?),
                 Bind::Unix(path) => listeners.push(unix::bind(path, backlog)?),
                 Bind::Fd(fd) => listeners.push(inherited::adopt(*fd)?),
             }

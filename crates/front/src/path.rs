@@ -10,7 +10,7 @@
 //!   elsewhere), or a hidden file. `%2F` is a separator here, as it is in `PATH_INFO`.
 //! - Owned prefixes are compared with the target as sent: `/%61ssets/` is not `/assets/`, and goes to the application.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{borrow::Cow, ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use bytes::Bytes;
 use percent_encoding::percent_decode;
@@ -30,12 +30,16 @@ pub(crate) fn split(target: &Bytes) -> Target {
         Some(mark) => (target.slice(..mark), target.slice(mark + 1..)),
         None => (target.clone(), Bytes::new()),
     };
-    Target { path: decode(path), query }
+    let path = match decode(&path) {
+        Cow::Borrowed(_) => path,
+        Cow::Owned(decoded) => decoded.into(),
+    };
+    Target { path, query }
 }
 
 /// Percent-decodes once; without a `%` nothing is copied.
-pub(crate) fn decode(path: Bytes) -> Bytes {
-    if path.contains(&b'%') { percent_decode(&path).collect() } else { path }
+pub(crate) fn decode(path: &[u8]) -> Cow<'_, [u8]> {
+    percent_decode(path).into()
 }
 
 /// A path below a static root.

@@ -179,13 +179,13 @@ fn rfc3339(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use http::{HeaderValue, Method, StatusCode, Version};
     use stack_bridge::{RequestId, Trace, WorkerId};
 
     use super::*;
 
-    fn record() -> Record {
+    pub(in super::super) fn record() -> Record {
         let now = Instant::now();
         Record {
             request_id: RequestId(0xabc),

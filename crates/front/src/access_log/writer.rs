@@ -144,3 +144,37 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::format::tests::record, *};
+
+    #[test]
+    fn a_line_that_the_writer_has_no_room_for_is_dropped_and_counted() {
+        let (records, written) = bounded(1);
+        let sender = Sender { records, dropped: Arc::default() };
+        sender.send(Box::new(record()));
+        sender.send(Box::new(record()));
+        assert_eq!((written.len(), sender.dropped.load(Relaxed)), (1, 1));
+    }
+
+    #[test]
+    fn everything_is_written_when_the_last_sender_is_gone() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let target = AccessLog::File(file.path().to_owned());
+        let (writer, sender) = Writer::start(&target, LogFormat::Text).unwrap().unwrap();
+        for _ in 0..1000 {
+            sender.send(Box::new(record()));
+        }
+        drop(sender);
+        writer.join();
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap().lines().count(), 1000);
+    }
+
+    #[test]
+    fn a_log_that_can_not_be_opened_is_an_error() {
+        let target = AccessLog::File("/nonexistent/access.log".into());
+        let error = Writer::start(&target, LogFormat::Text).err().unwrap();
+        assert_eq!(error.to_string(), "access log /nonexistent/access.log not opened");
+    }
+}

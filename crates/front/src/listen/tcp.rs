@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use stack_config::Bind;
 
@@ -19,7 +20,32 @@ pub(super) fn only_v6(address: SocketAddr, binds: &[Bind]) -> bool {
     has_v4 || !v6.ip().is_unspecified()
 }
 
-pub(super) fn bind(address: SocketAddr, only_v6: bool, backlog: i32) -> Result<Listener, BindError> {
+/// Binds every address of a name. One of a family that this machine does not have is left out (`localhost` in a container
+/// without IPv6), unless it is the last hope.
+pub(super) fn bind_name(addresses: &[SocketAddr], binds: &[Bind], backlog: i32) -> Result<Vec<Listener>, BindError> {
+    let mut listeners = Vec::new();
+    let mut absent = None;
+    for &address in addresses {
+        match bind(address, only_v6(address, binds), backlog) {
+            Ok(listener) => listeners.push(listener),
+            Err(BindError::Io { address, source }) if is_absent(&source) => {
+                absent = Some(BindError::Io { address, source });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match absent {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    // A family that the kernel was built or started without has no ErrorKind.
+    error.kind() == io::ErrorKind::AddrNotAvailable || Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
+}
+
+fn bind(address: SocketAddr, only_v6: bool, backlog: i32) -> Result<Listener, BindError> {
     listener(address, only_v6, backlog).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => {
             BindError::InUse { address: address.to_string(), holder: holder::of_port(address.port()) }
@@ -75,6 +101,17 @@ mod tests {
         if cfg!(target_os = "linux") && std::path::Path::new("/proc/net/tcp").exists() {
             assert!(text.contains(&format!("(pid {})", std::process::id())), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_that_this_machine_does_not_have_is_left_out_of_a_name() {
+        // RFC 5737: an address that no machine has.
+        let absent = "192.0.2.1:0".parse().unwrap();
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let name = |addresses| Bind::Tcp { written: "name:0".to_owned(), addresses };
+        let listeners = Listeners::bind(&[name(vec![absent, loopback])], 16).unwrap();
+        assert_eq!(listeners.addresses().len(), 1);
+        assert!(matches!(Listeners::bind(&[name(vec![absent])], 16), Err(BindError::Io { .. })));
     }
 
     #[test]

@@ -87,3 +87,22 @@ fn a_worker_that_streams_to_a_client_that_left_is_told() {
     drop(client);
     assert_eq!(outcome.recv().unwrap(), SendError::ClientGone);
 }
+
+#[test]
+fn a_silent_stream_is_told_that_its_client_left() {
+    let (gone, is_gone) = mpsc::channel();
+    let server = Server::with(
+        |_| {},
+        move |job| {
+            let mut responder = job.responder;
+            let head = Some((head(200, &[("content-type", "text/event-stream")]), Flow::Streamed));
+            responder.push(&mut Push { head, block: b"data: 1\n\n", last: false }).unwrap();
+            wait_until("the worker told", || responder.is_client_gone());
+            gone.send(()).unwrap();
+        },
+    );
+    let mut client = server.client();
+    client.send(GET).head();
+    drop(client);
+    is_gone.recv().unwrap();
+}
