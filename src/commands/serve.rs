@@ -28,19 +28,44 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     let plan = Plan::make(&config)?;
     // Before the application is imported: a taken port is said at once, and early clients wait in the kernel's backlog.
     let listeners = Listeners::bind(&config.bind, config.limits.backlog)?;
-    let python = plan.start_python()?;
     let queue = Queue::new(config.limits.queue_size);
-    let pool = plan.start_pool(&config, &python, queue.clone())?;
-    let front = Front::new(&config, queue)?;
-    announce(&config, &plan, &python, &listeners);
-    report_refusals(&pool);
+    let front = Front::new(&config, queue.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(front_threads(&config))
         .thread_name("front")
         .enable_all()
         .build()
         .context("the event loop could not be started")?;
-    runtime.block_on(serve(front, listeners, pool))
+    let exit = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
+        let starting = tokio::task::spawn_blocking(move || start(config, plan, queue));
+        let started = tokio::select! {
+            started = starting => started.context("the start ended")??,
+            name = signals.next() => {
+                tracing::info!(signal = name, "stopped before the application was loaded");
+                return Ok(Exit::Success);
+            }
+        };
+        announce(&started, &listeners);
+        serve(front, listeners, started.pool, signals).await
+    });
+    // What still runs there goes with the process.
+    runtime.shutdown_background();
+    exit
+}
+
+struct Started {
+    config: Config,
+    plan: Plan,
+    python: Runtime,
+    pool: Pool,
+}
+
+fn start(config: Config, plan: Plan, queue: Queue) -> anyhow::Result<Started> {
+    let python = plan.start_python()?;
+    let pool = plan.start_pool(&config, &python, queue)?;
+    Ok(Started { config, plan, python, pool })
 }
 
 /// The front needs far less than the application.
@@ -48,8 +73,7 @@ fn front_threads(config: &Config) -> usize {
     config.workers.get().div_ceil(2)
 }
 
-async fn serve(front: Front, listeners: Listeners, pool: Pool) -> anyhow::Result<Exit> {
-    let mut signals = Signals::new()?;
+async fn serve(front: Front, listeners: Listeners, pool: Pool, mut signals: Signals) -> anyhow::Result<Exit> {
     let (stop, stopping) = watch::channel(Stop::Serving);
     let mut serving = tokio::spawn(front.serve(listeners, stopping));
     let drained = tokio::select! {
@@ -104,7 +128,8 @@ impl Signals {
 }
 
 /// What is served where, and with what.
-fn announce(config: &Config, plan: &Plan, python: &Runtime, listeners: &Listeners) {
+fn announce(started: &Started, listeners: &Listeners) {
+    let Started { config, plan, python, pool } = started;
     if let Some(because_of) = &plan.because_of {
         tracing::info!(app = spelled(&plan.app), because_of, "found the application");
     }
@@ -125,4 +150,5 @@ fn announce(config: &Config, plan: &Plan, python: &Runtime, listeners: &Listener
     for address in listeners.describe() {
         tracing::info!(address, "listening");
     }
+    report_refusals(pool);
 }

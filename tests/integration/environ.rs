@@ -88,7 +88,7 @@ fn repeated_fields_are_joined() {
         &server,
         "GET / HTTP/1.1\nHost: a\nAccept: one\nCookie: a=1\nX-Forwarded-For: 1.1.1.1\nAccept: two\nCookie: b=2\n\n",
     );
-    assert_eq!(environ["HTTP_ACCEPT"], "one, two");
+    assert_eq!(environ["HTTP_ACCEPT"], "one,two");
     assert_eq!(environ["HTTP_COOKIE"], "a=1; b=2");
     assert_eq!(environ["HTTP_X_FORWARDED_FOR"], "1.1.1.1");
 }

@@ -66,7 +66,7 @@ fn a_factory_is_called_and_its_errors_are_shown() {
         server.stop();
     }
     broken("factory:raises()").expect(1).says(&["factory.py", "LookupError: the factory has no settings"]);
-    broken("factory:makes_none()").expect(1).says(&["makes_none", "NoneType"]);
+    broken("factory:makes_none()").expect(1).says(&["makes_none()' is None"]);
     broken("factory:wants_more()").expect(1).says(&["wants_more", "settings"]);
 }
 

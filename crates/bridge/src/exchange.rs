@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use crate::{
     Failure, FileRegion, ResponseHead, WorkerId,
+    queue::{Counted, Unanswered},
     spill::{self, Spill},
     sync::{Arc, Condvar, Mutex, MutexGuard, lock},
 };
@@ -136,7 +137,7 @@ pub fn exchange(limits: BodyLimits) -> (Responder, Reply) {
         waker: None,
     };
     let shared = Arc::new(Shared { state: Mutex::new(state), room: Condvar::new(), limits });
-    (Responder { shared: Arc::clone(&shared), disk_failed: false, done: false }, Reply { shared })
+    (Responder { shared: Arc::clone(&shared), disk_failed: false, done: false, counted: None }, Reply { shared })
 }
 
 /// The worker's end. Dropped before its end, it makes the reply fail: a job is never answered with silence.
@@ -146,9 +147,17 @@ pub struct Responder {
     /// The disk refused a block: from then on the worker waits for the reader instead.
     disk_failed: bool,
     done: bool,
+    /// While it is here the job counts as unanswered at its worker. It goes before the reader is woken, whose next request
+    /// may be here at once.
+    counted: Option<Counted>,
 }
 
 impl Responder {
+    /// Counts the job in at the worker that gets it, until it is answered.
+    pub(crate) fn count_in(&mut self, unanswered: &Unanswered) {
+        self.counted = Some(Counted::new(unanswered));
+    }
+
     /// Marks the job as taken by `worker`. False where the client has gone: the job must not run.
     pub(crate) fn start(&self, worker: WorkerId) -> bool {
         let mut state = lock(&self.shared.state);
@@ -190,6 +199,7 @@ impl Responder {
         }
         if push.last {
             self.done = true;
+            self.counted = None;
             finish(&mut state, Phase::Finished);
         }
         wake(state);
@@ -222,6 +232,7 @@ impl Responder {
         }
         state.tail = Some(region);
         self.done = true;
+        self.counted = None;
         finish(&mut state, Phase::Finished);
         wake(state);
         Ok(())
@@ -236,6 +247,7 @@ impl Responder {
         if std::mem::replace(&mut self.done, true) {
             return;
         }
+        self.counted = None;
         let mut state = lock(&self.shared.state);
         finish(&mut state, Phase::Failed(failure));
         wake(state);

@@ -25,5 +25,5 @@ mod testing;
 
 pub use exchange::{BodyLimits, Chunk, Flow, Push, Reply, Responder, SendError, Trace, exchange};
 pub use queue::{Closed, Consumer, Depth, Job, Queue, Refused, WorkerId};
-pub use request::{BodyReader, Local, Peer, Request, RequestBody, RequestId, Scheme};
+pub use request::{BodyReader, ClientConnection, Local, Peer, Request, RequestBody, RequestId, Scheme};
 pub use response::{Failure, FileRegion, ResponseHead};

@@ -1,15 +1,15 @@
 //! The bounded job queue, and which thread gets a job.
 //!
-//! Every thread of every worker is a [`Consumer`]. A job goes straight to a waiting thread of the worker that runs the
-//! fewest jobs, so a CPU-bound request in one worker never delays a request while another is idle; with all threads busy
-//! it waits in the queue, first in, first out, and with the queue full it is refused.
+//! Every thread of every worker is a [`Consumer`]. A job goes straight to a waiting thread of the worker with the fewest
+//! unanswered jobs, so a CPU-bound request in one worker never delays a request while another is idle; with all threads
+//! busy it waits in the queue, first in, first out, and with the queue full it is refused.
 
 use std::{collections::VecDeque, time::Instant};
 
 use crate::{
     Request, Responder,
     sync::{
-        Arc, Mutex, lock,
+        Arc, AtomicUsize, Mutex, Ordering, lock,
         mailbox::{Receiver, Sender, mailbox},
     },
 };
@@ -59,9 +59,40 @@ pub struct Depth {
 #[derive(Debug)]
 struct Worker {
     id: WorkerId,
+    /// Jobs whose response is not complete. A client can send its next request before the thread that answered the last
+    /// one is back; by its threads alone that worker would look as busy as one in the middle of a long computation.
+    unanswered: Unanswered,
+    /// Jobs that have a thread, up to the end of `close()`.
     running: usize,
     /// Threads that wait, the one that ran last at the end: its caches are warm.
     idle: Vec<Sender<Option<Job>>>,
+}
+
+/// How many jobs of a worker have no complete response.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unanswered(Arc<AtomicUsize>);
+
+impl Unanswered {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Unanswered);
+
+impl Counted {
+    pub(crate) fn new(unanswered: &Unanswered) -> Self {
+        unanswered.0.fetch_add(1, Ordering::Relaxed);
+        Self(unanswered.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -86,16 +117,20 @@ impl Queue {
     }
 
     /// Hands a job to an idle thread, or lets it wait. Never blocks.
-    pub fn push(&self, job: Job) -> Result<(), Refused> {
+    pub fn push(&self, mut job: Job) -> Result<(), Refused> {
         let mut state = lock(&self.state);
         if state.closed {
             return Err(Refused::Closed(Box::new(job)));
         }
-        let idlest =
-            state.workers.iter_mut().filter(|worker| !worker.idle.is_empty()).min_by_key(|worker| worker.running);
+        let idlest = state
+            .workers
+            .iter_mut()
+            .filter(|worker| !worker.idle.is_empty())
+            .min_by_key(|worker| (worker.unanswered.count(), worker.running));
         if let Some(worker) = idlest {
             let mailbox = worker.idle.pop().expect("filtered for one that is not empty");
             worker.running += 1;
+            job.responder.count_in(&worker.unanswered);
             drop(state);
             // Never blocks: a thread on the list has an empty mailbox. Were the thread gone, the job would be dropped,
             // which answers it.
@@ -123,7 +158,7 @@ impl Queue {
     pub fn consumer(&self, worker: WorkerId) -> Consumer {
         let mut state = lock(&self.state);
         if state.workers.iter().all(|known| known.id != worker) {
-            state.workers.push(Worker { id: worker, running: 0, idle: Vec::new() });
+            state.workers.push(Worker { id: worker, unanswered: Unanswered::default(), running: 0, idle: Vec::new() });
         }
         let (sender, receiver) = mailbox();
         Consumer { queue: self.clone(), worker, sender, receiver, running: false }
@@ -178,9 +213,10 @@ impl Consumer {
             if std::mem::replace(&mut self.running, false) {
                 worker.running -= 1;
             }
-            let job = waiting.pop_front();
-            if job.is_some() {
+            let mut job = waiting.pop_front();
+            if let Some(job) = &mut job {
                 worker.running += 1;
+                job.responder.count_in(&worker.unanswered);
             } else if *closed {
                 return Err(Closed);
             } else {
@@ -222,7 +258,7 @@ mod tests {
     use std::{sync::mpsc, thread};
 
     use super::*;
-    use crate::{Failure, Reply, testing};
+    use crate::{Failure, Push, Reply, testing};
 
     fn wait_for(queue: &Queue, reached: impl Fn(Depth) -> bool) {
         let deadline = Instant::now() + std::time::Duration::from_secs(10);
@@ -269,6 +305,24 @@ mod tests {
         assert_eq!(queue.depth(), Depth { queued: 0, running: 6, idle: 0 });
         drop(threads);
         queue.close();
+    }
+
+    #[test]
+    fn a_worker_that_has_answered_goes_before_one_that_computes() {
+        let queue = Queue::new(8);
+        let mut consumers: Vec<_> = [0, 0, 1, 1].map(|id| queue.consumer(WorkerId(id))).into();
+        let _replies = [push(&queue), push(&queue)];
+        let computing = consumers[0].take().unwrap();
+        let mut answered = consumers[2].take().unwrap();
+        let mut whole = Push { head: None, block: b"", last: true };
+        answered.responder.try_push(&mut whole).unwrap();
+        // Both have a second thread that waits, and one that is not back yet.
+        let (took, took_by) = mpsc::channel();
+        let _threads = [worker(&queue, 0, &took), worker(&queue, 1, &took)];
+        wait_for(&queue, |depth| depth.idle == 2);
+        let _next = push(&queue);
+        assert_eq!(took_by.recv().unwrap(), 1);
+        drop((computing, answered));
     }
 
     #[test]

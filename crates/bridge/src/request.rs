@@ -60,6 +60,12 @@ pub struct Local {
     pub port: String,
 }
 
+/// The client's connection, as far as the application's side may touch it.
+pub trait ClientConnection: fmt::Debug + Send + Sync {
+    /// Closes it when the response that is on its way has been sent: what followed that response was not in order.
+    fn close(&self);
+}
+
 /// One complete request. Plain data: it belongs to the job, and ends with it.
 #[derive(Debug)]
 pub struct Request {
@@ -87,6 +93,8 @@ pub struct Request {
     pub local: Arc<Local>,
     /// The whole body.
     pub body: RequestBody,
+    /// The connection it came on, where it can be told of an error that shows only after a complete response.
+    pub connection: Option<Arc<dyn ClientConnection>>,
     /// When the front had read the request completely.
     pub received_at: Instant,
 }

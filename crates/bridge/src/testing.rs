@@ -29,6 +29,7 @@ pub(crate) fn job() -> (Job, Reply) {
         peer: Peer::Unix,
         local: Arc::new(Local { name: "localhost".into(), port: "80".into() }),
         body: RequestBody::Empty,
+        connection: None,
         received_at: Instant::now(),
     };
     let (responder, reply) = exchange(limits(16, 0));

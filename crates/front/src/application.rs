@@ -68,6 +68,7 @@ impl Application {
             peer: origin.peer,
             local: Arc::clone(&origin.local),
             body,
+            connection: Some(context.connection.clone()),
             received_at: now,
         };
         let (responder, reply) = exchange(self.response.clone());

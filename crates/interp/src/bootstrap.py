@@ -185,6 +185,14 @@ def callables(module):
     return [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
 
 
+def positional_parameters(value):
+    """How many positional arguments a plain function takes at the most; None where that is not known or not limited."""
+    code = getattr(value, "__code__", None)
+    if type(value).__name__ != "function" or code is None or code.co_flags & 0x04 or hasattr(value, "__wrapped__"):
+        return None
+    return code.co_argcount
+
+
 def shut_down():
     """What the end of a Python program does: wait for threads, run atexit handlers, flush."""
     threading = sys.modules.get("threading")

@@ -119,6 +119,12 @@ impl<'py> Python<'py> {
         Ok(call(self, "callables", &[module])?.strings(self))
     }
 
+    /// How many positional arguments a plain function takes at the most; `None` where that is not known or not limited.
+    pub fn positional_parameters(self, function: &Object<'py>) -> Result<Option<i64>, Raised<'py>> {
+        let count = call(self, "positional_parameters", &[function])?;
+        if count.is_none() { Ok(None) } else { count.integer(self).map(Some) }
+    }
+
     /// Tells `threading` about this OS thread: its name, and that it is no daemon thread. Without it the threads that an
     /// application starts from here would be daemons, and the end would not wait for them.
     pub fn register_thread(self, name: &str) -> Result<(), Raised<'py>> {

@@ -3,6 +3,7 @@
 use stack_config::{AppSpec, Callable};
 use stack_interp::{Exception, Object, Python, Raised};
 
+const NO_ARGUMENTS: &str = "no arguments";
 /// The callables tried where the user named none.
 const DEFAULT_CALLABLES: [&str; 2] = ["application", "app"];
 
@@ -37,6 +38,16 @@ pub enum LoadError {
         /// What is there and could be called.
         names: Vec<String>,
     },
+    /// It is a function that does not take two arguments.
+    #[error("'{module}:{callable}' takes {parameters}, but a WSGI application is called with environ and start_response{}", factory_note(.module, .callable, .parameters))]
+    OtherParameters {
+        /// The module that was named.
+        module: String,
+        /// The name in it.
+        callable: String,
+        /// What it takes: `no arguments`, `1 argument`.
+        parameters: String,
+    },
     /// The name is there, but can not be called.
     #[error(
         "'{module}:{callable}' is {kind}, not a callable; a WSGI application is called with environ and start_response"
@@ -70,6 +81,11 @@ fn list(lines: &[String]) -> String {
 
 fn parent_note(module: &str, missing: &str) -> String {
     if module == missing { String::new() } else { format!(" (there is no '{missing}')") }
+}
+
+fn factory_note(module: &str, callable: &str, parameters: &str) -> String {
+    let is_factory = parameters == NO_ARGUMENTS && !callable.ends_with("()");
+    if is_factory { format!("; if it makes the application, write {module}:{callable}()") } else { String::new() }
 }
 
 fn candidates(module: &str, names: &[String]) -> String {
@@ -134,9 +150,11 @@ fn named<'py>(
     for name in callable.path.split('.') {
         value = value.attr_named(py, name).map_err(|_| missing(py, module, object, &callable.path))?;
     }
-    let value = checked(py, module, &callable.path, value)?;
     if !callable.factory {
-        return Ok(value);
+        return checked(py, module, &callable.path, value);
+    }
+    if !value.is_callable() {
+        return Err(not_callable(py, module, &callable.path, &value));
     }
     let made = value.call(py, &[]).map_err(|raised| LoadError::FactoryRaised {
         module: module.into(),
@@ -147,11 +165,23 @@ fn named<'py>(
 }
 
 fn checked<'py>(py: Python<'py>, module: &str, callable: &str, value: Object<'py>) -> Result<Object<'py>, LoadError> {
-    if value.is_callable() {
-        return Ok(value);
+    if !value.is_callable() {
+        return Err(not_callable(py, module, callable, &value));
     }
+    // A plain function tells what it takes; of anything else only a call can tell.
+    let most = py.positional_parameters(&value).ok().flatten();
+    match most {
+        Some(most) if most < 2 => {
+            let parameters = if most == 0 { NO_ARGUMENTS.into() } else { "1 argument".to_owned() };
+            Err(LoadError::OtherParameters { module: module.into(), callable: callable.into(), parameters })
+        }
+        _ => Ok(value),
+    }
+}
+
+fn not_callable<'py>(py: Python<'py>, module: &str, callable: &str, value: &Object<'py>) -> LoadError {
     let kind = if value.is_none() { "None".to_owned() } else { format!("of type {}", value.type_name(py)) };
-    Err(LoadError::NotCallable { module: module.into(), callable: callable.into(), kind })
+    LoadError::NotCallable { module: module.into(), callable: callable.into(), kind }
 }
 
 fn missing<'py>(py: Python<'py>, module: &str, object: &Object<'py>, callable: &str) -> LoadError {

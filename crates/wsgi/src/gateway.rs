@@ -1,9 +1,9 @@
 //! One request through the application: PEP 3333 from the environ to `close()`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use http::Method;
-use stack_bridge::{Failure, Job, RequestId};
+use stack_bridge::{ClientConnection, Failure, Job, RequestBody, RequestId};
 use stack_interp::{Exception, Object, Python, Raise, Raised, Type};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     errors::Errors,
     file_wrapper::FileWrapper,
     input::Input,
-    response::{End, Response, Sent},
+    response::{Response, Sent},
 };
 
 /// Runs requests on one thread of one interpreter.
@@ -33,6 +33,7 @@ struct Subject {
     id: RequestId,
     method: Method,
     path: String,
+    connection: Option<Arc<dyn ClientConnection>>,
 }
 
 /// The objects of one request that Python holds too.
@@ -64,11 +65,12 @@ impl<'py> Gateway<'py> {
     pub(crate) fn handle(&mut self, mut job: Job) {
         let py = self.py;
         let request = &mut job.request;
-        let body = std::mem::replace(&mut request.body, stack_bridge::RequestBody::Empty);
+        let body = std::mem::replace(&mut request.body, RequestBody::Empty);
         let subject = Subject {
             id: request.id,
             method: request.method.clone(),
             path: String::from_utf8_lossy(&request.path).into_owned(),
+            connection: request.connection.take(),
         };
         let body_length = body.len();
         let response = Response::new(job.responder, request.method == Method::HEAD);
@@ -110,10 +112,13 @@ impl<'py> Gateway<'py> {
         };
         let end = self.send(&result, response).and_then(|()| response.finish(py));
         match end {
-            Ok(End::Complete) => {}
-            Ok(End::ClientGone) => subject.client_gone(),
-            Ok(End::Broken(message)) => subject.application_broke_contract(message),
+            Ok(true) => {}
+            Ok(false) => subject.client_gone(),
             Err(raise) => {
+                if response.is_complete() {
+                    // The client has all it was promised; that something was wrong it can only see by the close.
+                    subject.close_connection();
+                }
                 response.fail(Failure::Application);
                 match raise {
                     Raise::Again(raised) => subject.application_raised(&raised.into_exception(py)),
@@ -167,31 +172,37 @@ impl<'py> Gateway<'py> {
 }
 
 impl Subject {
+    fn close_connection(&self) {
+        if let Some(connection) = &self.connection {
+            connection.close();
+        }
+    }
+
     fn application_raised(&self, exception: &Exception) {
-        let Self { id, method, path } = self;
+        let Self { id, method, path, connection: _ } = self;
         let traceback = exception.traceback.trim_end();
         tracing::error!(code = "STACK0201", request_id = %id, %method, path, exception = exception.kind, traceback, "the application raised");
     }
 
     fn application_broke_contract(&self, problem: &str) {
-        let Self { id, method, path } = self;
+        let Self { id, method, path, connection: _ } = self;
         tracing::error!(code = "STACK0211", request_id = %id, %method, path, problem, "the application broke the WSGI contract");
     }
 
     fn close_raised(&self, exception: &Exception) {
-        let Self { id, method, path } = self;
+        let Self { id, method, path, connection: _ } = self;
         let traceback = exception.traceback.trim_end();
         tracing::error!(code = "STACK0212", request_id = %id, %method, path, exception = exception.kind, traceback, "close() of the response raised");
     }
 
     fn gateway_failed(&self, exception: &Exception) {
-        let Self { id, method, path } = self;
+        let Self { id, method, path, connection: _ } = self;
         let problem: Cow<'_, str> = exception.to_string().into();
         tracing::error!(code = "STACK0321", request_id = %id, %method, path, %problem, "the environ could not be made");
     }
 
     fn client_gone(&self) {
-        let Self { id, method, path } = self;
+        let Self { id, method, path, connection: _ } = self;
         tracing::debug!(request_id = %id, %method, path, "the client left before the response was whole");
     }
 }

@@ -1,6 +1,7 @@
 //! `start_response` and `write`: the response of one request while the application makes it.
 
 use std::{
+    cmp::Ordering,
     ffi::CStr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -56,17 +57,6 @@ pub(crate) enum Sent {
     Complete,
     /// Nobody reads it any more.
     ClientGone,
-}
-
-/// How a response ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Whole.
-    Complete,
-    /// The client left.
-    ClientGone,
-    /// The application broke its promise; the client sees an error or a cut connection.
-    Broken(&'static str),
 }
 
 impl Class for Response {
@@ -155,12 +145,18 @@ impl Response {
             stage => return refuse_block(state, stage, block),
         };
         let length = if state.bodiless { 0 } else { block.len() as u64 };
-        if state.promised.is_some_and(|promised| !state.bodiless && state.sent + length > promised) {
+        let promised = state.promised.filter(|_| !state.bodiless).map(|promised| promised.cmp(&(state.sent + length)));
+        let broken = match promised {
             // Not one byte of a block that is too much: the response then is visibly cut, not silently right.
+            Some(Ordering::Less) => Some("the body is longer than its Content-Length"),
+            Some(Ordering::Greater) if last => Some("the body is shorter than its Content-Length"),
+            _ => None,
+        };
+        if let Some(problem) = broken {
             state.stage = Stage::Cut;
             drop(state);
             responder.fail(Failure::Application);
-            return Err(Raise::New(Raises::AssertionError, "the body is longer than its Content-Length".into()));
+            return Err(Raise::New(Raises::AssertionError, problem.into()));
         }
         state.sent += length;
         let complete = last || state.bodiless || state.promised == Some(state.sent);
@@ -214,42 +210,28 @@ impl Response {
         Ok(if sent.is_ok() { Sent::Complete } else { Sent::ClientGone })
     }
 
+    /// Whether all that was promised has been handed over.
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self.lock().stage, Stage::Complete)
+    }
+
     /// Whether the head is out and has no body behind it: further blocks need not even be made.
     pub(crate) fn is_bodiless_and_sent(&self) -> bool {
         self.lock().bodiless
     }
 
-    /// The iterable is exhausted: sends what is left and checks the promise.
-    pub(crate) fn finish<'py>(&self, py: Python<'py>) -> Result<End, Raise<'py>> {
-        let mut state = self.lock();
-        if matches!(state.stage, Stage::Complete) {
-            return Ok(End::Complete);
-        }
-        let bodiless = state.bodiless
-            || match &state.stage {
-                Stage::Started(_, head) => state.is_head || head.is_bodiless(),
-                _ => false,
-            };
-        let promised = match &state.stage {
-            Stage::Started(_, head) => head.promised,
-            _ => state.promised,
-        };
-        if promised.is_some_and(|promised| !bodiless && state.sent < promised) {
-            if let Stage::Started(responder, _) | Stage::Open(responder) =
-                std::mem::replace(&mut state.stage, Stage::Cut)
-            {
+    /// The iterable is exhausted: sends what is left and checks the promise. False where the client has gone.
+    pub(crate) fn finish<'py>(&self, py: Python<'py>) -> Result<bool, Raise<'py>> {
+        let state = self.lock();
+        match state.stage {
+            Stage::Complete => return Ok(true),
+            Stage::Started(..) if !state.is_head => {
                 drop(state);
-                responder.fail(Failure::Application);
-                return Ok(End::Broken("the body is shorter than its Content-Length"));
+                self.set_length(0);
             }
-            return Ok(End::ClientGone);
+            _ => drop(state),
         }
-        let is_head = state.is_head;
-        drop(state);
-        if !is_head {
-            self.set_length(0);
-        }
-        Ok(if self.send(py, b"", true)? == Sent::ClientGone { End::ClientGone } else { End::Complete })
+        Ok(self.send(py, b"", true)? != Sent::ClientGone)
     }
 
     /// The application failed: an error where the head is still here, else a cut connection.

@@ -170,11 +170,6 @@ impl Connection {
         self.stream().local_addr().expect("a connected socket").port()
     }
 
-    /// Says that no more bytes will come from here.
-    pub(crate) fn shut_down_write(&self) {
-        self.stream().shutdown(Shutdown::Write).expect("a connected socket");
-    }
-
     /// Leaves with a RST instead of a FIN: what a killed browser on a full network looks like.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(self.stream()).set_linger(Some(Duration::ZERO)).expect("a connected socket");

@@ -12,9 +12,6 @@ use crate::{Bind, error::Reason};
 /// `sun_path` without its final zero byte.
 const LONGEST_SOCKET_PATH: usize = 107;
 
-/// Descriptors below are the standard streams.
-const FIRST_FREE_DESCRIPTOR: RawFd = 3;
-
 /// Where a user names no host, as in nginx and gunicorn.
 const EVERY_IPV4_ADDRESS: &str = "0.0.0.0";
 
@@ -23,7 +20,8 @@ pub(super) fn parse(place: Place<'_>, text: &str) -> Result<Bind, Reason> {
         return unix(place.absolute(path.strip_prefix("//").unwrap_or(path)), path);
     }
     if let Some(number) = text.strip_prefix("fd://") {
-        let number = number.parse().ok().filter(|number| *number >= FIRST_FREE_DESCRIPTOR);
+        // 0 too: inetd and supervisord pass a socket as standard input.
+        let number = number.parse().ok().filter(|number: &RawFd| *number >= 0);
         return number.map(Bind::Fd).ok_or(Reason::NotDescriptor);
     }
     if text.contains("://") {
@@ -142,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_inherited_socket_has_a_number() {
-        assert_eq!(bound(&["fd://3"]), [Bind::Fd(3)]);
+        assert_eq!(bound(&["fd://3", "fd://0"]), [Bind::Fd(3), Bind::Fd(0)]);
     }
 
     #[test]

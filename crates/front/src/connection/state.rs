@@ -10,7 +10,7 @@ use std::{
 };
 
 use atomic_waker::AtomicWaker;
-use stack_bridge::{Local, Peer, Scheme};
+use stack_bridge::{ClientConnection, Local, Peer, Scheme};
 
 use crate::access_log::Entry;
 
@@ -180,5 +180,11 @@ impl Connection {
         for entry in unsent.drain(..) {
             entry.finish(aborted);
         }
+    }
+}
+
+impl ClientConnection for Connection {
+    fn close(&self) {
+        self.command(Order::Drain);
     }
 }

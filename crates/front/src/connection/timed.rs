@@ -61,6 +61,8 @@ impl<'a> Timed<'a> {
             return Poll::Ready(outcome);
         }
         tracing::debug!(code = "STACK0108", "client stopped reading");
+        // What the kernel still holds for this client would otherwise stay there for minutes.
+        self.socket.reset_on_close();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -9,9 +9,6 @@ use super::{BindError, Listener};
 /// Takes a descriptor over. It is closed with the listener; what turns out not to be a listening socket is left open.
 pub(super) fn adopt(fd: RawFd) -> Result<Listener, BindError> {
     let refuse = |reason| BindError::Inherited { fd, reason };
-    if fd < 3 {
-        return Err(refuse("is a standard stream"));
-    }
     if !std::path::Path::new("/dev/fd").join(fd.to_string()).exists() {
         return Err(refuse("is not open: the parent process has to pass it on"));
     }
@@ -75,8 +72,6 @@ mod tests {
         let error = Listeners::bind(&[Bind::Fd(file.as_raw_fd())], 16).unwrap_err();
         assert_eq!(error.to_string(), format!("fd://{} is not a socket", file.as_raw_fd()));
         file.metadata().unwrap();
-        let error = Listeners::bind(&[Bind::Fd(1)], 16).unwrap_err();
-        assert_eq!(error.to_string(), "fd://1 is a standard stream");
         let error = Listeners::bind(&[Bind::Fd(9_999)], 16).unwrap_err();
         assert!(error.to_string().starts_with("fd://9999 is not open"), "{error}");
     }

@@ -585,6 +585,8 @@ def factory(): return app
         assert!(callable.contains("no 'application' or 'app'") && callable.contains("callables in it: wsgi (write application_under_test:wsgi)"), "{callable}");
         let kind = error("app = 3", module, None).to_string();
         assert!(kind.contains("is of type int, not a callable"), "{kind}");
+        let forgotten = error("def make(): pass", module, named("make", false)).to_string();
+        assert!(forgotten.contains("takes no arguments") && forgotten.contains("write application_under_test:make()"), "{forgotten}");
         let factory = error("def make(): raise ValueError('no settings')", module, named("make", true)).to_string();
         assert!(factory.contains("'application_under_test:make()' raised ValueError: no settings"), "{factory}");
         let made = error("def make(): pass", module, named("make", true)).to_string();
