@@ -126,16 +126,6 @@ fn the_client_decides_whether_the_connection_stays() {
 }
 
 #[test]
-fn a_client_that_says_it_sends_no_more_still_gets_its_answer() {
-    let server = Server::start("hello", &[]);
-    let mut connection = server.connect();
-    connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    connection.shut_down_write();
-    assert_eq!(connection.response("GET").unwrap().expect(200).text(), "hello\n");
-    connection.assert_closed();
-}
-
-#[test]
 fn expect_100_continue_is_answered_before_the_body() {
     let server = Server::start("echo", &[]);
     let mut connection = server.connect();

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
@@ -168,11 +168,6 @@ impl Connection {
     /// Our own port.
     pub(crate) fn port(&self) -> u16 {
         self.stream().local_addr().expect("a connected socket").port()
-    }
-
-    /// Says that no more bytes will come from here.
-    pub(crate) fn shut_down_write(&self) {
-        self.stream().shutdown(Shutdown::Write).expect("a connected socket");
     }
 
     /// Leaves with a RST instead of a FIN: what a killed browser on a full network looks like.
