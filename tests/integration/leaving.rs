@@ -42,7 +42,11 @@ fn a_client_may_leave_at_any_byte_of_a_response() {
             server.wait_until_left(port);
         }
     }
-    eventually("every iterable is closed", || (server.get("/state").json()["closed"] == 14).then_some(()));
+    eventually("every iterable is closed", || {
+        let state = server.get("/state").json();
+        // Those who left at once may never have reached the application.
+        (state["closed"] == state["started"] && state["closed"].as_u64() >= Some(12)).then_some(())
+    });
     assert_eq!(server.get("/?size=100000").expect(200).body.len(), 100_000);
     server.stop();
 }

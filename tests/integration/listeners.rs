@@ -50,7 +50,11 @@ fn a_socket_file_in_use_is_not_taken() {
 fn an_inherited_socket_is_used() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let server = serve("hello", &["--bind", "fd://0"]).stdin(listener).server();
+    // A child has the standard descriptors from here, and the others from a shell.
+    let server = serve("hello", &["--bind", "fd://3", "--workers", "1", "--threads", "2"])
+        .through_shell("exec 3<&0; exec \"$0\" \"$@\" </dev/null")
+        .stdin(listener)
+        .server_with(1);
     assert_eq!(server.address(), address);
     assert_eq!(server.get("/").expect(200).text(), "hello\n");
     server.stop();

@@ -1,4 +1,4 @@
-"""Sends `size` bytes in blocks of 64 KiB. `/state` tells how many blocks were made and how many responses are done."""
+"""Sends `size` bytes in blocks of 64 KiB. `/state` counts blocks, and how far the responses got."""
 
 import json
 import threading
@@ -7,7 +7,7 @@ import gate
 
 BLOCK = bytes(range(256)) * 256
 lock = threading.Lock()
-state = {"blocks": 0, "finished": 0, "closed": 0}
+state = {"started": 0, "blocks": 0, "finished": 0, "closed": 0}
 
 
 def count(what):
@@ -39,6 +39,7 @@ def application(environ, start_response):
     if environ["PATH_INFO"] == "/state":
         start_response("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(state).encode()]
+    count("started")
     headers = [("Content-Type", "application/octet-stream")]
     if gate.query(environ, "unbuffered"):
         headers.append(("X-Accel-Buffering", "no"))

@@ -78,7 +78,8 @@ impl Stack {
         self
     }
 
-    /// Starts it by a line of shell that ends in `exec "$0" "$@"`: for what only a parent process can set.
+    /// Starts it by a line of shell that ends in `exec "$0" "$@"`: for what only a parent process can set. Standard input is what is
+    /// named after this.
     pub(crate) fn through_shell(mut self, script: &str) -> Self {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(script).arg(self.command.get_program()).args(self.command.get_args());
@@ -88,7 +89,7 @@ impl Stack {
                 None => shell.env_remove(name),
             };
         }
-        shell.current_dir(self.command.get_current_dir().expect("always set")).stdin(Stdio::null());
+        shell.current_dir(self.command.get_current_dir().expect("always set"));
         self.command = shell;
         self
     }

@@ -138,15 +138,16 @@ impl Server {
     }
 }
 
-/// Whether the kernel knows an open socket from `server` to `client`, both ports of 127.0.0.1.
+/// Whether the server at one port of 127.0.0.1 holds the connection from the other.
 fn holds_connection(server: u16, client: u16) -> bool {
-    const TIME_WAIT: &str = "06";
+    // ESTABLISHED and CLOSE_WAIT; in all other states the process has closed, and the kernel does the rest.
+    const HELD: [&str; 2] = ["01", "08"];
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
     table.lines().skip(1).any(|row| {
         let mut columns = row.split_whitespace().skip(1);
         let (local, peer) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
         local.ends_with(&format!(":{server:04X}"))
             && peer.ends_with(&format!(":{client:04X}"))
-            && columns.next().is_some_and(|state| state != TIME_WAIT)
+            && columns.next().is_some_and(|state| HELD.contains(&state))
     })
 }
