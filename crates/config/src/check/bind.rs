@@ -158,7 +158,7 @@ mod tests {
             ("http://127.0.0.1:8000", "a URL"),
             ("127.0.0.1:8000/path", "not an address"),
             ("no such host:8000", "not an address"),
-            ("fd://0", "not a file descriptor"),
+            ("fd://-1", "not a file descriptor"),
             ("fd://x", "not a file descriptor"),
             ("unix:", "not an address"),
             ("unix:/nowhere/a.sock", "no such directory /nowhere"),
