@@ -130,7 +130,7 @@ pub enum Reason {
     #[error("the path of the socket has {0} bytes; the system takes 107")]
     SocketPathTooLong(usize),
     /// A descriptor that is in use.
-    #[error("not the number of a file descriptor")]
+    #[error("not a file descriptor's number")]
     NotDescriptor,
     /// A static prefix that can not match.
     #[error("`{prefix}` is not a path prefix")]
