@@ -105,6 +105,26 @@ fn every_other_crate_refuses_unsafe_code() {
 }
 
 #[test]
+fn every_code_in_the_log_is_explained_in_the_readme() {
+    let codes = |text: &str| -> BTreeSet<String> {
+        let after = text.match_indices("STACK0").map(|(start, _)| text[start..].chars().take(9).collect());
+        after.filter(|code: &String| code[5..].bytes().all(|byte| byte.is_ascii_digit())).collect()
+    };
+    let mut sources = Vec::new();
+    for folder in ["src", "crates"] {
+        rust_files(&root().join(folder), &mut sources);
+    }
+    let logged: BTreeSet<String> =
+        sources.iter().flat_map(|path| codes(&fs::read_to_string(path).expect("a source file is UTF-8"))).collect();
+    let readme = fs::read_to_string(root().join("README.md")).expect("there is a README");
+    let rows = readme.lines().filter(|line| line.starts_with("| STACK0"));
+    let explained: Vec<String> = rows.map(|line| line.chars().skip(2).take(9).collect()).collect();
+    let once: BTreeSet<String> = explained.iter().cloned().collect();
+    assert_eq!(explained.len(), once.len(), "a code stands twice in the table");
+    assert_eq!(logged, once, "left: codes in the sources, right: rows of the README's table");
+}
+
+#[test]
 fn nothing_new_lies_at_the_top() {
     for entry in fs::read_dir(root()).expect("the project").flatten() {
         let name = entry.file_name().into_string().expect("a plain name");

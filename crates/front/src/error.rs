@@ -1,31 +1,7 @@
 //! Everything that can keep a request from its response, and what the client is told.
 //!
 //! The client gets a short fixed text; the log gets the cause, the request id and a stable code.
-//!
-//! | code | cause | outcome | what to do |
-//! |---|---|---|---|
-//! | STACK0101 | the request head breaks HTTP's rules | 400, connection closed | nothing; if it is your own client, the log field `error` names the rule |
-//! | STACK0102 | the head did not arrive within `header_timeout` | 408, connection closed | nothing; raise it only for clients on very bad lines |
-//! | STACK0103 | the body paused for longer than `body_timeout` | 408, connection closed | as STACK0102 |
-//! | STACK0104 | the body is larger than `max_body_size` | 413, connection closed | raise `max_body_size` if such uploads are meant |
-//! | STACK0105 | the body's framing is broken | 400, connection closed | nothing |
-//! | STACK0106 | CONNECT was asked for: this is not a proxy | 501, connection closed | nothing |
-//! | STACK0107 | the client left before its response was complete | logged as 499, the application is told at its next block | nothing; many of them mean that responses take too long |
-//! | STACK0108 | the client took no byte for `send_timeout` | connection closed | as STACK0107 |
-//! | STACK0201 | the application raised, or broke the gateway's contract | 500 | see the traceback that the worker logged |
-//! | STACK0202 | the application sent no response head within `request_timeout` | 504, the application is told at its next block | find what it waits for, or raise `request_timeout` |
-//! | STACK0203 | the application failed after its response had begun | the connection is cut, so that the client can tell | see the traceback that the worker logged |
-//! | STACK0301 | a response could not be written to `temp_dir` (logged by the bridge) | the worker waits for its client | free space in `temp_dir`, or name another |
-//! | STACK0302 | all threads are busy and the queue is full | 503 with Retry-After | more `workers` or `threads`; a longer queue only makes clients wait longer |
-//! | STACK0303 | the server is stopping | 503, connection closed | nothing |
-//! | STACK0304 | the worker went away before it answered | 503 | see what the worker logged |
-//! | STACK0305 | the server failed between the application and the client | 500, or a cut connection | report it, with the log |
-//! | STACK0306 | a request body could not be written to `temp_dir` | 507 for that request | free space in `temp_dir`, or name another |
-//! | STACK0307 | a static file could not be read | 500 | look at the disk |
-//! | STACK0308 | a static file may not be read by this user | 403 | correct its permissions |
-//! | STACK0309 | a connection could not be accepted (out of descriptors or memory) | it waits in the backlog | raise the limit of open files, or lower `max_connections` |
-//! | STACK0310 | the access log could not be written fast enough, or at all | lines are lost, requests are not | look at the disk, or at who reads standard output |
-//! | STACK0311 | requests were still in flight at the end of `grace_period` | they are cut off | raise `grace_period` above the longest request |
+//! The README's table explains each code: cause, outcome, what to do.
 
 use std::io;
 

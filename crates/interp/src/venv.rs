@@ -33,7 +33,7 @@ pub enum VenvError {
     /// It was made by another Python.
     #[error(
         "the virtual environment {} (from {origin}) was made by Python {found}, but this stack is linked with Python {linked}; \
-         make it again with python{linked}, or build stack with STACK_PYTHON=python{found}",
+         make it again with python{linked}, or build stack with PYO3_PYTHON=python{found}",
         path.display()
     )]
     OtherVersion {

@@ -8,16 +8,13 @@ use crate::{
     origin::Origin,
 };
 
-/// Variables with our prefix that are no keys: `STACK_PYTHON` chooses the Python of a build.
-const EXEMPT: [&str; 1] = ["STACK_PYTHON"];
-
 /// The keys that are set in `environment`. An empty variable counts as not set, as `VAR=${VAR:-}` in a compose file
 /// means it.
 pub(super) fn values(environment: &[(String, String)], problems: &mut Vec<Problem>) -> Dict {
     let mut values = Dict::new();
     for (variable, value) in environment {
         let Some(name) = variable.strip_prefix(VARIABLE_PREFIX) else { continue };
-        if EXEMPT.contains(&variable.as_str()) || is_service_link(name, value) {
+        if is_service_link(name, value) {
             continue;
         }
         let Some(key) = keys::keys().iter().find(|key| key.variable() == *variable) else {
@@ -100,7 +97,6 @@ mod tests {
     #[test]
     fn variables_of_others_with_the_same_prefix_are_left_alone() {
         let others = [
-            ("STACK_PYTHON", "python3.14"),
             ("STACK_SERVICE_HOST", "10.0.0.1"),
             ("STACK_SERVICE_PORT_HTTP", "80"),
             ("STACK_WEB_SERVICE_PORT", "80"),
