@@ -5,14 +5,17 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
-    task::Poll,
+    task::{Poll, ready},
     time::Duration,
 };
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::sleep,
+};
 
 use crate::{request, server::Server, transport::Socket};
 
@@ -25,6 +28,9 @@ use timed::Timed;
 
 /// How long a refused client may take to read its answer before the connection is closed under it.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a connection without a request yet is kept when the server is told to stop.
+const FIRST_REQUEST: Duration = Duration::from_millis(250);
 
 /// hyper's own minimum.
 const SMALLEST_BUFFER: usize = 8 * 1024;
@@ -65,10 +71,23 @@ async fn exchange(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Co
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(io), service);
     let mut hyper = pin!(hyper);
+    let mut first_request = pin!(None);
     let outcome = poll_fn(|cx| {
-        if connection.order() == Order::Drain {
-            hyper.as_mut().graceful_shutdown();
+        if let Poll::Ready(outcome) = hyper.as_mut().poll(cx) {
+            return Poll::Ready(outcome);
         }
+        if connection.order() != Order::Drain {
+            return Poll::Pending;
+        }
+        // It was opened before the server was told to stop, so its first request may be on its way.
+        if connection.is_fresh() {
+            if first_request.is_none() {
+                first_request.set(Some(sleep(FIRST_REQUEST)));
+            }
+            let wait = first_request.as_mut().as_pin_mut().expect("set above");
+            ready!(wait.poll(cx));
+        }
+        hyper.as_mut().graceful_shutdown();
         hyper.as_mut().poll(cx)
     });
     if let Err(error) = outcome.await {

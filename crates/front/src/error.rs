@@ -181,10 +181,6 @@ mod tests {
             };
             assert!(verdict.code.starts_with(range), "{error}");
             assert!(codes.insert(verdict.code), "{error}");
-            assert!(
-                include_str!("error.rs").contains(&format!("//! | {} |", verdict.code)),
-                "{error} is not documented"
-            );
         }
     }
 

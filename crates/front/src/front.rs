@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpListener, UnixListener},
     sync::{mpsc, watch},
     task::{JoinSet, spawn_blocking},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 use crate::{
@@ -28,6 +28,10 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// How long the end of serving waits for the access log: nobody may be reading it any more.
 const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// How long connections that wait in a backlog are taken over before its listener closes: in all, and between two.
+const LAST_ACCEPTS: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What the server is to do. It only ever moves down this list; a sender that is gone counts as draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,45 +157,48 @@ impl Acceptor {
                 return;
             }
         };
-        let mut stop = self.stop.clone();
-        tokio::select! {
-            biased;
-            () = until(&mut stop, Stop::Draining) => {}
-            () = self.accept_all(&socket, &local) => {}
-        }
-        drop(socket);
-        drop(file);
-        tracing::debug!(listener = address, "listener closed");
-    }
-
-    async fn accept_all(&mut self, listener: &Accepting, local: &Arc<Local>) {
         let mut complained_at: Option<Instant> = None;
         loop {
-            let (socket, peer) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) if is_of_the_connection(&error) => continue,
+            let accepted = tokio::select! {
+                biased;
+                () = until(&mut self.stop, Stop::Draining) => break,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok(accepted) => self.admit(accepted, &local).await,
+                Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
                     if complained_at.is_none_or(|at| at.elapsed() > QUIET) {
                         complained_at = Some(Instant::now());
                         tracing::error!(code = "STACK0309", %error, "connections wait: none can be accepted");
                     }
                     sleep(BACK_OFF).await;
-                    continue;
                 }
-            };
-            // Over the limit this one waits here and the next in the kernel's backlog.
-            let permit = self.registry.room().await;
-            let origin = Origin { scheme: Scheme::Http, peer, local: Arc::clone(local) };
-            let connection = Arc::new(Connection::new(origin));
-            let place = self.registry.enter(&connection, permit);
-            let (server, cut_off) = (Arc::clone(&self.server), self.cut_off.clone());
-            tokio::spawn(async move {
-                if connection::serve(server, socket, connection).await {
-                    let _ = cut_off.send(());
-                }
-                drop(place);
-            });
+            }
         }
+        // For their clients these are connected already: closing the listener would reset them.
+        let deadline = Instant::now() + LAST_ACCEPTS;
+        while let Ok(Ok(accepted)) = timeout_at(deadline.min(Instant::now() + PAUSE), socket.accept()).await {
+            self.admit(accepted, &local).await;
+        }
+        drop(socket);
+        drop(file);
+        tracing::debug!(listener = address, "listener closed");
+    }
+
+    /// Starts a connection's task. Over the limit it waits here, and the next in the kernel's backlog.
+    async fn admit(&self, (socket, peer): (Socket, Peer), local: &Arc<Local>) {
+        let permit = self.registry.room().await;
+        let origin = Origin { scheme: Scheme::Http, peer, local: Arc::clone(local) };
+        let connection = Arc::new(Connection::new(origin));
+        let place = self.registry.enter(&connection, permit);
+        let (server, cut_off) = (Arc::clone(&self.server), self.cut_off.clone());
+        tokio::spawn(async move {
+            if connection::serve(server, socket, connection).await {
+                let _ = cut_off.send(());
+            }
+            drop(place);
+        });
     }
 }
 

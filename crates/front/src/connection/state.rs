@@ -74,7 +74,7 @@ pub(crate) struct Connection {
     /// The connection's task, to be woken by a new order.
     waker: AtomicWaker,
     opened_at: Instant,
-    /// Milliseconds after `opened_at` at which it last became idle.
+    /// Milliseconds after `opened_at` at which it last became idle; 0 before its first request.
     idle_since: AtomicU64,
     lingering: AtomicBool,
     /// A response that is about to be cut waits until what there is of it has been sent.
@@ -109,7 +109,8 @@ impl Connection {
     /// The socket has taken everything there was to send.
     pub(crate) fn flushed(&self) {
         if self.phase() == Phase::Flushing {
-            let age = u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            // Not 0, which says that there was no request yet.
+            let age = u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
             self.idle_since.store(age, Ordering::Relaxed);
             self.enter(Phase::Idle);
             self.finish_entries(false);
@@ -125,6 +126,11 @@ impl Connection {
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let age = std::time::Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
         (self.phase() == Phase::Idle).then(|| self.opened_at + age)
+    }
+
+    /// Whether no byte of a first request has come.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.phase() == Phase::Idle && self.idle_since.load(Ordering::Relaxed) == 0
     }
 
     pub(crate) fn order(&self) -> Order {

@@ -35,6 +35,24 @@ fn a_drain_finishes_what_is_in_flight_and_closes_what_is_idle() {
 }
 
 #[test]
+fn a_request_that_waits_in_the_backlog_is_answered() {
+    let mut server = Server::with(|_| {}, echo);
+    // Connected as far as the kernel and the clients know; some of them will not have been accepted yet.
+    let mut clients: Vec<_> = (0..40)
+        .map(|_| {
+            let mut client = server.client();
+            client.send(GET);
+            client
+        })
+        .collect();
+    server.order(Stop::Draining);
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    assert_eq!(server.drained(), Drained { cut_off: 0 });
+}
+
+#[test]
 fn what_outlasts_the_grace_period_is_cut_off_and_counted() {
     let (jobs, job) = mpsc::channel::<Job>();
     let mut server = Server::with(
