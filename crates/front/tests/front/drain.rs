@@ -36,7 +36,7 @@ fn a_drain_finishes_what_is_in_flight_and_closes_what_is_idle() {
 
 #[test]
 fn a_request_that_waits_in_the_backlog_is_answered() {
-    let mut server = Server::with(|_| {}, echo);
+    let mut server = Server::with(|config| config.limits.queue_size = 64, echo);
     // Connected as far as the kernel and the clients know; some of them will not have been accepted yet.
     let mut clients: Vec<_> = (0..40)
         .map(|_| {
