@@ -1,11 +1,10 @@
--- Requests of every kind in turn: none of them may leave anything behind.
+-- Requests of every kind in turn: none of them may leave anything behind. (Not HEAD: wrk would wait for its body.)
 local body = string.rep("0123456789abcdef", 100)
 local requests = {
   { "GET", "/plain" },
   { "GET", "/stream" },
   { "GET", "/file" },
   { "GET", "/write" },
-  { "HEAD", "/plain" },
   { "POST", "/lines", body },
   { "POST", "/unread", body },
   { "GET", "/errors" },

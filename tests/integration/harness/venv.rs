@@ -11,16 +11,7 @@ use std::{
 use super::tests_path;
 
 /// The Python that the executable is linked with.
-pub(crate) fn linked_python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        if let Some(known) = option_env!("STACK_PYTHON_EXECUTABLE") {
-            return PathBuf::from(known);
-        }
-        let chooser = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cargo/python");
-        PathBuf::from(answer_of(&chooser, &["-c", "import sys; print(sys.executable)"]))
-    })
-}
+const LINKED_PYTHON: &str = env!("STACK_PYTHON_EXECUTABLE");
 
 /// The environment's folder. Made on the first call, under the build's target directory, and kept there for the next
 /// run; a change of the Python or of the requirements makes another.
@@ -28,9 +19,10 @@ pub(crate) fn virtual_environment() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
         let requirements = tests_path("requirements.txt");
-        let version = answer_of(linked_python(), &["-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]);
+        let version =
+            run(Command::new(LINKED_PYTHON).args(["-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]));
         let mut hash = DefaultHasher::new();
-        (linked_python(), fs::read(&requirements).expect("part of the project")).hash(&mut hash);
+        (LINKED_PYTHON, fs::read(&requirements).expect("part of the project")).hash(&mut hash);
         let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let folder = parent.join(format!("venv-{version}-{:016x}", hash.finish()));
         fs::create_dir_all(parent).expect("a writable target directory");
@@ -47,7 +39,7 @@ pub(crate) fn virtual_environment() -> &'static Path {
 }
 
 fn make(folder: &Path, requirements: &Path) {
-    run(Command::new(linked_python()).args(["-m", "venv", "--clear"]).arg(folder));
+    run(Command::new(LINKED_PYTHON).args(["-m", "venv", "--clear"]).arg(folder));
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--requirement"];
     run(Command::new(folder.join("bin/python")).args(pip).arg(requirements));
 }
@@ -59,8 +51,4 @@ pub(crate) fn run(command: &mut Command) -> String {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}: {}\n{stdout}{stderr}", output.status);
     stdout.trim().to_owned()
-}
-
-fn answer_of(program: &Path, arguments: &[&str]) -> String {
-    run(Command::new(program).args(arguments))
 }
