@@ -43,3 +43,11 @@ fn the_demo_streams_line_by_line() {
     let first = String::from_utf8(connection.chunk().unwrap().unwrap()).unwrap();
     assert!(first.starts_with("line 1 ") && !first.contains("line 2"), "{first}");
 }
+
+#[test]
+fn cargo_run_hands_over_nothing_that_is_mistaken_for_a_key() {
+    // Cargo gives what a build script sets at compile time to the program it runs as well.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stack"));
+    let output = command.arg("config").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
