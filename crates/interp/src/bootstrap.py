@@ -10,6 +10,44 @@ import _thread
 from importlib import machinery, util
 
 
+class Bytes(io.RawIOBase):
+    """The binary side of a stream: what is written leaves at once, in one piece."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        self.name = stream.name
+        self.mode = "wb"
+
+    def fileno(self):
+        return self._stream.fileno()
+
+    def isatty(self):
+        return self._stream.isatty()
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        data = bytes(data)
+        self._stream.flush()
+        native.emit(self.fileno(), data)
+        return len(data)
+
+
+class Fragment:
+    """A thread's unfinished line. It is finished when the thread ends."""
+
+    __slots__ = ("text", "emit")
+
+    def __init__(self, emit):
+        self.text = ""
+        self.emit = emit
+
+    def __del__(self):
+        if self.text:
+            self.emit(self.text + "\n")
+
+
 class Stream(io.TextIOBase):
     """Hands on whole lines, kept apart by thread, so that two threads' or interpreters' lines never mix.
 
@@ -17,34 +55,24 @@ class Stream(io.TextIOBase):
     """
 
     LONGEST = 65536
+    encoding = "utf-8"
+    errors = "backslashreplace"
+    mode = "w"
+    line_buffering = True
+    write_through = False
 
     def __init__(self, original, descriptor):
-        self._original = original
+        self._isatty = original is not None and original.isatty()
         self._descriptor = descriptor
-        self._unfinished = {}
-        self.mode = "w"
-
-    @property
-    def buffer(self):
-        return self._original.buffer
-
-    @property
-    def encoding(self):
-        return "utf-8"
-
-    @property
-    def errors(self):
-        return "backslashreplace"
-
-    @property
-    def name(self):
-        return self._original.name if self._original else self._descriptor
+        self._local = _thread._local()
+        self.name = getattr(original, "name", descriptor)
+        self.buffer = Bytes(self)
 
     def fileno(self):
         return self._descriptor
 
     def isatty(self):
-        return self._original is not None and self._original.isatty()
+        return self._isatty
 
     def writable(self):
         return True
@@ -52,30 +80,31 @@ class Stream(io.TextIOBase):
     def reconfigure(self, **options):
         """Accepted for code that sets up its console; lines are always UTF-8 and leave at once."""
 
+    def detach(self):
+        self.flush()
+        return self.buffer
+
     def write(self, text):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        thread = _thread.get_ident()
-        line = self._unfinished.pop(thread, "") + text
+        try:
+            fragment = self._local.fragment
+        except AttributeError:
+            fragment = self._local.fragment = Fragment(self._emit)
+        line = fragment.text + text
         end = line.rfind("\n") + 1
         if len(line) - end > self.LONGEST:
             end = len(line)
-        if end < len(line):
-            self._unfinished[thread] = line[end:]
+        fragment.text = line[end:]
         if end:
             self._emit(line[:end])
         return len(text)
 
     def flush(self):
-        unfinished = self._unfinished.pop(_thread.get_ident(), "")
-        if unfinished:
-            self._emit(unfinished)
-
-    def finish(self):
-        """Hands on what any thread left unfinished."""
-        while self._unfinished:
-            _, line = self._unfinished.popitem()
-            self._emit(line + "\n")
+        fragment = getattr(self._local, "fragment", None)
+        if fragment is not None and fragment.text:
+            text, fragment.text = fragment.text, ""
+            self._emit(text)
 
     def _emit(self, text):
         native.emit(self._descriptor, text.encode("utf-8", "backslashreplace"))
@@ -194,16 +223,18 @@ def positional_parameters(value):
 
 
 def shut_down():
-    """What the end of a Python program does: wait for threads, run atexit handlers, flush."""
-    threading = sys.modules.get("threading")
-    if threading is not None:
-        threading._shutdown()
+    """What the end of a Python program does: wait for threads, run atexit handlers, flush. One that raises stops none of
+    the others."""
     import atexit
 
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-            stream.finish()
-        except (AttributeError, OSError, ValueError):
-            pass  # the application put its own in the place
+    threading = sys.modules.get("threading")
+    try:
+        if threading is not None:
+            threading._shutdown()
+    finally:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (AttributeError, OSError, ValueError):
+                pass  # the application put its own in the place

@@ -36,7 +36,7 @@ pub(crate) fn install(py: Python<'_>, own_gil: bool) -> Result<(), Raised<'_>> {
     let namespace = namespace(py, FILE)?;
     namespace.set_item(py, &Object::str(py, "native")?, &native)?;
     evaluate(py, SOURCE, FILE, &namespace)?;
-    py.interpreter_dict()?.set_item(py, &Object::str(py, FILE)?, &namespace)?;
+    py.keep(FILE, &namespace)?;
     call(py, "install_streams", &[])?;
     if own_gil {
         call(py, "install_twin_rule", &[])?;
@@ -73,7 +73,7 @@ fn evaluate<'py>(py: Python<'py>, source: &str, file: &str, namespace: &Object<'
 }
 
 fn lookup<'py>(py: Python<'py>, name: &str) -> Result<Object<'py>, Raised<'py>> {
-    let namespace = py.interpreter_dict()?.item(py, FILE)?.expect("installed when the interpreter was made");
+    let namespace = py.kept(FILE)?.expect("installed when the interpreter was made");
     Ok(namespace.item(py, name)?.expect("defined in bootstrap.py"))
 }
 
@@ -93,13 +93,12 @@ impl<'py> Python<'py> {
     /// Runs the embedder's own Python code and gives back its names; once in each interpreter, then they are kept. `file`
     /// names it in tracebacks.
     pub fn run_source(self, file: &str, source: &str) -> Result<Object<'py>, Raised<'py>> {
-        let kept = self.interpreter_dict()?;
-        if let Some(namespace) = kept.item(self, file)? {
+        if let Some(namespace) = self.kept(file)? {
             return Ok(namespace);
         }
         let namespace = namespace(self, file)?;
         evaluate(self, source, file, &namespace)?;
-        kept.set_item(self, &Object::str(self, file)?, &namespace)?;
+        self.keep(file, &namespace)?;
         Ok(namespace)
     }
 
@@ -144,7 +143,7 @@ struct Native;
 
 impl Class for Native {
     const NAME: &'static CStr = c"stack.Native";
-    const METHODS: &'static [MethodDef] = crate::methods!(Native: c"emit" => emit);
+    const METHODS: &'static [MethodDef<Self>] = crate::methods!(Native: c"emit" => emit);
 }
 
 /// `emit(descriptor, lines)`: writes whole lines to standard output (1) or error (2) in one piece.

@@ -4,6 +4,7 @@
 //! types would be shared by all interpreters, and with them their reference counts and caches.
 
 use std::{
+    any::TypeId,
     ffi::{CStr, c_int, c_uint, c_void},
     fmt,
     marker::PhantomData,
@@ -27,7 +28,7 @@ pub trait Class: Send + Sync + Sized + 'static {
     /// Qualified name, such as `stack.Input`.
     const NAME: &'static CStr;
     /// The methods, closed by [`MethodDef::END`]; the macro [`methods!`](crate::methods) writes it.
-    const METHODS: &'static [MethodDef];
+    const METHODS: &'static [MethodDef<Self>];
     /// Whether instances are iterators, by [`Class::next`].
     const ITERATES: bool = false;
 
@@ -54,26 +55,27 @@ pub trait MethodFn: 'static {
 
 /// An entry of [`Class::METHODS`].
 #[repr(transparent)]
-pub struct MethodDef(ffi::PyMethodDef);
+pub struct MethodDef<C>(ffi::PyMethodDef, PhantomData<fn(&C)>);
 
-impl fmt::Debug for MethodDef {
+impl<C> fmt::Debug for MethodDef<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MethodDef")
     }
 }
 
-impl MethodDef {
+impl<C: Class> MethodDef<C> {
     /// The last entry of every table.
-    pub const END: Self = Self(ffi::PyMethodDef::zeroed());
+    pub const END: Self = Self(ffi::PyMethodDef::zeroed(), PhantomData);
 
     /// The entry for `M`.
-    pub const fn new<M: MethodFn>() -> Self {
-        Self(ffi::PyMethodDef {
+    pub const fn new<M: MethodFn<Class = C>>() -> Self {
+        let definition = ffi::PyMethodDef {
             ml_name: M::NAME.as_ptr(),
             ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: method::<M> },
             ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
             ml_doc: std::ptr::null(),
-        })
+        };
+        Self(definition, PhantomData)
     }
 }
 
@@ -176,18 +178,29 @@ struct Instance<C> {
 impl<'py> Python<'py> {
     /// The type object of `C` in this interpreter.
     pub fn class<C: Class>(self) -> Result<Type<'py, C>, Raised<'py>> {
-        let name = C::NAME.to_str().expect("names are ASCII");
+        // By the Rust type, so that nothing else can stand there.
+        let name = format!("type {:?}", TypeId::of::<C>());
         let types = self.interpreter_dict()?;
-        if let Some(object) = types.item(self, name)? {
+        if let Some(object) = types.item(self, &name)? {
             return Ok(Type { object, class: PhantomData });
         }
         let object = make::<C>(self)?;
-        types.set_item(self, &Object::str(self, name)?, &object)?;
+        types.set_item(self, &Object::str(self, &name)?, &object)?;
         Ok(Type { object, class: PhantomData })
     }
 
-    /// The dictionary in which the embedder keeps what belongs to this interpreter. Applications do not see it.
-    pub fn interpreter_dict(self) -> Result<Object<'py>, Raised<'py>> {
+    /// Keeps an object for as long as this interpreter, where all its threads find it and no application does.
+    pub fn keep(self, name: &str, object: &Object<'py>) -> Result<(), Raised<'py>> {
+        self.interpreter_dict()?.set_item(self, &Object::str(self, &format!("kept {name}"))?, object)
+    }
+
+    /// What was kept under `name`.
+    pub fn kept(self, name: &str) -> Result<Option<Object<'py>>, Raised<'py>> {
+        self.interpreter_dict()?.item(self, &format!("kept {name}"))
+    }
+
+    /// The dictionary in which the embedder keeps what belongs to this interpreter.
+    fn interpreter_dict(self) -> Result<Object<'py>, Raised<'py>> {
         // SAFETY: attached.
         let interpreter = unsafe { ffi::PyInterpreterState_Get() };
         // SAFETY: this interpreter; gives a borrowed reference, or null where memory is short.
@@ -199,6 +212,8 @@ impl<'py> Python<'py> {
 
 fn make<C: Class>(py: Python<'_>) -> Result<Object<'_>, Raised<'_>> {
     const { assert!(align_of::<C>() <= 16, "CPython's allocator aligns to 16 bytes") };
+    let last = C::METHODS.last().map(|method| method.0.ml_name);
+    assert!(last.is_some_and(<*const _>::is_null), "a method table ends with MethodDef::END");
     let mut slots = vec![
         slot(ffi::Py_tp_dealloc, dealloc::<C> as ffi::destructor as *mut c_void),
         slot(ffi::Py_tp_methods, C::METHODS.as_ptr().cast_mut().cast()),

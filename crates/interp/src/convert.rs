@@ -139,13 +139,30 @@ impl<'py> Object<'py> {
         let text = unsafe { ffi::PyObject_Str(self.as_ptr()) };
         // SAFETY: owned, or raised.
         let text = unsafe { Object::from_owned(py, text) };
-        text.ok().and_then(|text| text.text().map(|text| text.to_string())).unwrap_or_default()
+        text.ok().and_then(|text| text.lossy_text(py)).unwrap_or_default()
     }
 
-    /// The strings of a list or tuple, for messages and logs.
+    /// The text of a `str` for messages and logs, with lone surrogates written out as `\\udc80`; `None` for anything else.
+    pub fn lossy_text(&self, py: Python<'py>) -> Option<String> {
+        // SAFETY: alive; reads its type only.
+        if unsafe { ffi::PyUnicode_Check(self.as_ptr()) } == 0 {
+            return None;
+        }
+        if let Some(text) = self.text() {
+            return Some(text.to_string());
+        }
+        let (encoding, errors) = (c"utf-8".as_ptr(), c"backslashreplace".as_ptr());
+        // SAFETY: attached, a str; static texts that end with NUL.
+        let bytes = unsafe { ffi::PyUnicode_AsEncodedString(self.as_ptr(), encoding, errors) };
+        // SAFETY: owned, or raised.
+        let bytes = unsafe { Object::from_owned(py, bytes) }.ok()?;
+        Some(String::from_utf8_lossy(bytes.as_bytes()?).into_owned())
+    }
+
+    /// The strings of a list or tuple, for messages and logs; empty in the place of what is none.
     pub fn strings(&self, py: Python<'py>) -> Vec<String> {
         let items = self.sequence(py).unwrap_or_default();
-        items.iter().filter_map(|item| item.text().map(|text| text.to_string())).collect()
+        items.iter().map(|item| item.lossy_text(py).unwrap_or_default()).collect()
     }
 
     /// Bytes from a `str` as latin-1, or why it is none.

@@ -28,9 +28,16 @@ impl<'py> Raised<'py> {
         unsafe { Object::from_owned(py, value) }.ok().map(|value| Self { value: Some(value) })
     }
 
-    /// An exception object, to be raised by hand.
-    pub fn from_object(value: Object<'py>) -> Self {
-        Self { value: Some(value) }
+    /// An exception object, to be raised by hand. Anything else is a `TypeError`, as in a `raise` statement: CPython takes
+    /// what it is given here for an exception without a look.
+    pub fn from_object(py: Python<'py>, value: Object<'py>) -> Self {
+        // SAFETY: attached, alive; reads its type only.
+        if unsafe { ffi::PyExceptionInstance_Check(value.as_ptr()) } != 0 {
+            return Self { value: Some(value) };
+        }
+        Raise::type_error(format!("exceptions must derive from BaseException, not {}", value.type_name(py)))
+            .restore(py);
+        Self::fetch(py)
     }
 
     /// Sets it again: what a function called by Python does before it answers null.

@@ -141,10 +141,13 @@ impl Interpreter {
         main: &InterpreterHandle,
         body: impl for<'py> FnOnce(Python<'py>, &InterpreterHandle) -> R,
     ) -> Result<(R, Ending), CreateError> {
+        // A new interpreter reads the whole environment, which one that loads may be writing.
+        let loading = LoadGuard::wait();
         let owner = Owner::create(main)?;
         let py = owner.python();
         let prepared = bootstrap::install(py, true).and_then(|()| py.register_thread("stack"));
         prepared.map_err(|raised| CreateError::SetUp(raised.into_exception(py)))?;
+        drop(loading);
         let result = body(py, &owner.handle);
         Ok((result, owner.end()))
     }
@@ -254,7 +257,7 @@ impl Drop for Owner {
 /// Whether an application is being loaded somewhere in this process.
 static LOADING: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 
-/// Held while an application is loaded: one load at a time in the whole process. Interpreters share the environment, and
+/// Held while an interpreter is made or an application loaded: one at a time in the process. All share the environment, and
 /// `os.environ` writes that race `tzset` crash in C libraries older than glibc 2.41; Django does both while it loads.
 #[derive(Debug)]
 pub struct LoadGuard(());
@@ -262,13 +265,15 @@ pub struct LoadGuard(());
 impl LoadGuard {
     /// Waits, detached, until no other interpreter loads.
     pub fn acquire(py: Python<'_>) -> Self {
-        py.detach(|| {
-            let mut loading = LOADING.0.lock().unwrap_or_else(PoisonError::into_inner);
-            while *loading {
-                loading = LOADING.1.wait(loading).unwrap_or_else(PoisonError::into_inner);
-            }
-            *loading = true;
-        });
+        py.detach(Self::wait)
+    }
+
+    fn wait() -> Self {
+        let mut loading = LOADING.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while *loading {
+            loading = LOADING.1.wait(loading).unwrap_or_else(PoisonError::into_inner);
+        }
+        *loading = true;
         Self(())
     }
 }

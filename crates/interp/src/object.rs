@@ -151,7 +151,7 @@ impl<'py> Object<'py> {
         }
         let flags = arguments.len() | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
         // SAFETY: `places[1..]` is within the array.
-        let first = unsafe { places.as_ptr().add(1) };
+        let first = unsafe { places.as_mut_ptr().add(1) }.cast_const();
         // SAFETY: attached; callee and arguments are alive through their references.
         let result = unsafe { ffi::PyObject_Vectorcall(self.as_ptr(), first, flags, std::ptr::null_mut()) };
         // SAFETY: an owned reference, or raised.
@@ -289,13 +289,14 @@ impl<'py> Object<'py> {
     /// `self.get(key)`, for a dictionary.
     pub fn item(&self, py: Python<'py>, key: &str) -> Result<Option<Object<'py>>, Raised<'py>> {
         let key = Object::str(py, key)?;
-        // SAFETY: attached, both alive; gives a borrowed reference, or null with or without an exception.
-        let value = unsafe { ffi::PyDict_GetItemWithError(self.as_ptr(), key.as_ptr()) };
-        if value.is_null() {
-            return Raised::take(py).map_or(Ok(None), Err);
+        let mut value = std::ptr::null_mut();
+        // SAFETY: attached, both alive, and `value` takes an owned reference or null.
+        let found = unsafe { ffi::compat::PyDict_GetItemRef(self.as_ptr(), key.as_ptr(), &raw mut value) };
+        match found {
+            0 => Ok(None),
+            // SAFETY: 1 comes with an owned reference, -1 with null and an exception.
+            _ => unsafe { Object::from_owned(py, value) }.map(Some),
         }
-        // SAFETY: alive through the dictionary, and no Python code has run since.
-        unsafe { Object::from_borrowed(py, value) }.map(Some)
     }
 }
 

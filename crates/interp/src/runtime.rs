@@ -3,7 +3,6 @@
 use std::{
     ffi::{CStr, CString, OsStr},
     fmt,
-    io::Write,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -132,11 +131,10 @@ impl Runtime {
         format!("{}{free_threaded}", loaded_version())
     }
 
-    /// Leaves the process at once, with its standard streams flushed. Neither CPython's finalization nor destructors of
-    /// loaded libraries run: both may crash while other interpreters or their threads are alive.
+    /// Leaves the process at once. Neither CPython's finalization nor destructors of loaded libraries run: both may crash
+    /// while other interpreters or their threads are alive. Nor are the standard streams flushed: whoever writes to them
+    /// does that, and one of them may be stuck in a pipe that nobody reads, with the stream's lock.
     pub fn leave(code: u8) -> ! {
-        let _ = std::io::stdout().flush();
-        let _ = std::io::stderr().flush();
         // SAFETY: ends the process; nothing runs after it.
         unsafe { libc::_exit(code.into()) }
     }

@@ -154,6 +154,28 @@ fn a_missing_module_is_named_and_import_frames_are_left_out() {
 }
 
 #[test]
+fn a_lone_surrogate_does_not_empty_a_message() {
+    let exception = main_interpreter().run(|py| execute(py, "raise ValueError('bad \\udc80')")).unwrap().unwrap_err();
+    assert_eq!(exception.message, "bad \\udc80");
+    assert!(exception.traceback.contains("ValueError: bad \\udc80"), "{}", exception.traceback);
+}
+
+#[test]
+fn the_standard_streams_are_what_programs_expect() {
+    let code = "import codecs, io, sys, threading\n\
+                out = sys.stdout\n\
+                assert out.writable() and out.encoding == 'utf-8' and out.fileno() == 1 and not out.line_buffering is None\n\
+                assert out.buffer.write(b'') == 0 and out.buffer.fileno() == 1\n\
+                io.TextIOWrapper(out.buffer, write_through=True).detach()\n\
+                codecs.getwriter('utf-8')(out.detach()).write('')\n\
+                thread = threading.Thread(target=lambda: print('', end=''))\n\
+                thread.start(); thread.join()\n\
+                print('', end='', flush=True)\n\
+                result = 'fine'";
+    assert_eq!(main_interpreter().run(|py| execute(py, code)).unwrap().unwrap(), "fine");
+}
+
+#[test]
 fn an_exception_whose_text_raises_is_still_described() {
     let code = "class Odd(Exception):\n    def __str__(self): raise RuntimeError\nraise Odd";
     let exception = main_interpreter().run(|py| execute(py, code)).unwrap().unwrap_err();
@@ -189,7 +211,7 @@ impl Drop for Counter {
 
 impl Class for Counter {
     const NAME: &'static CStr = c"stack.Counter";
-    const METHODS: &'static [MethodDef] = methods!(Counter: c"add" => Counter::add);
+    const METHODS: &'static [MethodDef<Self>] = methods!(Counter: c"add" => Counter::add);
     const ITERATES: bool = true;
 
     fn next<'py>(&self, py: Python<'py>) -> Result<Option<Object<'py>>, Raise<'py>> {

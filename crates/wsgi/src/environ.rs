@@ -179,6 +179,10 @@ impl<'py> Environs<'py> {
             };
             environ.set_item(py, key, &Object::latin1(py, &value)?)?;
         }
+        // Framed by the protocol itself, as in HTTP/2.
+        if body_length > 0 && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
+            environ.set_item(py, &self.keys.content_length, &Object::str(py, &body_length.to_string())?)?;
+        }
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Errors {
 
 impl Class for Errors {
     const NAME: &'static CStr = c"stack.Errors";
-    const METHODS: &'static [MethodDef] = methods!(Errors:
+    const METHODS: &'static [MethodDef<Self>] = methods!(Errors:
         c"write" => Errors::write,
         c"writelines" => Errors::writelines,
         c"flush" => Errors::flush,
@@ -46,27 +46,31 @@ impl Errors {
 
     fn flush<'py>(&self, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Result<Object<'py>, Raise<'py>> {
         arguments.check("flush", 0, &[])?;
-        self.finish();
+        self.finish(py);
         Ok(Object::none(py))
     }
 
     fn take_text<'py>(&self, py: Python<'py>, text: &Object<'py>) -> Result<i64, Raise<'py>> {
         let kind = || Raise::type_error(format!("wsgi.errors takes str, not {}", text.type_name(py)));
-        let text = text.text().ok_or_else(kind)?.to_string();
-        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
-        unfinished.push_str(&text);
-        while let Some(end) = unfinished.find('\n') {
-            self.log(&unfinished[..end]);
-            unfinished.drain(..=end);
+        let text = text.lossy_text(py).ok_or_else(kind)?;
+        let whole = {
+            let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+            unfinished.push_str(&text);
+            let end = unfinished.rfind('\n').map_or(0, |last| last + 1);
+            let rest = unfinished.split_off(end);
+            std::mem::replace(&mut *unfinished, rest)
+        };
+        if !whole.is_empty() {
+            py.detach(|| whole.lines().for_each(|line| self.log(line)));
         }
         Ok(i64::try_from(text.chars().count()).unwrap_or(i64::MAX))
     }
 
     /// Logs a line that has no end yet. The gateway calls it when the request is over.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(&self, py: Python<'_>) {
         let line = std::mem::take(&mut *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner));
         if !line.is_empty() {
-            self.log(&line);
+            py.detach(|| self.log(&line));
         }
     }
 

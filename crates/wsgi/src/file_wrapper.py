@@ -39,6 +39,10 @@ def region(wrapper):
         return None
     if type(filelike) is not io.FileIO and type(filelike.raw) is not io.FileIO:
         return None
+    # A wrapper with a read() of its own (one that decrypts, or limits) gives other bytes than its file.
+    read = getattr(wrapper.filelike, "read", None)
+    if getattr(read, "__wrapped__", read) != filelike.read:
+        return None
     if type(filelike) is io.BufferedRandom:
         filelike.flush()
     status = os.fstat(filelike.fileno())

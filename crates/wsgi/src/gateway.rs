@@ -1,10 +1,10 @@
 //! One request through the application: PEP 3333 from the environ to `close()`.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use http::Method;
 use stack_bridge::{ClientConnection, Failure, Job, RequestBody, RequestId};
-use stack_interp::{Exception, Object, Python, Raise, Raised, Type};
+use stack_interp::{Object, Python, Raise, Raised, Type};
 
 use crate::{
     environ::{Environs, Facts},
@@ -40,7 +40,6 @@ struct Subject {
 struct Parts<'py> {
     environ: Object<'py>,
     start_response: Object<'py>,
-    response: Object<'py>,
     input: Object<'py>,
     errors: Object<'py>,
 }
@@ -74,15 +73,23 @@ impl<'py> Gateway<'py> {
         };
         let body_length = body.len();
         let response = Response::new(job.responder, request.method == Method::HEAD);
-        let parts = match self.parts(&job.request, body_length, Input::new(body), response) {
-            Ok(parts) => parts,
-            Err(raised) => return subject.gateway_failed(&raised.into_exception(py)),
+        let response = match self.responses.instance(py, response) {
+            Ok(response) => response,
+            Err(raised) => return subject.gateway_failed(py, raised),
         };
-        let response = self.responses.value(&parts.response).expect("made above");
-        self.run(&parts, response, &subject);
-        response.expire();
-        self.inputs.value(&parts.input).expect("made above").expire();
-        self.errors.value(&parts.errors).expect("made above").finish();
+        let value = self.responses.value(&response).expect("made above");
+        match self.parts(&job.request, body_length, Input::new(body), &response) {
+            Ok(parts) => {
+                self.run(&parts, value, &subject);
+                self.inputs.value(&parts.input).expect("made above").expire();
+                self.errors.value(&parts.errors).expect("made above").finish(py);
+            }
+            Err(raised) => {
+                value.fail(Failure::Gateway);
+                subject.gateway_failed(py, raised);
+            }
+        }
+        value.expire();
     }
 
     fn parts(
@@ -90,41 +97,26 @@ impl<'py> Gateway<'py> {
         request: &stack_bridge::Request,
         body_length: u64,
         input: Input,
-        response: Response,
+        response: &Object<'py>,
     ) -> Result<Parts<'py>, Raised<'py>> {
         let py = self.py;
-        let response = self.responses.instance(py, response)?;
         let input = self.inputs.instance(py, input)?;
         let errors = self.errors.instance(py, Errors::new(request.id))?;
         let environ = self.environs.make(py, request, body_length, &input, &errors)?;
         let start_response = response.attr(py, &self.start_response)?;
-        Ok(Parts { environ, start_response, response, input, errors })
+        Ok(Parts { environ, start_response, input, errors })
     }
 
     fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject) {
         let py = self.py;
         let result = match self.application.call(py, &[&parts.environ, &parts.start_response]) {
             Ok(result) => result,
-            Err(raised) => {
-                response.fail(Failure::Application);
-                return subject.application_raised(&raised.into_exception(py));
-            }
+            Err(raised) => return self.failed(Raise::Again(raised), response, subject),
         };
-        let end = self.send(&result, response).and_then(|()| response.finish(py));
-        match end {
+        match self.send(&result, response).and_then(|()| response.finish(py)) {
             Ok(true) => {}
-            Ok(false) => subject.client_gone(),
-            Err(raise) => {
-                if response.is_complete() {
-                    // The client has all it was promised; that something was wrong it can only see by the close.
-                    subject.close_connection();
-                }
-                response.fail(Failure::Application);
-                match raise {
-                    Raise::Again(raised) => subject.application_raised(&raised.into_exception(py)),
-                    Raise::New(_, message) => subject.application_broke_contract(&message),
-                }
-            }
+            Ok(false) => subject.client_gone(py),
+            Err(raise) => self.failed(raise, response, subject),
         }
         // PEP 3333: close() is called upon completion of the request, also when it ended in an error.
         let closed = result.optional_attr(py, &self.close).and_then(|close| match close {
@@ -132,20 +124,38 @@ impl<'py> Gateway<'py> {
             None => Ok(()),
         });
         if let Err(raised) = closed {
-            subject.close_raised(&raised.into_exception(py));
+            subject.close_raised(py, raised);
+        }
+    }
+
+    /// The application raised or broke the contract: the client sees an error, a cut, or a close.
+    fn failed(&self, raise: Raise<'py>, response: &Response, subject: &Subject) {
+        if response.is_client_gone() {
+            return subject.client_gone(self.py);
+        }
+        if response.is_complete() {
+            // The client has all it was promised; that something was wrong it can only see by the close.
+            subject.close_connection();
+        }
+        response.fail(Failure::Application);
+        match raise {
+            Raise::Again(raised) => subject.application_raised(self.py, raised),
+            Raise::New(_, message) => subject.application_broke_contract(self.py, &message),
         }
     }
 
     /// Sends all blocks of the iterable.
     fn send(&self, result: &Object<'py>, response: &Response) -> Result<(), Raise<'py>> {
         let py = self.py;
-        if let Some(region) = self.file_wrapper.region(py, result)? {
+        if response.is_started()
+            && let Some(region) = self.file_wrapper.region(py, result)?
+        {
             return response.send_file(region).map(drop);
         }
         // A list of one block is the whole body: its length is known, and it goes in one step (PEP 3333 "Handling the
         // Content-Length Header").
         if result.sequence_len() == Some(1) {
-            let block = result.sequence_item(py, 0).expect("its length is 1");
+            let Some(block) = result.sequence_item(py, 0) else { return Ok(()) };
             let bytes = self.block(&block)?;
             response.set_length(bytes.len());
             return response.send(py, bytes, true).map(drop);
@@ -178,31 +188,45 @@ impl Subject {
         }
     }
 
-    fn application_raised(&self, exception: &Exception) {
+    // All of it is logged without the GIL: whoever reads the log may be slow.
+
+    fn application_raised<'py>(&self, py: Python<'py>, raised: Raised<'py>) {
         let Self { id, method, path, connection: _ } = self;
+        let exception = raised.into_exception(py);
         let traceback = exception.traceback.trim_end();
-        tracing::error!(code = "STACK0201", request_id = %id, %method, path, exception = exception.kind, traceback, "the application raised");
+        py.detach(|| {
+            tracing::error!(code = "STACK0201", request_id = %id, %method, path, exception = exception.kind, traceback, "the application raised");
+        });
     }
 
-    fn application_broke_contract(&self, problem: &str) {
+    fn application_broke_contract(&self, py: Python<'_>, problem: &str) {
         let Self { id, method, path, connection: _ } = self;
-        tracing::error!(code = "STACK0211", request_id = %id, %method, path, problem, "the application broke the WSGI contract");
+        py.detach(|| {
+            tracing::error!(code = "STACK0211", request_id = %id, %method, path, problem, "the application broke the WSGI contract");
+        });
     }
 
-    fn close_raised(&self, exception: &Exception) {
+    fn close_raised<'py>(&self, py: Python<'py>, raised: Raised<'py>) {
         let Self { id, method, path, connection: _ } = self;
+        let exception = raised.into_exception(py);
         let traceback = exception.traceback.trim_end();
-        tracing::error!(code = "STACK0212", request_id = %id, %method, path, exception = exception.kind, traceback, "close() of the response raised");
+        py.detach(|| {
+            tracing::error!(code = "STACK0212", request_id = %id, %method, path, exception = exception.kind, traceback, "close() of the response raised");
+        });
     }
 
-    fn gateway_failed(&self, exception: &Exception) {
+    fn gateway_failed<'py>(&self, py: Python<'py>, raised: Raised<'py>) {
         let Self { id, method, path, connection: _ } = self;
-        let problem: Cow<'_, str> = exception.to_string().into();
-        tracing::error!(code = "STACK0321", request_id = %id, %method, path, %problem, "the environ could not be made");
+        let exception = raised.into_exception(py);
+        py.detach(|| {
+            tracing::error!(code = "STACK0321", request_id = %id, %method, path, problem = %exception, "the environ could not be made");
+        });
     }
 
-    fn client_gone(&self) {
+    fn client_gone(&self, py: Python<'_>) {
         let Self { id, method, path, connection: _ } = self;
-        tracing::debug!(request_id = %id, %method, path, "the client left before the response was whole");
+        py.detach(|| {
+            tracing::debug!(request_id = %id, %method, path, "the client left before the response was whole");
+        });
     }
 }

@@ -25,7 +25,7 @@ enum State {
 
 impl Class for Input {
     const NAME: &'static CStr = c"stack.Input";
-    const METHODS: &'static [MethodDef] = methods!(Input:
+    const METHODS: &'static [MethodDef<Self>] = methods!(Input:
         c"read" => Input::read,
         c"readline" => Input::readline,
         c"readlines" => Input::readlines,

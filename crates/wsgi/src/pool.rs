@@ -39,6 +39,9 @@ pub enum StartError {
     /// No interpreter could be made for it.
     #[error("no interpreter for a worker")]
     Interpreter(#[source] CreateError),
+    /// This server's own fault.
+    #[error("a worker panicked while it started")]
+    Panicked,
     /// The system refused a thread.
     #[error("no thread for a worker")]
     Thread(#[source] std::io::Error),
@@ -101,11 +104,18 @@ impl Pool {
         let (started, reports) = mpsc::channel();
         for number in 0..workers {
             let id = WorkerId(u16::try_from(number).unwrap_or(u16::MAX));
-            let (settings, queue, states) = (Arc::clone(&settings), queue.clone(), states.clone());
-            Worker { id, settings, queue, states, started: started.clone() }.spawn(main.clone())?;
+            let worker = Worker {
+                id,
+                settings: Arc::clone(&settings),
+                queue: queue.clone(),
+                states: states.clone(),
+                started: started.clone(),
+            };
+            worker.spawn(main.clone()).inspect_err(|_| queue.close())?;
         }
         drop(started);
-        let reports = reports.iter().take(workers).collect::<Result<_, _>>()?;
+        // Workers that did come up end with the queue, their atexit handlers run.
+        let reports = reports.iter().take(workers).collect::<Result<_, _>>().inspect_err(|_| queue.close())?;
         Ok(Self { states, queue, reports })
     }
 

@@ -42,7 +42,9 @@ enum Stage {
     Moving,
     /// All of it has been handed over.
     Complete,
-    /// The client has gone, or the response was cut.
+    /// The client has gone.
+    ClientGone,
+    /// The response was cut, because the application failed.
     Cut,
     /// The request is over.
     Over,
@@ -61,7 +63,7 @@ pub(crate) enum Sent {
 
 impl Class for Response {
     const NAME: &'static CStr = c"stack.Response";
-    const METHODS: &'static [MethodDef] = methods!(Response:
+    const METHODS: &'static [MethodDef<Self>] = methods!(Response:
         c"start_response" => Response::start_response,
         c"write" => Response::write,
     );
@@ -116,13 +118,21 @@ impl Response {
             return Err(Raise::type_error(format!("write() takes bytes, not {}", data.type_name(py))));
         };
         // Unlike a block of the iterable, an empty one sends the head here: it asks for it.
-        self.send(py, block, false)?;
-        Ok(Object::none(py))
+        match self.send(py, block, false)? {
+            Sent::Open | Sent::Complete => Ok(Object::none(py)),
+            // There is no other way to tell an application that writes on and on.
+            Sent::ClientGone => Err(Raise::New(Raises::OSError, "the client has gone".into())),
+        }
     }
 
     /// Adds Content-Length where the application gave none and the whole body is known.
     pub(crate) fn set_length(&self, length: usize) {
-        if let Stage::Started(_, head) = &mut self.lock().stage
+        let mut state = self.lock();
+        // A HEAD without a block says nothing about the length of a GET's body.
+        if state.is_head && length == 0 {
+            return;
+        }
+        if let Stage::Started(_, head) = &mut state.stage
             && head.promised.is_none()
             && !head.is_bodiless()
         {
@@ -171,7 +181,7 @@ impl Response {
         let mut state = self.lock();
         let over = matches!(state.stage, Stage::Over);
         let (stage, sent) = match sent {
-            Err(SendError::ClientGone) => (Stage::Cut, Sent::ClientGone),
+            Err(SendError::ClientGone) => (Stage::ClientGone, Sent::ClientGone),
             Ok(()) if complete => (Stage::Complete, Sent::Complete),
             Ok(()) => (Stage::Open(responder), Sent::Open),
         };
@@ -206,8 +216,18 @@ impl Response {
         } else {
             responder.finish_with_file(head, region)
         };
-        state.stage = if sent.is_ok() { Stage::Complete } else { Stage::Cut };
+        state.stage = if sent.is_ok() { Stage::Complete } else { Stage::ClientGone };
         Ok(if sent.is_ok() { Sent::Complete } else { Sent::ClientGone })
+    }
+
+    /// Whether the head waits for the first block.
+    pub(crate) fn is_started(&self) -> bool {
+        matches!(self.lock().stage, Stage::Started(..))
+    }
+
+    /// Whether the client left before it had all.
+    pub(crate) fn is_client_gone(&self) -> bool {
+        matches!(self.lock().stage, Stage::ClientGone)
     }
 
     /// Whether all that was promised has been handed over.
@@ -225,7 +245,7 @@ impl Response {
         let state = self.lock();
         match state.stage {
             Stage::Complete => return Ok(true),
-            Stage::Started(..) if !state.is_head => {
+            Stage::Started(..) => {
                 drop(state);
                 self.set_length(0);
             }
@@ -236,7 +256,9 @@ impl Response {
 
     /// The application failed: an error where the head is still here, else a cut connection.
     pub(crate) fn fail(&self, failure: Failure) {
-        let stage = std::mem::replace(&mut self.lock().stage, Stage::Cut);
+        let mut state = self.lock();
+        let stage = std::mem::replace(&mut state.stage, Stage::Cut);
+        drop(state);
         if let Stage::New(responder) | Stage::Started(responder, _) | Stage::Open(responder) = stage {
             responder.fail(failure);
         }
@@ -255,7 +277,7 @@ fn refuse_block<'py>(mut state: MutexGuard<'_, State>, stage: Stage, block: &[u8
     let outcome = match &stage {
         Stage::Complete if too_long => Err((Raises::AssertionError, "the body is longer than its Content-Length")),
         Stage::Complete => Ok(Sent::Complete),
-        Stage::Cut => Ok(Sent::ClientGone),
+        Stage::ClientGone | Stage::Cut => Ok(Sent::ClientGone),
         Stage::New(_) => Err((Raises::AssertionError, "start_response() was not called before the first block")),
         Stage::Moving => Err((Raises::RuntimeError, "two threads write one response at the same time")),
         Stage::Started(..) | Stage::Open(_) | Stage::Over => {
@@ -276,5 +298,5 @@ fn raise_again<'py>(py: Python<'py>, exc_info: &Object<'py>) -> Raise<'py> {
     {
         return Raise::Again(raised);
     }
-    Raise::Again(Raised::from_object(value))
+    Raise::Again(Raised::from_object(py, value))
 }

@@ -1,22 +1,23 @@
 //! One worker: an interpreter of its own that runs the application with a number of threads.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 use stack_bridge::{Consumer, Queue, WorkerId};
-use stack_interp::{ExtensionRefusal, Interpreter, InterpreterHandle, LoadGuard, Object, Python, Raised};
+use stack_interp::{ExtensionRefusal, Interpreter, InterpreterHandle, LoadGuard, Python, Raised};
 
 use crate::{
-    application,
+    application::{self, LoadError},
     environ::Facts,
     gateway::Gateway,
     pool::{PoolSettings, StartError, States},
 };
 
-/// Where the application stands in the interpreter's dictionary.
+/// The name under which the interpreter keeps the application.
 const APPLICATION: &str = "stack.application";
 /// As much as a program's main thread has: CPython's recursion limits were chosen for it.
 const STACK_SIZE: usize = 8 * 1024 * 1024;
@@ -61,34 +62,40 @@ impl Worker {
     pub(crate) fn spawn(self, main: InterpreterHandle) -> Result<(), StartError> {
         let name = thread_name(self.id, 0);
         let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
-        builder.spawn(move || self.run(&main)).map(drop).map_err(StartError::Thread)
+        let run = move || {
+            if catch_unwind(AssertUnwindSafe(|| self.run(&main))).is_err() {
+                self.fail(StartError::Panicked);
+            }
+        };
+        builder.spawn(run).map(drop).map_err(StartError::Thread)
     }
 
-    fn run(self, main: &InterpreterHandle) {
+    /// The pool may have given up by now; then nobody hears it.
+    fn fail(&self, error: StartError) {
+        self.states.set(self.id, WorkerState::Failed);
+        let _ = self.started.send(Err(error));
+    }
+
+    fn run(&self, main: &InterpreterHandle) {
         let outcome = Interpreter::run(main, |py, interpreter| self.live(py, interpreter));
         if let Err(error) = outcome {
-            self.states.set(self.id, WorkerState::Failed);
-            // The pool may have given up by now; then nobody asks.
-            let _ = self.started.send(Err(StartError::Interpreter(error)));
+            self.fail(StartError::Interpreter(error));
         }
     }
 
     fn live(&self, py: Python<'_>, interpreter: &InterpreterHandle) {
         self.states.set(self.id, WorkerState::Loading);
         let loaded = Instant::now();
-        let refusals = match self.load(py) {
-            Ok(refusals) => refusals,
-            Err(error) => {
-                self.states.set(self.id, WorkerState::Failed);
-                let _ = self.started.send(Err(error));
-                return;
-            }
+        let loading = self.load(py).and_then(|refusals| Ok((refusals, self.gateway(py, 0)?)));
+        let (refusals, gateway) = match loading {
+            Ok(loaded) => loaded,
+            Err(error) => return self.fail(error),
         };
         let report = WorkerReport { load_time: loaded.elapsed(), refusals };
         let joined = self.join_threads(py, interpreter);
         self.states.set(self.id, WorkerState::Ready);
         let _ = self.started.send(Ok(report));
-        self.serve(py, 0);
+        take_jobs(py, gateway, self.queue.consumer(self.id));
         py.detach(|| {
             for thread in joined {
                 // A panic there has been reported by its thread's own message.
@@ -109,12 +116,10 @@ impl Worker {
         application::prepare(py, &settings.directory, &settings.env)?;
         let application = application::load(py, &settings.app)?;
         let keep = || {
-            py.interpreter_dict()?.set_item(py, &Object::str(py, APPLICATION)?, &application)?;
+            py.keep(APPLICATION, &application)?;
             py.extension_refusals()
         };
-        keep().map_err(|raised: Raised<'_>| {
-            StartError::Load(application::LoadError::Prepare(Box::new(raised.into_exception(py))))
-        })
+        keep().map_err(|raised| prepare_error(py, raised))
     }
 
     /// Starts the further threads, each with a thread state of its own.
@@ -145,34 +150,39 @@ impl Worker {
         }
     }
 
-    /// Takes jobs until the queue is closed.
+    /// What a further thread does.
     fn serve(&self, py: Python<'_>, number: usize) {
-        let consumer = self.queue.consumer(self.id);
-        let facts =
-            Facts { multithread: self.settings.threads.get() > 1, multiprocess: self.settings.workers.get() > 1 };
-        let ready = || {
-            py.register_thread(&thread_name(self.id, number))?;
-            let application = py.interpreter_dict()?.item(py, APPLICATION)?.expect("kept when it was loaded");
-            Gateway::new(py, application, facts)
-        };
-        match ready() {
-            Ok(gateway) => take_jobs(py, gateway, consumer),
-            Err(raised) => {
-                let traceback = raised.into_exception(py).traceback;
-                tracing::error!(
-                    code = "STACK0322",
-                    worker = self.id.0,
-                    traceback,
-                    "a worker's thread could not be started"
-                );
+        match self.gateway(py, number) {
+            Ok(gateway) => take_jobs(py, gateway, self.queue.consumer(self.id)),
+            Err(error) => {
+                tracing::error!(code = "STACK0322", worker = self.id.0, %error, "a worker's thread could not be started");
             }
         }
     }
+
+    fn gateway<'py>(&self, py: Python<'py>, number: usize) -> Result<Gateway<'py>, StartError> {
+        let facts =
+            Facts { multithread: self.settings.threads.get() > 1, multiprocess: self.settings.workers.get() > 1 };
+        let make = || {
+            py.register_thread(&thread_name(self.id, number))?;
+            let application = py.kept(APPLICATION)?.expect("kept when it was loaded");
+            Gateway::new(py, application, facts)
+        };
+        make().map_err(|raised| prepare_error(py, raised))
+    }
 }
 
+fn prepare_error<'py>(py: Python<'py>, raised: Raised<'py>) -> StartError {
+    StartError::Load(LoadError::Prepare(Box::new(raised.into_exception(py))))
+}
+
+/// Takes jobs until the queue is closed.
 fn take_jobs<'py>(py: Python<'py>, mut gateway: Gateway<'py>, mut consumer: Consumer) {
     while let Ok(job) = py.detach(|| consumer.take()) {
-        gateway.handle(job);
+        // A panic is our fault, and costs its request; a thread less would cost all that come after.
+        if catch_unwind(AssertUnwindSafe(|| gateway.handle(job))).is_err() {
+            tracing::error!(code = "STACK0305", worker = consumer.worker().0, "the gateway panicked");
+        }
     }
 }
 

@@ -484,6 +484,80 @@ def application(environ, start_response):
         app.stop();
     }
 
+    what_is_no_exception_can_not_be_raised_again {
+        let app = App::plain("
+def application(environ, start_response):
+    start_response('200 OK', [])(b'part')
+    start_response('500 Oops', [], (None, 'no exception', None)[:2 if environ['PATH_INFO'] == '/two' else 3])
+    return []
+");
+        for path in ["/two", "/three"] {
+            assert_eq!(app.get(path).cut, Some(Failure::Application), "{path}");
+        }
+        app.stop();
+    }
+
+    a_file_after_written_blocks_is_iterated {
+        let app = App::plain("
+import io
+def application(environ, start_response):
+    start_response('200 OK', [])(b'written ')
+    return environ['wsgi.file_wrapper'](open(__file__, 'rb'), 100)
+");
+        let response = app.get("/");
+        assert!(response.text().starts_with("written \nimport io"), "{}", response.text());
+        assert_eq!((response.from_file, response.cut), (false, None));
+        app.stop();
+    }
+
+    a_wrapper_with_a_read_of_its_own_is_iterated {
+        let app = App::plain("
+class Upper:
+    def __init__(self, file): self.file = file
+    def read(self, size=-1): return self.file.read(size).upper()
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return environ['wsgi.file_wrapper'](Upper(open(__file__, 'rb')))
+");
+        let response = app.get("/");
+        assert!(response.text().contains("CLASS UPPER"), "{}", response.text());
+        app.stop();
+    }
+
+    write_tells_that_the_client_has_gone {
+        let app = App::plain("
+import threading
+told = threading.Event()
+def application(environ, start_response):
+    write = start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/wait':
+        return [b'told' if told.wait(20) else b'not told']
+    try:
+        while True: write(b'x' * 1000)
+    except OSError:
+        told.set()
+        raise
+");
+        let mut reply = app.push(get("/"), limits(4096));
+        harness::block_on(reply.head()).unwrap();
+        drop(reply);
+        assert_eq!(app.get("/wait").text(), "told");
+        app.stop();
+    }
+
+    a_head_without_a_block_promises_no_length {
+        let app = App::plain("
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b''] if environ['PATH_INFO'] == '/block' else []
+");
+        for path in ["/block", "/none"] {
+            let head = app.send(request(Method::HEAD, path, RequestBody::Empty));
+            assert_eq!(head.header("content-length"), None, "{path}");
+        }
+        app.stop();
+    }
+
     nothing_of_a_request_works_when_it_is_over {
         let app = App::plain("
 kept = []
