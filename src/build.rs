@@ -7,5 +7,6 @@ fn main() {
     if !libdir.is_empty() {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{libdir}");
     }
-    println!("cargo:rustc-env=STACK_PYTHON_EXECUTABLE={}", variable("DEP_STACK_PYTHON_EXECUTABLE"));
+    // Not STACK_…: cargo run hands it on to the program, which reads those as keys.
+    println!("cargo:rustc-env=LINKED_PYTHON_EXECUTABLE={}", variable("DEP_STACK_PYTHON_EXECUTABLE"));
 }

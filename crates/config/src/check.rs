@@ -1,7 +1,7 @@
 //! From what the user wrote to the checked [`Config`].
 //!
 //! Each value is checked by itself and every problem is noted. A value with a problem is replaced by a placeholder; the
-//! [`Config`] with a placeholder in it never leaves [`load`](crate::load).
+//! [`Config`] with a placeholder in it never leaves [`load`](crate::load()).
 
 mod app;
 mod bind;

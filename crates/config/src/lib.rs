@@ -1,7 +1,7 @@
 //! Every configuration key: its name, default, unit and check.
 //!
-//! Layers, each over the one before: defaults of the profile, the file, the environment, the flags. [`keys`] is the one
-//! table of keys; [`load`] reads what the user wrote as it is, then checks it. This crate knows neither sockets nor
+//! Layers, each over the one before: defaults of the profile, the file, the environment, the flags. [`keys()`] is the one
+//! table of keys; [`load()`] reads what the user wrote as it is, then checks it. This crate knows neither sockets nor
 //! Python.
 //!
 //! Invariants:

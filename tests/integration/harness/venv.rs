@@ -11,7 +11,7 @@ use std::{
 use super::tests_path;
 
 /// The Python that the executable is linked with.
-const LINKED_PYTHON: &str = env!("STACK_PYTHON_EXECUTABLE");
+const LINKED_PYTHON: &str = env!("LINKED_PYTHON_EXECUTABLE");
 
 /// The environment's folder. Made on the first call, under the build's target directory, and kept there for the next
 /// run; a change of the Python or of the requirements makes another.
