@@ -22,7 +22,7 @@ const TOP_LEVEL: &[&str] =
     &["CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "config", "crates", "docker", "src", "tests"];
 
 /// Made by a build, and ignored by git.
-const BUILT: &[&str] = &["target", "public"];
+const BUILT: &[&str] = &["target"];
 
 /// The one crate that may hold unsafe code, and the one function outside it: adopting a descriptor by its number
 /// (`fd://N`) can not be done safely.
