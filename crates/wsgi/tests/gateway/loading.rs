@@ -1,0 +1,100 @@
+//! From the import of an application to its end.
+
+use std::time::{Duration, Instant};
+
+use stack_config::Callable;
+use stack_wsgi::{LoadError, StartError};
+
+use crate::harness::{App, can_run, get, limits, read};
+
+tests! {
+    callables_are_found_by_name_default_and_factory {
+        let source = "
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'app']
+class make:
+    nested = staticmethod(app)
+def factory(): return app
+";
+        let named = |path: &str, factory| Some(Callable { path: path.into(), factory });
+        for callable in [None, named("app", false), named("make.nested", false), named("factory", true)] {
+            let app = App::load(source, "application_under_test", callable, 1).unwrap();
+            assert_eq!(app.get("/").text(), "app");
+            app.stop();
+        }
+    }
+
+    an_application_that_can_not_be_loaded_says_why {
+        let named = |path: &str, factory| Some(Callable { path: path.into(), factory });
+        let error = |source: &str, module: &str, callable| match App::load(source, module, callable, 1).err().unwrap() {
+            StartError::Load(error) => error,
+            other => panic!("{other}"),
+        };
+        let module = "application_under_test";
+        let missing = error("", "no_such_module.wsgi", None);
+        assert!(matches!(&missing, LoadError::ModuleNotFound { missing, sys_path, .. } if missing == "no_such_module" && !sys_path.is_empty()), "{missing}");
+        let inside = error("import no_such_module", module, None);
+        assert!(matches!(&inside, LoadError::ImportRaised { .. }), "{inside}");
+        let text = inside.to_string();
+        assert!(text.contains("ModuleNotFoundError") && text.contains("application_under_test.py\", line 1") && !text.contains("importlib"), "{text}");
+        let syntax = error("def broken(:\n", module, None).to_string();
+        assert!(syntax.contains("SyntaxError") && syntax.contains("def broken(:"), "{syntax}");
+        let callable = error("def wsgi(): pass\ndef _private(): pass", module, None).to_string();
+        assert!(callable.contains("no 'application' or 'app'") && callable.contains("callables in it: wsgi (write application_under_test:wsgi)"), "{callable}");
+        let kind = error("app = 3", module, None).to_string();
+        assert!(kind.contains("is of type int, not a callable"), "{kind}");
+        let forgotten = error("def make(): pass", module, named("make", false)).to_string();
+        assert!(forgotten.contains("takes no arguments") && forgotten.contains("write application_under_test:make()"), "{forgotten}");
+        let factory = error("def make(): raise ValueError('no settings')", module, named("make", true)).to_string();
+        assert!(factory.contains("'application_under_test:make()' raised ValueError: no settings"), "{factory}");
+        let made = error("def make(): pass", module, named("make", true)).to_string();
+        assert!(made.contains("make()' is None, not a callable"), "{made}");
+    }
+
+    the_end_runs_atexit_handlers_after_the_last_request {
+        let app = App::plain("
+import atexit, os
+path = os.path.join(os.path.dirname(__file__), 'end')
+def note():
+    with open(path, 'w') as file: file.write('atexit ran')
+atexit.register(note)
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'ok']
+");
+        app.assert_alive("/");
+        let folder = app.stop();
+        assert_eq!(std::fs::read_to_string(folder.path().join("end")).unwrap(), "atexit ran");
+    }
+
+    a_stop_does_not_wait_longer_than_it_may {
+        let app = App::plain("
+import threading
+def application(environ, start_response):
+    threading.Event().wait(3)
+    start_response('200 OK', [])
+    return [b'late']
+");
+        let _reply = app.push(get("/"), limits(1 << 20));
+        let before = Instant::now();
+        assert_eq!(app.stop_within(Duration::from_millis(50)), 1);
+        assert!(before.elapsed() < Duration::from_secs(2));
+    }
+
+    requests_run_on_several_threads_at_once {
+        let app = App::validated("
+import threading
+both = threading.Barrier(2, timeout=20)
+def app(environ, start_response):
+    both.wait()
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [threading.current_thread().name.encode()]
+");
+        let replies = [app.push(get("/"), limits(1 << 20)), app.push(get("/"), limits(1 << 20))];
+        let mut names = replies.map(|reply| read(reply).text().to_owned());
+        names.sort();
+        assert_eq!(names, ["worker-0.0", "worker-0.1"]);
+        app.stop();
+    }
+}
