@@ -21,6 +21,7 @@ fn a_file_is_sent_from_its_descriptor() {
     let response = server.get("/descriptor").expect(200);
     assert!(response.body == pattern(LENGTH));
     assert_eq!(response.header("content-length"), Some("3000000"), "the file's size is known");
+    assert_eq!(server.get("/closed").expect(200).json()[0], "descriptor", "not read through Python");
     server.stop();
 }
 
