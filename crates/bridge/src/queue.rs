@@ -4,15 +4,22 @@
 //! unanswered jobs, so a CPU-bound request in one worker never delays a request while another is idle; with all threads
 //! busy it waits in the queue, first in, first out, and with the queue full it is refused.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Request, Responder,
     sync::{
         Arc, AtomicUsize, Mutex, Ordering, lock,
         mailbox::{Receiver, Sender, mailbox},
+        pause,
     },
 };
+
+/// How long a thread that has answered may take to come back for a job that is kept for it: its `close()` runs.
+const RESERVE_TIME: Duration = Duration::from_millis(1);
 
 /// Names a worker: one interpreter, with its threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +72,25 @@ struct Worker {
     /// Jobs that have a thread, up to the end of `close()`.
     running: usize,
     /// Threads that wait, the one that ran last at the end: its caches are warm.
-    idle: Vec<Sender<Option<Job>>>,
+    idle: Vec<Sender<Letter>>,
+}
+
+impl Worker {
+    /// All it had is answered and its threads are on their way back: it is idle in a moment, which is better than a
+    /// thread now in a worker that computes.
+    fn is_returning(&self) -> bool {
+        self.unanswered.count() == 0 && self.running > 0 && self.idle.is_empty()
+    }
+}
+
+/// What an idle thread is sent.
+#[derive(Debug)]
+enum Letter {
+    Job(Box<Job>),
+    /// A job waits for a thread that is about to be back; take it, should that one stay away.
+    Reserve,
+    /// The queue is closed.
+    Closed,
 }
 
 /// How many jobs of a worker have no complete response.
@@ -107,13 +132,14 @@ struct State {
 pub struct Queue {
     state: Arc<Mutex<State>>,
     capacity: usize,
+    reserve_time: Duration,
 }
 
 impl Queue {
     /// A queue in which at most `capacity` jobs wait for a thread.
     pub fn new(capacity: usize) -> Self {
         let state = State { waiting: VecDeque::new(), workers: Vec::new(), closed: false };
-        Self { state: Arc::new(Mutex::new(state)), capacity }
+        Self { state: Arc::new(Mutex::new(state)), capacity, reserve_time: RESERVE_TIME }
     }
 
     /// Hands a job to an idle thread, or lets it wait. Never blocks.
@@ -122,19 +148,24 @@ impl Queue {
         if state.closed {
             return Err(Refused::Closed(Box::new(job)));
         }
-        let idlest = state
-            .workers
-            .iter_mut()
-            .filter(|worker| !worker.idle.is_empty())
-            .min_by_key(|worker| (worker.unanswered.count(), worker.running));
+        let State { waiting, workers, closed: _ } = &mut *state;
+        let is_returning = workers.iter().any(Worker::is_returning) && waiting.len() < self.capacity;
+        let with_thread = workers.iter_mut().filter(|worker| !worker.idle.is_empty());
+        let idlest = with_thread.min_by_key(|worker| (worker.unanswered.count(), worker.running));
         if let Some(worker) = idlest {
             let mailbox = worker.idle.pop().expect("filtered for one that is not empty");
-            worker.running += 1;
-            job.responder.count_in(&worker.unanswered);
+            let letter = if is_returning && worker.unanswered.count() > 0 {
+                waiting.push_back(job);
+                Letter::Reserve
+            } else {
+                worker.running += 1;
+                job.responder.count_in(&worker.unanswered);
+                Letter::Job(Box::new(job))
+            };
             drop(state);
             // Never blocks: a thread on the list has an empty mailbox. Were the thread gone, the job would be dropped,
             // which answers it.
-            let _ = mailbox.send(Some(job));
+            let _ = mailbox.send(letter);
             return Ok(());
         }
         let mut gone = VecDeque::new();
@@ -171,7 +202,7 @@ impl Queue {
         let idle: Vec<_> = state.workers.iter_mut().flat_map(|worker| worker.idle.drain(..)).collect();
         drop(state);
         for mailbox in idle {
-            let _ = mailbox.send(None);
+            let _ = mailbox.send(Letter::Closed);
         }
     }
 
@@ -197,8 +228,8 @@ impl Queue {
 pub struct Consumer {
     queue: Queue,
     worker: WorkerId,
-    sender: Sender<Option<Job>>,
-    receiver: Receiver<Option<Job>>,
+    sender: Sender<Letter>,
+    receiver: Receiver<Letter>,
     running: bool,
 }
 
@@ -225,7 +256,14 @@ impl Consumer {
             drop(state);
             let job = match job {
                 Some(job) => job,
-                None => self.receiver.recv().ok().flatten().ok_or(Closed)?,
+                None => match self.receiver.recv() {
+                    Ok(Letter::Job(job)) => *job,
+                    Ok(Letter::Reserve) => {
+                        pause(self.queue.reserve_time);
+                        continue;
+                    }
+                    Ok(Letter::Closed) | Err(_) => return Err(Closed),
+                },
             };
             self.running = true;
             if job.responder.start(self.worker) {
@@ -261,7 +299,7 @@ mod tests {
     use crate::{Failure, Push, Reply, testing};
 
     fn wait_for(queue: &Queue, reached: impl Fn(Depth) -> bool) {
-        let deadline = Instant::now() + std::time::Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(10);
         while !reached(queue.depth()) {
             assert!(Instant::now() < deadline, "stuck at {:?}", queue.depth());
             thread::yield_now();
@@ -323,6 +361,39 @@ mod tests {
         let _next = push(&queue);
         assert_eq!(took_by.recv().unwrap(), 1);
         drop((computing, answered));
+    }
+
+    /// One worker computes, with an idle thread; the other has answered with its only one, which is not back yet.
+    fn computing_and_returning(queue: &Queue) -> (Vec<Reply>, [Job; 2], [Consumer; 2]) {
+        let [mut first, mut second] = [0, 1].map(|id| queue.consumer(WorkerId(id)));
+        let replies = vec![push(queue), push(queue)];
+        let computing = first.take().unwrap();
+        let mut answered = second.take().unwrap();
+        answered.responder.try_push(&mut Push { head: None, block: b"", last: true }).unwrap();
+        (replies, [computing, answered], [first, second])
+    }
+
+    #[test]
+    fn a_job_is_kept_for_the_worker_that_is_about_to_be_idle() {
+        let queue = Queue { reserve_time: Duration::from_mins(1), ..Queue::new(8) };
+        let (_replies, _jobs, [_computing, mut returning]) = computing_and_returning(&queue);
+        let (took, took_by) = mpsc::channel();
+        let _thread = worker(&queue, 0, &took);
+        wait_for(&queue, |depth| depth.idle == 1);
+        let _next = push(&queue);
+        assert!(returning.take().is_ok());
+        assert!(took_by.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_job_that_is_kept_too_long_goes_to_the_thread_in_reserve() {
+        let queue = Queue::new(8);
+        let (_replies, _jobs, _consumers) = computing_and_returning(&queue);
+        let (took, took_by) = mpsc::channel();
+        let _thread = worker(&queue, 0, &took);
+        wait_for(&queue, |depth| depth.idle == 1);
+        let _next = push(&queue);
+        assert_eq!(took_by.recv_timeout(Duration::from_secs(10)), Ok(0));
     }
 
     #[test]

@@ -30,6 +30,17 @@ pub(crate) mod mailbox {
     }
 }
 
+/// Lets others run for a while.
+pub(crate) fn pause(time: std::time::Duration) {
+    #[cfg(not(loom))]
+    std::thread::park_timeout(time);
+    #[cfg(loom)]
+    {
+        let _ = time;
+        loom::thread::yield_now();
+    }
+}
+
 /// Locks, and goes on after a panic elsewhere: every critical section of this crate leaves its state whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
