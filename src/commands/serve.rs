@@ -3,6 +3,7 @@
 use std::{process, time::Duration};
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stack_bridge::Queue;
 use stack_config::{Config, Loaded};
 use stack_front::{Front, Listeners, Stop};
@@ -26,6 +27,7 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     let config = loaded.config;
     logging::init(&config.log)?;
     let plan = Plan::make(&config)?;
+    raise_file_limit();
     // Before the application is imported: a taken port is said at once, and early clients wait in the kernel's backlog.
     let listeners = Listeners::bind(&config.bind, config.limits.backlog)?;
     let queue = Queue::new(config.limits.queue_size);
@@ -66,6 +68,16 @@ fn start(config: Config, plan: Plan, queue: Queue) -> anyhow::Result<Started> {
     let python = plan.start_python()?;
     let pool = plan.start_pool(&config, &python, queue)?;
     Ok(Started { config, plan, python, pool })
+}
+
+/// Lifts the limit of open files as far as this user may: each connection takes one, and the usual soft limit of 1024 is
+/// for programs that use `select`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = ?limit.current, "the limit of open files could not be raised");
+    }
 }
 
 /// The front needs far less than the application.

@@ -182,6 +182,20 @@ fn a_response_that_the_disk_does_not_take_is_still_sent_whole() {
 }
 
 #[test]
+fn the_limit_of_open_files_is_raised_as_far_as_it_may() {
+    let server = serve("hello", &[])
+        .default("--bind", "127.0.0.1:0")
+        .default("--workers", "1")
+        .through_shell("ulimit -S -n 256; ulimit -H -n 2000; exec \"$0\" \"$@\"")
+        .server_with(1);
+    server.get("/").expect(200);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process().pids()[0])).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["2000", "2000"]);
+    server.stop();
+}
+
+#[test]
 fn a_response_larger_than_the_spill_file_waits_for_its_reader() {
     let server = Server::start("download", &["--max-response-spill", "1MiB", "--threads", "2"]);
     let mut slow = server.connect();
