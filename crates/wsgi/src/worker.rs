@@ -49,6 +49,7 @@ pub struct WorkerReport {
 }
 
 /// One worker's share of the pool.
+#[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) settings: Arc<PoolSettings>,
@@ -92,12 +93,12 @@ impl Worker {
             Err(error) => return self.fail(error),
         };
         let report = WorkerReport { load_time: loaded.elapsed(), refusals };
-        let joined = self.join_threads(py, interpreter);
+        let threads = self.start_threads(interpreter);
         self.states.set(self.id, WorkerState::Ready);
         let _ = self.started.send(Ok(report));
         take_jobs(py, gateway, self.queue.consumer(self.id));
         py.detach(|| {
-            for thread in joined {
+            for thread in threads {
                 // A panic there has been reported by its thread's own message.
                 let _ = thread.join();
             }
@@ -123,10 +124,9 @@ impl Worker {
     }
 
     /// Starts the further threads, each with a thread state of its own.
-    fn join_threads(&self, _py: Python<'_>, interpreter: &InterpreterHandle) -> Vec<thread::JoinHandle<()>> {
+    fn start_threads(&self, interpreter: &InterpreterHandle) -> Vec<thread::JoinHandle<()>> {
         let spawn = |number: usize| {
-            let worker = self.clone_for_thread();
-            let interpreter = interpreter.clone();
+            let (worker, interpreter) = (self.clone(), interpreter.clone());
             let builder = thread::Builder::new().name(thread_name(self.id, number)).stack_size(STACK_SIZE);
             let spawned = builder.spawn(move || {
                 // Ended before this thread came up: there is nothing to serve.
@@ -138,16 +138,6 @@ impl Worker {
             spawned.ok()
         };
         (1..self.settings.threads.get()).filter_map(spawn).collect()
-    }
-
-    fn clone_for_thread(&self) -> Self {
-        Self {
-            id: self.id,
-            settings: Arc::clone(&self.settings),
-            queue: self.queue.clone(),
-            states: self.states.clone(),
-            started: self.started.clone(),
-        }
     }
 
     /// What a further thread does.

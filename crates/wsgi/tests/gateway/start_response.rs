@@ -65,16 +65,23 @@ def application(environ, start_response):
             return [str(error).encode()]
     if environ['PATH_INFO'] == '/sent':
         write(b'part')
+    if environ['PATH_INFO'] == '/caught':
+        write(b'part ')
     try:
         raise KeyError('late')
-    except KeyError:
-        start_response('500 Oops', [], sys.exc_info())
+    except KeyError as late:
+        try:
+            start_response('500 Oops', [], sys.exc_info())
+        except BaseException as error:
+            if environ['PATH_INFO'] != '/caught': raise
+            return [b'the same' if error is late else repr(error).encode()]
     return [b'replaced']
 ");
         assert!(app.get("/plain").text().contains("second call needs exc_info"));
         let replaced = app.get("/replace");
         assert_eq!((replaced.status().as_u16(), replaced.header("x-first")), (500, None));
         assert_eq!(replaced.head.as_ref().unwrap().reason.as_deref(), Some("Oops"));
+        assert_eq!(app.get("/caught").text(), "part the same", "the application's own exception goes on");
         let sent = app.get("/sent");
         assert_eq!((sent.status().as_u16(), sent.text(), sent.cut), (200, "part", Some(Failure::Application)));
         app.stop();
