@@ -2,6 +2,8 @@
 //!
 //! The two share one mutex, held for no longer than it takes to move a block. File input and output happen outside it.
 
+mod sending;
+
 use std::{
     collections::VecDeque,
     fs::File,
@@ -14,10 +16,10 @@ use std::{
 
 use bytes::Bytes;
 
+pub(crate) use self::sending::Sending;
 use crate::{
-    Failure, FileRegion, ResponseHead, WorkerId,
-    queue::{Counted, Unanswered},
-    spill::{self, Spill},
+    Failure, FileRegion, RequestId, Responder, ResponseHead, WhenClientGone, WorkerId,
+    spill::Spill,
     sync::{Arc, Condvar, Mutex, MutexGuard, lock},
 };
 
@@ -49,17 +51,6 @@ pub enum SendError {
     ClientGone,
 }
 
-/// What a worker sends in one step. Taken over piece by piece: what has been accepted is gone from here.
-#[derive(Debug)]
-pub struct Push<'a> {
-    /// The head, with the first block and only there.
-    pub head: Option<(ResponseHead, Flow)>,
-    /// Bytes of the body, possibly none.
-    pub block: &'a [u8],
-    /// Whether the response ends with this block.
-    pub last: bool,
-}
-
 /// A piece of a response body.
 #[derive(Debug)]
 pub enum Chunk {
@@ -74,7 +65,7 @@ pub enum Chunk {
         /// Number of bytes, at least 1.
         length: u64,
     },
-    /// Part of a file of the application's, the last piece of the body.
+    /// Part of a file.
     File(FileRegion),
 }
 
@@ -106,13 +97,41 @@ struct State {
     phase: Phase,
     flow: Flow,
     head: Option<ResponseHead>,
-    blocks: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
+    /// Bytes in the pieces, in memory and in files.
     buffered: usize,
+    in_files: u64,
+    /// What comes after the pieces.
     spill: Option<Spill>,
+    /// What comes after the spill file.
     tail: Option<FileRegion>,
     trace: Trace,
     reader_gone: bool,
+    watch: Option<(StdArc<dyn WhenClientGone>, RequestId)>,
     waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Memory(Bytes),
+    /// A block that its worker has put into a file.
+    File(FileRegion),
+}
+
+impl State {
+    /// Bytes that memory has room for.
+    fn room(&self, limits: &BodyLimits) -> usize {
+        match &self.spill {
+            // What is in the file comes first.
+            Some(spill) if spill.unread() > 0 => 0,
+            _ => limits.memory.saturating_sub(self.buffered),
+        }
+    }
+
+    fn add(&mut self, block: Bytes) {
+        self.buffered += block.len();
+        self.pieces.push_back(Piece::Memory(block));
+    }
 }
 
 #[derive(Debug)]
@@ -128,199 +147,33 @@ pub fn exchange(limits: BodyLimits) -> (Responder, Reply) {
         phase: Phase::Waiting,
         flow: Flow::Buffered,
         head: None,
-        blocks: VecDeque::new(),
+        pieces: VecDeque::new(),
         buffered: 0,
+        in_files: 0,
         spill: None,
         tail: None,
         trace: Trace::default(),
         reader_gone: false,
+        watch: None,
         waker: None,
     };
     let shared = Arc::new(Shared { state: Mutex::new(state), room: Condvar::new(), limits });
-    (Responder { shared: Arc::clone(&shared), disk_failed: false, done: false, counted: None }, Reply { shared })
+    (Responder::local(Sending::new(Arc::clone(&shared))), Reply { shared })
 }
 
-/// The worker's end. Dropped before its end, it makes the reply fail: a job is never answered with silence.
-#[derive(Debug)]
-pub struct Responder {
-    shared: Arc<Shared>,
-    /// The disk refused a block: from then on the worker waits for the reader instead.
-    disk_failed: bool,
-    done: bool,
-    /// While it is here the job counts as unanswered at its worker. It goes before the reader is woken, whose next request
-    /// may be here at once.
-    counted: Option<Counted>,
-}
-
-impl Responder {
-    /// Counts the job in at the worker that gets it, until it is answered.
-    pub(crate) fn count_in(&mut self, unanswered: &Unanswered) {
-        self.counted = Some(Counted::new(unanswered));
-    }
-
-    /// Marks the job as taken by `worker`. False where the client has gone: the job must not run.
-    pub(crate) fn start(&self, worker: WorkerId) -> bool {
-        let mut state = lock(&self.shared.state);
-        state.trace.worker = Some(worker);
-        state.trace.started_at = Some(Instant::now());
-        !state.reader_gone
-    }
-
-    /// Whether nobody reads the response any more.
-    pub fn is_client_gone(&self) -> bool {
-        lock(&self.shared.state).reader_gone
-    }
-
-    /// Sends what memory has room for, without waiting. True when all of `push` was taken.
-    pub fn try_push(&mut self, push: &mut Push<'_>) -> Result<bool, SendError> {
-        let mut state = lock(&self.shared.state);
-        if state.reader_gone {
-            return Err(SendError::ClientGone);
-        }
-        if let Some((head, flow)) = push.head.take() {
-            state.head = Some(head);
-            state.flow = flow;
-            state.phase = Phase::Open;
-        }
-        let room = match &state.spill {
-            // What is in the file comes first.
-            Some(spill) if spill.unread() > 0 => 0,
-            _ => self.shared.limits.memory.saturating_sub(state.buffered),
-        };
-        let (now, later) = push.block.split_at(room.min(push.block.len()));
-        push.block = later;
-        if !now.is_empty() {
-            state.blocks.push_back(Bytes::copy_from_slice(now));
-            state.buffered += now.len();
-        }
-        if !later.is_empty() {
-            wake(state);
-            return Ok(false);
-        }
-        if push.last {
-            self.done = true;
-            self.counted = None;
-            finish(&mut state, Phase::Finished);
-        }
-        wake(state);
-        Ok(true)
-    }
-
-    /// Sends all of `push`; waits while the body is over its limits. Call it without the GIL.
-    pub fn push(&mut self, push: &mut Push<'_>) -> Result<(), SendError> {
-        while !self.try_push(push)? {
-            if !self.spill(push)? {
-                self.wait_for_room()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the response with part of a file, after all blocks sent before.
-    pub fn finish_with_file(
-        &mut self,
-        head: Option<(ResponseHead, Flow)>,
-        region: FileRegion,
-    ) -> Result<(), SendError> {
-        let mut state = lock(&self.shared.state);
+impl Shared {
+    /// The state, with the head in it, unless nobody reads any more.
+    fn open(&self, head: Option<(ResponseHead, Flow)>) -> Result<MutexGuard<'_, State>, SendError> {
+        let mut state = lock(&self.state);
         if state.reader_gone {
             return Err(SendError::ClientGone);
         }
         if let Some((head, flow)) = head {
             state.head = Some(head);
             state.flow = flow;
+            state.phase = Phase::Open;
         }
-        state.tail = Some(region);
-        self.done = true;
-        self.counted = None;
-        finish(&mut state, Phase::Finished);
-        wake(state);
-        Ok(())
-    }
-
-    /// Ends the response as one that is not whole: an error where the head is still here, else a cut connection.
-    pub fn fail(mut self, failure: Failure) {
-        self.end_with(failure);
-    }
-
-    fn end_with(&mut self, failure: Failure) {
-        if std::mem::replace(&mut self.done, true) {
-            return;
-        }
-        self.counted = None;
-        let mut state = lock(&self.shared.state);
-        finish(&mut state, Phase::Failed(failure));
-        wake(state);
-    }
-
-    /// Writes the next part of the block to the spill file. False where that is not to be had.
-    fn spill(&mut self, push: &mut Push<'_>) -> Result<bool, SendError> {
-        let limits = &self.shared.limits;
-        if self.disk_failed || limits.spill == 0 {
-            return Ok(false);
-        }
-        let mut state = lock(&self.shared.state);
-        if state.reader_gone {
-            return Err(SendError::ClientGone);
-        }
-        if state.flow == Flow::Streamed {
-            return Ok(false);
-        }
-        if state.spill.is_none() {
-            drop(state);
-            match Spill::create(&limits.directory) {
-                Ok(spill) => {
-                    state = lock(&self.shared.state);
-                    state.spill = Some(spill);
-                }
-                Err(error) => {
-                    self.disk_failed(&error);
-                    return Ok(false);
-                }
-            }
-        }
-        let spill = state.spill.as_mut().expect("made above, and only this end removes it");
-        let (file, offset) = (spill.file(), spill.write_offset());
-        let room = usize::try_from(limits.spill.saturating_sub(offset)).unwrap_or(usize::MAX);
-        drop(state);
-        if room == 0 {
-            return Ok(false);
-        }
-        let (written, outcome) = spill::write_at(&file, &push.block[..room.min(push.block.len())], offset);
-        push.block = &push.block[written..];
-        let mut state = lock(&self.shared.state);
-        state.spill.as_mut().expect("as above").wrote(written as u64);
-        wake(state);
-        if let Err(error) = outcome {
-            self.disk_failed(&error);
-        }
-        Ok(written > 0)
-    }
-
-    fn disk_failed(&mut self, error: &std::io::Error) {
-        self.disk_failed = true;
-        let directory = &self.shared.limits.directory;
-        tracing::warn!(code = "STACK0301", directory = %directory.display(), %error, "response not buffered on disk; the worker waits for its client");
-    }
-
-    fn wait_for_room(&self) -> Result<(), SendError> {
-        let mut state = lock(&self.shared.state);
-        loop {
-            if state.reader_gone {
-                return Err(SendError::ClientGone);
-            }
-            let unread = state.spill.as_ref().map_or(0, Spill::unread);
-            if unread == 0 && state.buffered < self.shared.limits.memory {
-                return Ok(());
-            }
-            state = self.shared.room.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-    }
-}
-
-impl Drop for Responder {
-    fn drop(&mut self) {
-        self.end_with(Failure::Dropped);
+        Ok(state)
     }
 }
 
@@ -353,21 +206,36 @@ impl Reply {
     pub fn whole(&mut self) -> Option<Bytes> {
         let mut state = lock(&self.shared.state);
         let unread = state.spill.as_ref().map_or(0, Spill::unread);
-        if state.phase != Phase::Finished || state.blocks.len() > 1 || state.tail.is_some() || unread > 0 {
+        if state.phase != Phase::Finished || state.pieces.len() > 1 || state.tail.is_some() || unread > 0 {
             return None;
         }
-        state.buffered = 0;
-        Some(state.blocks.pop_front().unwrap_or_default())
+        match state.pieces.pop_front() {
+            None => Some(Bytes::new()),
+            Some(Piece::Memory(block)) => Some(block),
+            Some(piece @ Piece::File(_)) => {
+                state.pieces.push_front(piece);
+                None
+            }
+        }
     }
 
     /// The next piece of the body; `None` at its regular end, an error where it was cut short.
     pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Chunk, Failure>>> {
         let mut state = lock(&self.shared.state);
-        if let Some(block) = state.blocks.pop_front() {
-            state.buffered -= block.len();
+        if let Some(piece) = state.pieces.pop_front() {
+            let chunk = match piece {
+                Piece::Memory(block) => {
+                    state.buffered -= block.len();
+                    Chunk::Memory(block)
+                }
+                Piece::File(region) => {
+                    state.in_files -= region.length;
+                    Chunk::File(region)
+                }
+            };
             drop(state);
             self.shared.room.notify_one();
-            return Poll::Ready(Some(Ok(Chunk::Memory(block))));
+            return Poll::Ready(Some(Ok(chunk)));
         }
         if let Some(spill) = state.spill.as_ref().filter(|spill| spill.unread() > 0) {
             let (file, offset, length) = (spill.file(), spill.read_offset(), spill.unread());
@@ -387,7 +255,7 @@ impl Reply {
     pub fn is_end(&self) -> bool {
         let state = lock(&self.shared.state);
         let unread = state.spill.as_ref().map_or(0, Spill::unread);
-        state.phase == Phase::Finished && state.blocks.is_empty() && unread == 0 && state.tail.is_none()
+        state.phase == Phase::Finished && state.pieces.is_empty() && unread == 0 && state.tail.is_none()
     }
 
     /// Tells the worker that the first `bytes` of the last [`Chunk::Spill`] have been read.
@@ -409,9 +277,13 @@ impl Drop for Reply {
         let mut state = lock(&self.shared.state);
         state.reader_gone = true;
         state.waker = None;
-        let leftovers = (std::mem::take(&mut state.blocks), state.tail.take());
+        let leftovers = (std::mem::take(&mut state.pieces), state.tail.take());
+        let watch = state.watch.take().filter(|_| matches!(state.phase, Phase::Waiting | Phase::Open));
         drop(state);
         self.shared.room.notify_one();
+        if let Some((watch, request)) = watch {
+            watch.client_gone(request);
+        }
         drop(leftovers);
     }
 }

@@ -17,13 +17,15 @@
 mod exchange;
 mod queue;
 mod request;
+mod responder;
 mod response;
 mod spill;
 mod sync;
 #[cfg(test)]
 mod testing;
 
-pub use exchange::{BodyLimits, Chunk, Flow, Push, Reply, Responder, SendError, Trace, exchange};
-pub use queue::{Closed, Consumer, Depth, Job, Queue, Refused, WorkerId};
+pub use exchange::{BodyLimits, Chunk, Flow, Reply, SendError, Trace, exchange};
+pub use queue::{Closed, Consumer, Depth, Job, Jobs, Queue, Refused, TaskConsumer, WorkerId};
 pub use request::{BodyReader, ClientConnection, Local, Peer, Request, RequestBody, RequestId, Scheme};
+pub use responder::{Push, RemoteResponder, Responder, WhenClientGone};
 pub use response::{Failure, FileRegion, ResponseHead};

@@ -32,6 +32,9 @@ pub enum Failure {
     /// The job was dropped before an application saw it, or its worker went away.
     #[error("the job was dropped before it was answered")]
     Dropped,
+    /// The worker's process died while it ran the job.
+    #[error("the worker died")]
+    WorkerGone,
     /// The application raised, or broke the gateway's contract. The worker has logged the cause.
     #[error("the application failed")]
     Application,

@@ -36,6 +36,8 @@ pub(crate) enum Error {
     Stopping,
     #[error("the job was dropped")]
     Dropped,
+    #[error("the worker died")]
+    WorkerGone,
     #[error("the gateway failed")]
     Gateway,
     #[error("request body not stored on disk")]
@@ -50,6 +52,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Dropped => Self::Dropped,
+            Failure::WorkerGone => Self::WorkerGone,
             Failure::Application => Self::Application,
             Failure::Gateway => Self::Gateway,
         }
@@ -103,6 +106,7 @@ impl Error {
             Self::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, "STACK0302", Server, false, "The server is busy\n"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "STACK0303", Server, true, "The server is stopping\n"),
             Self::Dropped => (StatusCode::SERVICE_UNAVAILABLE, "STACK0304", Server, false, "Service unavailable\n"),
+            Self::WorkerGone => (StatusCode::BAD_GATEWAY, "STACK0312", Server, false, "Bad gateway\n"),
             Self::Gateway => (StatusCode::INTERNAL_SERVER_ERROR, "STACK0305", Server, false, "Internal server error\n"),
             Self::Storage(_) => (StatusCode::INSUFFICIENT_STORAGE, "STACK0306", Server, true, "Insufficient storage\n"),
             Self::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "STACK0307", Server, false, "Internal server error\n"),
@@ -162,6 +166,7 @@ mod tests {
             Error::QueueFull,
             Error::Stopping,
             Error::Dropped,
+            Error::WorkerGone,
             Error::Gateway,
             Error::Storage(io()),
             Error::File(io()),

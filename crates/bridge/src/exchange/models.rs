@@ -4,7 +4,7 @@ use loom::{future::block_on, thread};
 
 use super::*;
 use crate::{
-    Queue,
+    Push, Queue,
     testing::{limits, ok_head},
 };
 

@@ -5,7 +5,10 @@ use std::{os::unix::fs::FileExt, sync::mpsc, thread};
 use http::StatusCode;
 
 use super::*;
-use crate::testing::{self, limits, ok_head};
+use crate::{
+    Push,
+    testing::{self, limits, ok_head},
+};
 
 fn push(block: &[u8], last: bool) -> Push<'_> {
     Push { head: None, block, last }
@@ -123,4 +126,78 @@ fn a_file_comes_after_the_blocks() {
     responder.finish_with_file(None, FileRegion { file, offset: 2, length: 4 }).unwrap();
     assert!(reply.whole().is_none());
     assert_eq!(read_all(&mut reply), (b"block file".to_vec(), None));
+}
+
+fn file_of(content: &[u8]) -> FileRegion {
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(content, 0).unwrap();
+    FileRegion { file, offset: 0, length: content.len() as u64 }
+}
+
+#[test]
+fn a_block_in_a_file_keeps_its_place_among_the_others() {
+    let (mut responder, mut reply) = exchange(limits(16, 1 << 20));
+    responder.push(&mut first(b"one ", false, Flow::Buffered)).unwrap();
+    responder.push_file(None, file_of(b"two "), false).unwrap();
+    responder.push(&mut push(b"three ", false)).unwrap();
+    responder.push_file(None, file_of(b"four"), true).unwrap();
+    assert!(reply.whole().is_none());
+    assert_eq!(read_all(&mut reply), (b"one two three four".to_vec(), None));
+}
+
+#[test]
+fn a_block_in_a_file_comes_after_what_is_in_the_spill_file() {
+    let (mut responder, mut reply) = exchange(limits(4, 1 << 20));
+    responder.push(&mut first(b"more than memory holds, ", false, Flow::Buffered)).unwrap();
+    responder.push_file(None, file_of(b"then the file"), true).unwrap();
+    assert_eq!(read_all(&mut reply), (b"more than memory holds, then the file".to_vec(), None));
+}
+
+#[test]
+fn blocks_in_files_over_the_limit_wait_for_the_reader() {
+    let (mut responder, mut reply) = exchange(limits(4, 8));
+    responder.push_file(Some((ok_head(), Flow::Buffered)), file_of(b"longer than the limit"), false).unwrap();
+    let (done, is_done) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        responder.push_file(None, file_of(b", and more"), true).unwrap();
+        done.send(()).unwrap();
+    });
+    assert!(is_done.recv_timeout(std::time::Duration::from_millis(50)).is_err(), "it waits");
+    assert_eq!(read_all(&mut reply), (b"longer than the limit, and more".to_vec(), None));
+    worker.join().unwrap();
+}
+
+#[test]
+fn bytes_that_memory_does_not_hold_come_back() {
+    let (mut responder, mut reply) = exchange(limits(4, 0));
+    let left =
+        responder.try_push_bytes(Some((ok_head(), Flow::Buffered)), Bytes::from_static(b"abcdef"), true).unwrap();
+    assert_eq!(left.as_deref(), Some(&b"ef"[..]));
+    assert!(matches!(testing::block_on(poll_fn(|context| reply.poll_chunk(context))), Some(Ok(Chunk::Memory(_)))));
+    assert_eq!(responder.try_push_bytes(None, left.unwrap(), true).unwrap(), None);
+    assert_eq!(read_all(&mut reply), (b"ef".to_vec(), None));
+}
+
+#[derive(Debug, Default)]
+struct Gone(Mutex<Vec<u64>>);
+
+impl WhenClientGone for Gone {
+    fn client_gone(&self, request: RequestId) {
+        self.0.lock().unwrap().push(request.0);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_before_the_end_is_told_of_once_and_one_that_leaves_after_it_is_not() {
+    let gone = StdArc::new(Gone::default());
+    for (id, last) in [(1, false), (2, true)] {
+        let (mut responder, reply) = exchange(limits(16, 0));
+        responder.when_client_gone(gone.clone(), RequestId(id));
+        responder.push(&mut first(b"x", last, Flow::Buffered)).unwrap();
+        drop(reply);
+    }
+    let (responder, reply) = exchange(limits(16, 0));
+    drop(reply);
+    responder.when_client_gone(gone.clone(), RequestId(3));
+    assert_eq!(*gone.0.lock().unwrap(), [1, 3]);
 }

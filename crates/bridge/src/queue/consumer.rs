@@ -1,0 +1,137 @@
+//! The two ways to take jobs out of the queue: a thread that blocks, and a task that waits.
+
+use std::{future::poll_fn, time::Duration};
+
+use super::{
+    Closed, Job, Jobs, Queue, WorkerId,
+    mailbox::{Letter, Mailbox, TaskMailbox},
+};
+use crate::sync::{
+    mailbox::{Receiver, Sender, mailbox},
+    pause,
+};
+
+/// One thread's access to the queue.
+#[derive(Debug)]
+pub struct Consumer {
+    queue: Queue,
+    worker: WorkerId,
+    sender: Sender<Letter>,
+    receiver: Receiver<Letter>,
+    running: bool,
+}
+
+impl Consumer {
+    pub(super) fn new(queue: Queue, worker: WorkerId) -> Self {
+        let (sender, receiver) = mailbox();
+        Self { queue, worker, sender, receiver, running: false }
+    }
+
+    /// Waits for a job; the one taken before counts as done. Call it without the GIL.
+    pub fn take(&mut self) -> Result<Job, Closed> {
+        loop {
+            let ran = std::mem::replace(&mut self.running, false);
+            let job = match self.queue.next(self.worker, ran, || Mailbox::Thread(self.sender.clone()))? {
+                Some(job) => job,
+                None => match self.receiver.recv() {
+                    Ok(Letter::Job(job)) => *job,
+                    Ok(Letter::Reserve) => {
+                        pause(self.queue.reserve_time);
+                        continue;
+                    }
+                    Ok(Letter::Closed) | Err(_) => return Err(Closed),
+                },
+            };
+            self.running = true;
+            if job.responder.start(self.worker) {
+                return Ok(job);
+            }
+        }
+    }
+}
+
+impl Jobs for Consumer {
+    fn take(&mut self) -> Result<Job, Closed> {
+        Self::take(self)
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // It is on no list: whoever drops it does not wait in it.
+        if self.running {
+            self.queue.left(self.worker, true, |_| false);
+        }
+    }
+}
+
+/// One thread of another process, as the task sees it that carries jobs there.
+#[derive(Debug)]
+pub struct TaskConsumer {
+    queue: Queue,
+    worker: WorkerId,
+    mailbox: TaskMailbox,
+    running: bool,
+    /// It is on the list of the idle, or a letter is on its way.
+    is_waiting: bool,
+    /// A job waits in the queue for this one to look again.
+    in_reserve: bool,
+}
+
+impl TaskConsumer {
+    pub(super) fn new(queue: Queue, worker: WorkerId) -> Self {
+        Self { queue, worker, mailbox: TaskMailbox::default(), running: false, is_waiting: false, in_reserve: false }
+    }
+
+    /// Waits for a job; the one taken before counts as done. `sleep` is the runtime's. It may be dropped before it is ready
+    /// and called again; no job is lost by that.
+    pub async fn take<S: Future<Output = ()>>(&mut self, sleep: impl Fn(Duration) -> S) -> Result<Job, Closed> {
+        loop {
+            if self.in_reserve {
+                sleep(self.queue.reserve_time).await;
+                self.in_reserve = false;
+            }
+            let job = if self.is_waiting { None } else { self.next()? };
+            let job = if let Some(job) = job {
+                job
+            } else {
+                let letter = poll_fn(|context| self.mailbox.poll_receive(context)).await;
+                self.is_waiting = false;
+                match letter {
+                    Letter::Job(job) => *job,
+                    Letter::Reserve => {
+                        self.in_reserve = true;
+                        continue;
+                    }
+                    Letter::Closed => return Err(Closed),
+                }
+            };
+            self.running = true;
+            if job.responder.start(self.worker) {
+                return Ok(job);
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Job>, Closed> {
+        let ran = std::mem::replace(&mut self.running, false);
+        let job = self.queue.next(self.worker, ran, || Mailbox::Task(self.mailbox.clone()))?;
+        self.is_waiting = job.is_none();
+        Ok(job)
+    }
+}
+
+impl Drop for TaskConsumer {
+    fn drop(&mut self) {
+        self.queue.left(self.worker, self.running, |mailbox| self.mailbox.is(mailbox));
+        match self.mailbox.close() {
+            Some(Letter::Job(job)) => {
+                self.queue.left(self.worker, true, |_| false);
+                self.queue.give_back(*job);
+            }
+            Some(Letter::Reserve) => self.queue.remind(),
+            Some(Letter::Closed) | None if self.in_reserve => self.queue.remind(),
+            Some(Letter::Closed) | None => {}
+        }
+    }
+}
