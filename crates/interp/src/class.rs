@@ -230,12 +230,14 @@ fn make<C: Class>(py: Python<'_>) -> Result<Object<'_>, Raised<'_>> {
         slots.push(slot(ffi::Py_tp_iternext, next::<C> as ffi::iternextfunc as *mut c_void));
     }
     slots.push(ffi::PyType_Slot::default());
+    // Immutable, because CPython lets an instance change over to any mutable class of the same layout, whose methods would
+    // then take its value for one of another Rust type.
+    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE;
     let mut spec = ffi::PyType_Spec {
         name: C::NAME.as_ptr(),
         basicsize: c_int::try_from(size_of::<Instance<C>>()).expect("instances are small"),
         itemsize: 0,
-        flags: c_uint::try_from(ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION)
-            .expect("type flags are 32 bits"),
+        flags: c_uint::try_from(flags).expect("type flags are 32 bits"),
         slots: slots.as_mut_ptr(),
     };
     // SAFETY: attached; the spec and its slots live through the call, name and methods are static.

@@ -479,3 +479,18 @@ fn objects_are_shared_by_threads_that_run_at_once() {
         }
     });
 }
+
+#[test]
+fn instances_keep_their_class() {
+    // Else the methods of the one would take its value for one of the other's.
+    main_interpreter()
+        .run(|py| {
+            let first = py.class::<Empty<100>>().unwrap().instance(py, Empty).unwrap();
+            let second = py.class::<Empty<101>>().unwrap().instance(py, Empty).unwrap();
+            let names = [("first", &first), ("second", &second)];
+            for code in ["first.__class__ = type(second)", "type(first).method = None"] {
+                assert_eq!(execute_with(py, code, &names).unwrap_err().kind, "TypeError", "{code}");
+            }
+        })
+        .unwrap();
+}
