@@ -141,8 +141,7 @@ impl Response {
         }
     }
 
-    /// Hands one block over, with the head in front of the first. Waits, without the GIL, where the body is over its
-    /// limits.
+    /// Hands one block over, with the head in front of the first. Waits, detached, where the body is over its limits.
     pub(crate) fn send<'py>(&self, py: Python<'py>, block: &[u8], last: bool) -> Result<Sent, Raise<'py>> {
         let mut state = self.lock();
         let (mut responder, head) = match std::mem::replace(&mut state.stage, Stage::Moving) {
