@@ -90,16 +90,16 @@ pub(crate) fn describe<'py>(py: Python<'py>, error: &Object<'py>) -> Result<Exce
 }
 
 impl<'py> Python<'py> {
-    /// Runs the embedder's own Python code and gives back its names; once in each interpreter, then they are kept. `file`
-    /// names it in tracebacks.
+    /// Runs the embedder's own Python code and gives back its names; once in each interpreter, then they are kept. Of
+    /// threads that come at once each may run it, and all get the names that one of them made. `file` names it in
+    /// tracebacks.
     pub fn run_source(self, file: &str, source: &str) -> Result<Object<'py>, Raised<'py>> {
         if let Some(namespace) = self.kept(file)? {
             return Ok(namespace);
         }
         let namespace = namespace(self, file)?;
         evaluate(self, source, file, &namespace)?;
-        self.keep(file, &namespace)?;
-        Ok(namespace)
+        self.keep_first(file, &namespace)
     }
 
     /// The extension modules that this interpreter has refused so far.

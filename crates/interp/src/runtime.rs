@@ -39,7 +39,7 @@ pub enum RuntimeError {
     #[error("built for Python {built}, but the libpython that was loaded is {loaded}; build again with that Python")]
     OtherLibrary {
         /// Version at build time.
-        built: &'static str,
+        built: Version,
         /// Version that is there.
         loaded: String,
     },
@@ -51,37 +51,50 @@ pub enum RuntimeError {
     SetUp(#[source] Exception),
 }
 
-/// A Python version.
+/// A Python version, and which of its two builds it is: they share neither libraries nor extension modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// 3, for a long time.
     pub major: u8,
     /// The 14 of 3.14.
     pub minor: u8,
+    /// The t of 3.14t: built without the GIL (PEP 703).
+    pub free_threaded: bool,
 }
 
 impl Version {
     /// The version this program is linked with.
     pub fn linked() -> Self {
-        Self::parse(env!("STACK_PYTHON_VERSION")).expect("the build script writes MAJOR.MINOR")
+        let numbers = Self::parse(env!("STACK_PYTHON_VERSION")).expect("the build script writes MAJOR.MINOR");
+        Self { free_threaded: cfg!(Py_GIL_DISABLED), ..numbers }
     }
 
-    /// The first two numbers of a version text.
+    /// The first two numbers of a version text, and the `t` at its end.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.split('.');
-        Some(Self { major: numbers.next()?.trim().parse().ok()?, minor: numbers.next()?.trim().parse().ok()? })
+        let text = text.trim();
+        let (numbers, free_threaded) = text.strip_suffix('t').map_or((text, false), |numbers| (numbers, true));
+        let mut numbers = numbers.split('.');
+        let mut number = || numbers.next()?.trim().parse().ok();
+        Some(Self { major: number()?, minor: number()?, free_threaded })
     }
 
-    /// Whether this Python can run several interpreters with a GIL of their own. 3.12 has the interface, but its
-    /// standard library refuses to load there, and two imports of `datetime` at once crash it.
+    /// Whether this Python runs threads of one interpreter at once (PEP 703). An extension module that was not made for it
+    /// still turns the GIL on when it is imported.
+    pub fn is_free_threaded(self) -> bool {
+        self.free_threaded
+    }
+
+    /// Whether several interpreters with a GIL of their own are the way to run this Python in parallel. 3.12 has the
+    /// interface, but its standard library refuses to load there, and two imports of `datetime` at once crash it. A
+    /// free-threaded build has interpreters too, but its threads run at once in the main one, with every extension module.
     pub fn supports_own_gil(self) -> bool {
-        self >= Self { major: 3, minor: 13 }
+        !self.free_threaded && (self.major, self.minor) >= (3, 13)
     }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
+        write!(f, "{}.{}{}", self.major, self.minor, if self.free_threaded { "t" } else { "" })
     }
 }
 
@@ -99,9 +112,9 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 impl Runtime {
     /// Starts CPython on this thread and detaches from it.
     pub fn start(settings: &RuntimeSettings) -> Result<Self, RuntimeError> {
-        let built = env!("STACK_PYTHON_VERSION");
+        let built = Version::linked();
         let loaded = loaded_version();
-        if Version::parse(&loaded) != Version::parse(built) {
+        if Version::parse(&loaded) != Some(built) {
             return Err(RuntimeError::OtherLibrary { built, loaded });
         }
         if STARTED.swap(true, Ordering::SeqCst) {
@@ -127,8 +140,7 @@ impl Runtime {
 
     /// The full version of the running Python, such as `3.14.2`, with `t` behind it for a free-threaded build.
     pub fn full_version(&self) -> String {
-        let free_threaded = if cfg!(Py_GIL_DISABLED) { "t" } else { "" };
-        format!("{}{free_threaded}", loaded_version())
+        loaded_version()
     }
 
     /// Leaves the process at once. Neither CPython's finalization nor destructors of loaded libraries run: both may crash
@@ -140,13 +152,16 @@ impl Runtime {
     }
 }
 
-/// The version of the libpython in this process, such as `3.14.2`.
+/// The version of the libpython in this process, such as `3.14.2` or `3.14.2t`.
 fn loaded_version() -> String {
     // SAFETY: may be called at any time, also before initialization.
     let text = unsafe { ffi::Py_GetVersion() };
     // SAFETY: a static text that ends with NUL.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
-    text.split(' ').next().unwrap_or_default().to_owned()
+    let number = text.split(' ').next().unwrap_or_default();
+    // "3.14.2 free-threading build (main, …)"; on 3.13 "experimental" stands in front.
+    let free_threaded = if text.contains(" free-threading build ") { "t" } else { "" };
+    format!("{number}{free_threaded}")
 }
 
 /// What must run in the main interpreter before any other exists.

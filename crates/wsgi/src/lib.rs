@@ -7,7 +7,7 @@
 //! - Whatever an application does, its request is answered or visibly cut, its iterable's `close()` runs, and the thread
 //!   takes the next job.
 //! - What a request gave out (its input, its `write`) is dead when the request is over.
-//! - Nothing that may wait for a client or a disk holds the GIL.
+//! - Whatever may wait for a client or a disk waits detached.
 #![forbid(unsafe_code)]
 
 mod application;

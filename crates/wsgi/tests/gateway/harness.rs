@@ -26,9 +26,11 @@ fn main_interpreter() -> &'static InterpreterHandle {
     RUNTIME.get_or_init(|| Runtime::start(&RuntimeSettings::default()).expect("the runtime starts")).main()
 }
 
-/// Whether the linked Python has what workers need; the tests of the others end early.
+/// Whether the linked Python can give each test's application an interpreter; the tests of the others end early. On a
+/// free-threaded build that is one whose threads run at once.
 pub(crate) fn can_run() -> bool {
-    PythonVersion::linked().supports_own_gil()
+    let linked = PythonVersion::linked();
+    linked.supports_own_gil() || linked.is_free_threaded()
 }
 
 /// Wraps the application that the source defines as `app`.
@@ -50,6 +52,11 @@ impl App {
     /// One that the validator itself would refuse.
     pub(crate) fn plain(source: &str) -> Self {
         Self::start(source, 2).expect("the application loads")
+    }
+
+    /// The same with a single thread: it takes a request when the one before is over, not only answered.
+    pub(crate) fn one_by_one(source: &str) -> Self {
+        Self::start(source, 1).expect("the application loads")
     }
 
     pub(crate) fn start(source: &str, threads: usize) -> Result<Self, StartError> {
