@@ -24,5 +24,5 @@ mod worker;
 
 pub use application::LoadError;
 pub use discover::{DiscoverError, Discovered, discover};
-pub use pool::{Pool, PoolSettings, StartError, Stopped};
-pub use worker::{WorkerReport, WorkerState};
+pub use pool::{Place, Pool, PoolSettings, StartError, Stopped};
+pub use worker::{Worker, WorkerReport, WorkerSettings, WorkerState};

@@ -19,7 +19,7 @@ use stack_bridge::{
 };
 use stack_config::{AppSpec, Callable};
 use stack_interp::{InterpreterHandle, Runtime, RuntimeSettings, Version as PythonVersion};
-use stack_wsgi::{Pool, PoolSettings, StartError};
+use stack_wsgi::{Place, Pool, PoolSettings, StartError};
 
 fn main_interpreter() -> &'static InterpreterHandle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -76,7 +76,7 @@ impl App {
             app: AppSpec { module: module.into(), callable },
             directory: folder.path().to_str().unwrap().into(),
             env: vec![("STACK_TEST_VARIABLE".into(), "from the environment file".into())],
-            workers: NonZeroUsize::MIN,
+            place: Place::OwnInterpreters(NonZeroUsize::MIN),
             threads: NonZeroUsize::new(threads).unwrap(),
         };
         let pool = Pool::start(main_interpreter(), settings, queue.clone())?;
