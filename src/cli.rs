@@ -117,7 +117,7 @@ fn flag(key: &'static Key) -> Arg {
     let again = if key.repeatable { "Can be given several times; in the environment, commas separate." } else { "" };
     let details = [key.details, again].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
     let long = if details.is_empty() { String::new() } else { format!("\n\n{details}") };
-    Arg::new(key.name)
+    let argument = Arg::new(key.name)
         .long(key.flag())
         .value_name(key.value_name)
         .help(format!("{} {sources}", key.help))
@@ -129,13 +129,19 @@ fn flag(key: &'static Key) -> Arg {
         .value_hint(match key.kind {
             Kind::File => ValueHint::FilePath,
             Kind::Directory => ValueHint::DirPath,
-            Kind::Text | Kind::Word(_) | Kind::Count | Kind::Duration | Kind::Size => ValueHint::Other,
-        })
+            Kind::Text | Kind::Word(_) | Kind::Switch | Kind::Count | Kind::Duration | Kind::Size => ValueHint::Other,
+        });
+    match key.kind {
+        // The flag alone is enough, and what follows it is not its value.
+        Kind::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        _ => argument,
+    }
 }
 
 fn parser(kind: Kind) -> ValueParser {
     match kind {
         Kind::Word(words) => ValueParser::new(Words(words)),
+        Kind::Switch => ValueParser::new(Words(&["true", "false"])),
         _ => ValueParser::string(),
     }
 }
@@ -213,7 +219,8 @@ mod tests {
             let text = help(line).split_whitespace().collect::<Vec<_>>().join(" ");
             for key in keys() {
                 let sources = format!("[env: {}] [default: {}]", key.variable(), key.default_text());
-                for part in [format!("--{} <", key.flag()), key.help.to_owned(), sources] {
+                let value = if key.kind == Kind::Switch { "[=<" } else { " <" };
+                for part in [format!("--{}{value}", key.flag()), key.help.to_owned(), sources] {
                     assert!(text.contains(&part), "{line}: {part}");
                 }
             }
@@ -233,6 +240,16 @@ mod tests {
             .map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect()))
             .collect();
         assert_eq!(flags, expected);
+    }
+
+    #[test]
+    fn a_switch_needs_no_value_and_takes_one_behind_an_equals_sign() {
+        for (line, value) in [("--preload", "true"), ("--preload=false", "false"), ("--preload=perhaps", "perhaps")] {
+            let expected = vec![("preload".to_owned(), vec![value.to_owned()])];
+            assert_eq!(parsed(&format!("stack serve {line}")).unwrap(), Invocation::Serve(expected), "{line}");
+        }
+        let text = help("stack serve --preload app:wsgi");
+        assert!(text.contains("'--app app:wsgi'"), "{text}");
     }
 
     #[test]

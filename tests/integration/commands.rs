@@ -67,6 +67,25 @@ fn a_flag_goes_before_the_environment_and_the_environment_before_the_file() {
 }
 
 #[test]
+fn a_switch_is_a_flag_without_a_value() {
+    let config = |arguments: &[&str]| stack(["config"]).arguments(arguments).run().expect(0).stdout();
+    assert!(config(&["--preload", "--threads", "2"]).contains("preload = true "));
+    assert!(config(&["--preload=off"]).contains("preload = false "));
+    stack(["config", "--preload=perhaps"]).run().expect(64).says(&["--preload", "perhaps", "true or false"]);
+    stack(["config", "--preload", "--isolation", "threads"])
+        .run()
+        .expect(64)
+        .says(&["--preload", "isolation is threads"]);
+}
+
+#[test]
+fn isolation_is_one_of_four_words() {
+    let shown = stack(["config"]).env("STACK_ISOLATION", "processes").run().expect(0).stdout();
+    assert!(shown.contains("isolation = \"processes\""), "{shown}");
+    stack(["config", "--isolation", "process"]).run().expect(64).says(&["`process`", "`processes`"]);
+}
+
+#[test]
 fn port_changes_the_default_address() {
     let shown = stack(["config"]).env("PORT", "9123").run().expect(0).stdout();
     let line = shown.lines().find(|line| line.trim_start().starts_with("bind")).expect("the key");
@@ -114,6 +133,8 @@ fn help_is_for_reading() {
         "--max-body-size",
         "--backlog",
         "--queue-size",
+        "--isolation",
+        "--preload",
     ] {
         assert!(help.contains(flag), "no {flag} in:\n{help}");
     }

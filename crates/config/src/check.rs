@@ -17,10 +17,11 @@ use std::{
 };
 
 use crate::{
-    AccessLog, AppSource, Config, Limits, Log, LogFormat, LogLevel, Profile, Timeouts,
+    AccessLog, AppSource, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Timeouts,
     error::{Problem, Reason},
     keys::{self, Key, Kind},
     layers::Layers,
+    origin::Origin,
     raw::{Raw, Several, Written},
     units,
 };
@@ -46,6 +47,7 @@ pub(crate) struct Checked {
 
 /// Checks every value, with all problems noted in `problems`. It is one long list on purpose: a key that is added to
 /// [`Raw`] does not build until it is here.
+#[expect(clippy::too_many_lines, reason = "two of them for each key")]
 pub(crate) fn check(
     raw: Raw,
     layers: &Layers,
@@ -58,8 +60,10 @@ pub(crate) fn check(
         chdir,
         venv,
         env_file,
+        isolation,
         workers,
         threads,
+        preload,
         bind,
         backlog,
         max_connections,
@@ -88,6 +92,10 @@ pub(crate) fn check(
     let chdir = check.path("chdir", chdir, paths::directory);
     let venv = check.path("venv", venv, paths::venv);
     let env_file = check.path("env_file", env_file, |path| Ok((env_file::read(&path, environment)?, path)));
+    let isolations = [Isolation::Auto, Isolation::Interpreters, Isolation::Threads, Isolation::Processes];
+    let isolation = check.word("isolation", &isolation, &isolations);
+    let preload = check.preload(&preload, isolation);
+    let workers_given = check.is_given("workers");
     let workers = match workers {
         Some(workers) => check.non_zero_count("workers", &workers, MOST_WORKERS),
         None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -144,7 +152,23 @@ pub(crate) fn check(
     let app = app.map_or(AppSource::Search, AppSource::Named);
     let (env, env_file) = env_file.unzip();
     let env = env.unwrap_or_default();
-    let config = Config { profile, app, chdir, venv, env, bind, statics, workers, threads, limits, timeouts, log };
+    let config = Config {
+        profile,
+        app,
+        chdir,
+        venv,
+        env,
+        bind,
+        statics,
+        isolation,
+        workers,
+        workers_given,
+        threads,
+        preload,
+        limits,
+        timeouts,
+        log,
+    };
     Checked { config, env_file }
 }
 
@@ -253,6 +277,28 @@ impl Check<'_> {
             place.ok_or_else(|| Reason::NotOneOf { choices, nearest: keys::nearest_word(choices, text) })
         });
         values[chosen.unwrap_or(0)]
+    }
+
+    /// Whether anybody set the key.
+    fn is_given(&self, name: &str) -> bool {
+        !matches!(self.layers.origin(Self::key(name), 0), Origin::Default(_))
+    }
+
+    fn switch(&mut self, name: &str, value: &Written) -> bool {
+        let switch = self.one(name, value, |_, text| match text.to_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err(Reason::NotSwitch),
+        });
+        switch.unwrap_or(false)
+    }
+
+    fn preload(&mut self, value: &Written, isolation: Isolation) -> bool {
+        let preload = self.switch("preload", value);
+        if preload && matches!(isolation, Isolation::Interpreters | Isolation::Threads) {
+            self.report(Self::key("preload"), 0, value, Reason::PreloadIsolation(isolation.as_str()));
+        }
+        preload
     }
 
     fn count(&mut self, name: &str, value: &Written, least: u64, most: u64) -> u64 {

@@ -28,10 +28,17 @@ pub struct Config {
     pub bind: Vec<Bind>,
     /// Static roots, longest prefix first.
     pub statics: Vec<StaticRoot>,
-    /// Interpreters.
+    /// What a worker is.
+    pub isolation: Isolation,
+    /// Interpreters or processes, as `isolation` has it.
     pub workers: NonZeroUsize,
-    /// Threads of each interpreter.
+    /// Whether the user set the number of workers; else it is the default.
+    pub workers_given: bool,
+    /// Threads of each worker.
     pub threads: NonZeroUsize,
+    /// The application is imported once, and worker processes are forked from there. It comes with no other isolation
+    /// than `processes` and `auto`, which it makes `processes`.
+    pub preload: bool,
     /// Sizes and counts.
     pub limits: Limits,
     /// Times.
@@ -47,6 +54,19 @@ pub enum Profile {
     Dev,
     /// For everywhere else.
     Prod,
+}
+
+/// What a worker is: where its Python runs, and what runs in parallel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// The best that Python and the application allow: threads, interpreters, processes, in this order.
+    Auto,
+    /// Interpreters with a GIL each, in this process. An extension module has to support it.
+    Interpreters,
+    /// The main interpreter of this process, with the threads of all workers. Parallel on a free-threaded Python.
+    Threads,
+    /// The main interpreters of child processes.
+    Processes,
 }
 
 /// The application.

@@ -5,8 +5,8 @@ use std::{path::Path, time::Duration};
 use toml::Value;
 
 use crate::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot,
-    Timeouts,
+    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile,
+    StaticRoot, Timeouts,
     keys::{self, Key},
     origin::Origin,
     units,
@@ -37,7 +37,23 @@ pub(crate) fn explain(config: &Config, env_file: Option<&Path>, origins: &[(&'st
 
 fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option<Value>)> {
     // The variables themselves may be secrets, so `env` is shown by the name of its file alone.
-    let Config { profile, app, chdir, venv, env: _, bind, statics, workers, threads, limits, timeouts, log } = config;
+    let Config {
+        profile,
+        app,
+        chdir,
+        venv,
+        env: _,
+        bind,
+        statics,
+        isolation,
+        workers,
+        workers_given: _,
+        threads,
+        preload,
+        limits,
+        timeouts,
+        log,
+    } = config;
     let Limits {
         backlog,
         queue_size,
@@ -55,8 +71,10 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
     let values = [
         ("profile", text(profile.as_str())),
         ("chdir", path(chdir)),
+        ("isolation", text(isolation.as_str())),
         ("workers", count(workers.get() as u64)),
         ("threads", count(threads.get() as u64)),
+        ("preload", Value::Boolean(*preload)),
         ("bind", Value::Array(bind.iter().map(bind_text).collect())),
         ("backlog", count((*backlog).into())),
         ("max_connections", count(max_connections.get())),
@@ -92,6 +110,18 @@ impl Profile {
         match self {
             Self::Dev => "dev",
             Self::Prod => "prod",
+        }
+    }
+}
+
+impl Isolation {
+    /// The word a user writes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Interpreters => "interpreters",
+            Self::Threads => "threads",
+            Self::Processes => "processes",
         }
     }
 }
@@ -225,6 +255,7 @@ mod tests {
         let text: String = lines.collect();
         assert!(!text.contains("hidden"), "{text}");
         let again = Setup::new().file(&text);
-        assert_eq!(again.config(), loaded.config);
+        // A default that is written out is none any more.
+        assert_eq!(again.config(), Config { workers_given: true, ..loaded.config });
     }
 }

@@ -52,6 +52,8 @@ pub enum Kind {
     Duration,
     /// `64KiB`, `64k`, `16M`, `1G`; a plain number is bytes.
     Size,
+    /// `true` or `false`; the flag alone is `true`.
+    Switch,
     /// Path of a file.
     File,
     /// Path of a directory.

@@ -156,6 +156,7 @@ def install_twin_rule():
             twin = twin_of(spec)
             refusals.append((spec.name, spec.origin, twin or ""))
             if twin is None:
+                native.refused()
                 message = f"extension module {spec.name!r} does not support interpreters of their own GIL ({spec.origin})"
                 raise ModuleNotFoundError(message, name=spec.name, path=spec.origin) from None
             # The import goes on with whatever loader the spec names when this returns.

@@ -1,6 +1,7 @@
 //! The Python code that every interpreter runs before it sees an application, and the way into it from Rust.
 
 use std::{
+    cell::Cell,
     ffi::{CStr, CString},
     io::Write,
 };
@@ -143,7 +144,25 @@ struct Native;
 
 impl Class for Native {
     const NAME: &'static CStr = c"stack.Native";
-    const METHODS: &'static [MethodDef<Self>] = crate::methods!(Native: c"emit" => emit);
+    const METHODS: &'static [MethodDef<Self>] = crate::methods!(Native: c"emit" => emit, c"refused" => refused);
+}
+
+thread_local! {
+    static REFUSALS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many extension modules without a twin were refused so far in imports that this OS thread ran, in whichever
+/// interpreter. A difference around a call tells that something in it was refused, without a call into Python;
+/// [`Python::extension_refusals`] then says what. The same module may be refused, and counted, again and again.
+pub fn refusals_on_this_thread() -> u64 {
+    REFUSALS.get()
+}
+
+/// `refused()`: an import on this thread met an extension module that is refused and has no twin.
+fn refused<'py>(_: &Native, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Result<Object<'py>, Raise<'py>> {
+    arguments.check("refused", 0, &[])?;
+    REFUSALS.set(REFUSALS.get() + 1);
+    Ok(Object::none(py))
 }
 
 /// `emit(descriptor, lines)`: writes whole lines to standard output (1) or error (2) in one piece.

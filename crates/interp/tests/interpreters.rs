@@ -12,7 +12,7 @@ use std::{
 
 use stack_interp::{
     Arguments, Class, CreateError, Ending, Exception, Interpreter, InterpreterHandle, LoadGuard, MethodDef, Object,
-    Python, Raise, Raises, Runtime, RuntimeError, RuntimeSettings, Text, Version, methods,
+    Python, Raise, Raises, Runtime, RuntimeError, RuntimeSettings, Text, Version, methods, refusals_on_this_thread,
 };
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -318,8 +318,11 @@ fn a_refused_extension_is_loaded_from_its_twin_or_counts_as_missing() {
         folder.path()
     );
     let body = |py: Python<'_>, _: &InterpreterHandle| (execute(py, &code), py.extension_refusals().unwrap());
+    let before = refusals_on_this_thread();
     let ((result, refusals), _) = Interpreter::run(main_interpreter(), body).unwrap();
     assert_eq!(result.unwrap(), "_testsinglephase_basic_copy");
+    assert_eq!(refusals_on_this_thread() - before, 1, "the one without a twin is counted, on the thread that imported");
+    assert_eq!(thread::spawn(refusals_on_this_thread).join().unwrap(), 0);
     let summary: Vec<_> = refusals.iter().map(|refusal| (refusal.module.as_str(), refusal.twin.is_some())).collect();
     assert_eq!(summary, [("_testsinglephase", true), ("_testsinglephase_basic_copy", false)]);
 }

@@ -45,6 +45,12 @@ pub enum Reason {
         /// Which may have been meant.
         nearest: Option<&'static str>,
     },
+    /// Not a switch's word.
+    #[error("neither true nor false")]
+    NotSwitch,
+    /// Nothing is forked under this isolation.
+    #[error("isolation is {0}, and only worker processes can be forked from a preloaded application")]
+    PreloadIsolation(&'static str),
     /// Not a number.
     #[error("not a whole number")]
     NotCount {
@@ -189,6 +195,8 @@ impl Reason {
             Self::Form { .. } => "write text in quotes or a number".into(),
             Self::Empty => "leave the key out to have its default".into(),
             Self::NotOneOf { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::NotSwitch => "write true or false".into(),
+            Self::PreloadIsolation(_) => "write isolation = \"processes\", or leave preload out".into(),
             Self::NotCount { least, most } | Self::OutOfRange { least, most } => {
                 format!("write a number from {least} to {most}")
             }

@@ -90,14 +90,31 @@ pub(super) const TABLE: &[Key] = &[
         elsewhere: &["dotenv", "raw_env"],
     },
     Key {
+        name: "isolation",
+        value_name: "MODE",
+        kind: Kind::Word(&["auto", "interpreters", "threads", "processes"]),
+        repeatable: false,
+        in_file: true,
+        heading: APPLICATION,
+        help: "What keeps the workers apart, and lets Python run in parallel",
+        details: "interpreters: each worker is an interpreter with a GIL of its own, in this process; extension modules \
+                  have to support that. processes: each worker is a process of its own; everything loads there. \
+                  threads: one interpreter with the threads of all workers, for a free-threaded Python. auto: threads \
+                  on a free-threaded Python, else interpreters if the application can be imported in one, else \
+                  processes; `stack doctor` shows what it picks, and why.",
+        presets: both(Preset::Value("auto")),
+        elsewhere: &["worker_class", "worker_type", "runtime_mode", "concurrency", "multiprocess"],
+    },
+    Key {
         name: "workers",
         value_name: "COUNT",
         kind: Kind::Count,
         repeatable: false,
         in_file: true,
         heading: APPLICATION,
-        help: "Interpreters that run the application",
-        details: "Each runs Python in parallel with the others. In a container the default follows the CPU quota.",
+        help: "Interpreters or processes that run the application",
+        details: "Each runs Python in parallel with the others; isolation says which of the two they are. In a \
+                  container the default follows the CPU quota.",
         presets: [Preset::Value("1"), Preset::Described("one for each CPU")],
         elsewhere: &["worker_processes", "processes", "num_workers"],
     },
@@ -109,9 +126,22 @@ pub(super) const TABLE: &[Key] = &[
         in_file: true,
         heading: APPLICATION,
         help: "Threads of each worker",
-        details: "A worker answers that many requests at a time.",
+        details: "A worker answers that many requests at a time, be it an interpreter or a process.",
         presets: both(Preset::Value("4")),
         elsewhere: &["worker_threads", "blocking_threads", "num_threads"],
+    },
+    Key {
+        name: "preload",
+        value_name: "true|false",
+        kind: Kind::Switch,
+        repeatable: false,
+        in_file: true,
+        heading: APPLICATION,
+        help: "Import the application once and fork the worker processes from there",
+        details: "What the import made is shared memory then. It takes isolation = processes, which auto becomes with \
+                  it. Connections and threads that the application opens while it is imported do not survive a fork.",
+        presets: both(Preset::Value("false")),
+        elsewhere: &["preload_app", "lazy_apps", "lazy", "fork"],
     },
     Key {
         name: "bind",

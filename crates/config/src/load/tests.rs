@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    AccessLog, AppSource, Bind, Config, Limits, Log, LogFormat, LogLevel, Profile, Timeouts,
+    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Timeouts,
     testing::{Setup, problem},
 };
 
@@ -77,8 +77,11 @@ fn the_defaults_of_prod_are_these() {
         env: vec![],
         bind: vec![Bind::Tcp { written: "127.0.0.1:8000".into(), addresses: vec![([127, 0, 0, 1], 8000).into()] }],
         statics: vec![],
+        isolation: Isolation::Auto,
         workers: std::thread::available_parallelism().unwrap(),
+        workers_given: false,
         threads: NonZeroUsize::new(4).unwrap(),
+        preload: false,
         limits: Limits {
             backlog: 2048,
             queue_size: 1024,
@@ -204,6 +207,40 @@ fn every_key_is_checked_under_its_own_name() {
             assert!(text.starts_with(&format!("stack.toml:1: {} = ``: empty", key.name)), "{text}");
         }
     }
+}
+
+#[test]
+fn a_switch_takes_the_usual_words() {
+    let preload = |word: &str| Setup::new().variable("STACK_PRELOAD", word).config().preload;
+    assert!(["true", "1", "yes", "on", "True", "ON"].into_iter().all(preload));
+    assert!(!["false", "0", "no", "off", "False"].into_iter().any(preload));
+    assert!(Setup::new().file("preload = true").config().preload);
+    assert!(!Setup::new().file("preload = true").flag("preload", "false").config().preload);
+    let text = problem(&Setup::new().file("preload = 'perhaps'"));
+    assert_eq!(text, "stack.toml:1: preload = `perhaps`: neither true nor false\n    hint: write true or false");
+}
+
+#[test]
+fn only_processes_can_be_preloaded() {
+    for isolation in ["auto", "processes"] {
+        assert!(Setup::new().flag("preload", "true").flag("isolation", isolation).config().preload);
+    }
+    for isolation in ["interpreters", "threads"] {
+        let text = problem(&Setup::new().flag("preload", "true").variable("STACK_ISOLATION", isolation));
+        assert!(
+            text.starts_with(&format!("flag --preload: preload = `true`: isolation is {isolation}, and only worker")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn it_is_known_whether_the_user_chose_the_number_of_workers() {
+    let given = |setup: Setup| setup.config().workers_given;
+    assert!(!given(Setup::new()));
+    assert!(!given(Setup::new().flag("profile", "dev")));
+    assert!(given(Setup::new().file("workers = 1")));
+    assert!(given(Setup::new().flag("profile", "dev").variable("STACK_WORKERS", "1")));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Config, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot, Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -104,8 +104,11 @@ fn config() -> Config {
         env: Vec::new(),
         bind: vec![Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }],
         statics: Vec::new(),
+        isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
+        workers_given: false,
         threads: NonZero::<usize>::MIN,
+        preload: false,
         limits: Limits {
             backlog: 64,
             queue_size: 16,
