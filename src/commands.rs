@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod man;
 pub(crate) mod serve;
+pub(crate) mod worker;
 
 use std::io::{self, Write};
 

@@ -7,6 +7,8 @@ mod cli;
 mod commands;
 mod logging;
 mod start;
+mod worker_spec;
+mod workers;
 
 use std::{
     env,
@@ -50,6 +52,7 @@ fn run() -> Result<Exit, Failure> {
         Invocation::Config(flags) => Ok(commands::config::run(&load(flags)?)?),
         Invocation::Completions(shell) => Ok(commands::completions::run(shell)?),
         Invocation::Man => Ok(commands::man::run()?),
+        Invocation::Worker => Ok(commands::worker::run()?),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use stack_bridge::Queue;
 use stack_config::{Bind, Config, Loaded};
 use stack_interp::Runtime;
+use stack_wsgi::Place;
 
 use crate::{
     Exit, logging,
@@ -21,7 +22,7 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     // One import shows what each would.
     config.workers = std::num::NonZeroUsize::MIN;
     config.threads = std::num::NonZeroUsize::MIN;
-    let pool = plan.start_pool(&config, &python, Queue::new(1))?;
+    let pool = plan.start_pool(&config, Place::OwnInterpreters(config.workers), &python, Queue::new(1))?;
     report_refusals(&pool);
     let load_time = pool.reports().first().map(|report| report.load_time).unwrap_or_default();
     super::print(format!("{summary}imported in {} ms; all is well\n", load_time.as_millis()).as_bytes())?;

@@ -6,6 +6,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
+    thread::{self, ThreadId},
 };
 
 use pyo3_ffi as ffi;
@@ -15,7 +16,7 @@ use crate::{
     error::Exception,
     interpreter::InterpreterHandle,
     object::Object,
-    python::{Python, set_attached},
+    python::{Python, assert_detached, set_attached},
     venv::Venv,
 };
 
@@ -110,7 +111,21 @@ impl fmt::Display for Version {
 #[derive(Debug)]
 pub struct Runtime {
     main: InterpreterHandle,
+    initial: InitialState,
 }
+
+/// The thread state that came with the runtime, and the OS thread it belongs to: Python's main thread, the one that runs
+/// its signal handlers.
+#[derive(Debug)]
+struct InitialState {
+    state: *mut ffi::PyThreadState,
+    thread: ThreadId,
+}
+
+// SAFETY: the pointer is used on `thread` alone, which is checked before each use.
+unsafe impl Send for InitialState {}
+// SAFETY: as above.
+unsafe impl Sync for InitialState {}
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 
@@ -128,14 +143,24 @@ impl Runtime {
         initialize(settings)?;
         set_attached(true);
         let prepared = prepare_main();
-        // SAFETY: attached since the initialization; this thread's state stays, unused, as long as the process.
-        unsafe { ffi::PyEval_SaveThread() };
+        // SAFETY: attached since the initialization; this thread's state stays as long as the process.
+        let state = unsafe { ffi::PyEval_SaveThread() };
         set_attached(false);
         prepared?;
         // SAFETY: the runtime is up.
         let main = unsafe { ffi::PyInterpreterState_Main() };
         // SAFETY: the main interpreter lives as long as the process: nothing finalizes it.
-        Ok(Self { main: unsafe { InterpreterHandle::new(main) } })
+        let main = unsafe { InterpreterHandle::new(main) };
+        Ok(Self { main, initial: InitialState { state, thread: thread::current().id() } })
+    }
+
+    /// Runs `body` in the main interpreter as Python's main thread, which is the OS thread that started the runtime: the one
+    /// that may set signal handlers, that runs them, and that may fork. `None` on any other thread.
+    pub fn run_as_main_thread<R>(&self, body: impl for<'py> FnOnce(Python<'py>) -> R) -> Option<R> {
+        (self.initial.thread == thread::current().id()).then(|| {
+            let attached = MainThread::attach(&self.initial);
+            body(attached.python())
+        })
     }
 
     /// The main interpreter, as a place to run.
@@ -154,6 +179,34 @@ impl Runtime {
     pub fn leave(code: u8) -> ! {
         // SAFETY: ends the process; nothing runs after it.
         unsafe { libc::_exit(code.into()) }
+    }
+}
+
+/// The main thread while it is attached. Undoes itself when dropped.
+struct MainThread<'a>(&'a InitialState);
+
+impl<'a> MainThread<'a> {
+    fn attach(initial: &'a InitialState) -> Self {
+        assert_detached();
+        // SAFETY: this OS thread's own state, checked by the caller, which nothing has attached.
+        unsafe { ffi::PyEval_RestoreThread(initial.state) };
+        set_attached(true);
+        Self(initial)
+    }
+
+    #[expect(clippy::unused_self, reason = "the token must not outlive the attachment")]
+    fn python(&self) -> Python<'_> {
+        // SAFETY: attached from `attach` to `drop`, and the token can not outlive `self`.
+        unsafe { Python::assume_attached() }
+    }
+}
+
+impl Drop for MainThread<'_> {
+    fn drop(&mut self) {
+        // SAFETY: attached since `attach`.
+        let state = unsafe { ffi::PyEval_SaveThread() };
+        debug_assert_eq!(state, self.0.state, "what was attached in between has been detached");
+        set_attached(false);
     }
 }
 

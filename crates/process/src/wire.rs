@@ -173,7 +173,7 @@ pub(crate) enum Order<'a> {
     /// A lane comes along; each thread has one.
     Lane,
     /// All there is to know. Load the application, and serve it on the lanes that came before, or wait for [`Order::Fork`].
-    Start { spec: &'a str },
+    Start { worker: u16, spec: &'a str },
     /// Fork a worker, whose control connection comes along.
     Fork { worker: u16 },
 }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use serde::Serialize;
+use stack_bridge::WorkerId;
 
 pub use self::lane::Lane;
 use crate::{
@@ -61,6 +62,8 @@ pub struct Control {
 /// What a worker is started with.
 #[derive(Debug)]
 pub struct Start {
+    /// Its number.
+    pub worker: WorkerId,
     /// What it is to run, as the server's side was given it.
     pub spec: String,
     /// One for each thread.
@@ -103,20 +106,20 @@ impl Control {
         loop {
             let frame = self.next_frame()?;
             // The message borrows the inbox, from which its descriptor is taken next.
-            let spec = match wire::read::<Order<'_>>(self.inbox.frame(frame))?.0 {
+            let start = match wire::read::<Order<'_>>(self.inbox.frame(frame))?.0 {
                 Order::Lane => None,
                 Order::LastWords => {
                     last_words = Some(File::from(self.inbox.descriptor()?));
                     continue;
                 }
-                Order::Start { spec } => Some(spec.to_owned()),
+                Order::Start { worker, spec } => Some((WorkerId(worker), spec.to_owned())),
                 Order::Fork { .. } => return Err(WireError::OutOfPlace.into()),
             };
-            match spec {
+            match start {
                 None => lanes.push(Lane::new(UnixStream::from(self.inbox.descriptor()?))),
-                Some(spec) => {
+                Some((worker, spec)) => {
                     let last_words = last_words.ok_or(WireError::NoDescriptor)?;
-                    return Ok(Start { spec, lanes, last_words });
+                    return Ok(Start { worker, spec, lanes, last_words });
                 }
             }
         }

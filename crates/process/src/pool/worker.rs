@@ -112,7 +112,8 @@ impl Worker {
         let threads = self.settings.threads.get();
         let prepared = async {
             let lanes = control::equip(&mut link, &last_words, threads).await.map_err(control::start_error)?;
-            link.send(&Order::Start { spec: &self.settings.spec }, &[], None).await.map_err(control::start_error)?;
+            let start = Order::Start { worker: self.id.0, spec: &self.settings.spec };
+            link.send(&start, &[], None).await.map_err(control::start_error)?;
             let report = control::wait_until_ready(&mut link).await?;
             Ok((lanes, report))
         };
