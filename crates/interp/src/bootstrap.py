@@ -238,6 +238,35 @@ def prepare_process(descriptor):
     faulthandler.enable(descriptor)
 
 
+def other_threads():
+    """What runs beside the thread that calls: the names of Python's threads, then of those that Python does not know."""
+    import os
+    import threading
+
+    known = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    names = [thread.name for thread in known]
+    python = {thread.native_id for thread in known} | {threading.get_native_id()}
+    for task in os.listdir("/proc/self/task"):
+        if int(task) not in python:
+            try:
+                with open(f"/proc/self/task/{task}/comm") as comm:
+                    names.append(f"a library's, named {comm.read().strip()!r}")
+            except OSError:
+                pass  # it has just ended
+    return names
+
+
+def fork():
+    """Forks. What is there now stays shared between the processes: garbage is not collected in it any more, which would
+    write to it."""
+    import gc
+    import os
+
+    gc.collect()
+    gc.freeze()
+    return os.fork()
+
+
 def shut_down():
     """What the end of a Python program does: wait for threads, run atexit handlers, flush. One that raises stops none of
     the others."""
