@@ -232,6 +232,7 @@ def prepare_process(descriptor):
     # to programs that the application starts.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: None)
+    faulthandler.disable()  # of the process that this one was forked from
     # What stands there would take the first of them for a page fault that is tried again, and go on.
     for number in (signal.SIGSEGV, signal.SIGBUS):
         signal.signal(number, signal.SIG_DFL)
