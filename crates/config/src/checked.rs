@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 /// The whole configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -79,7 +81,7 @@ pub enum AppSource {
 }
 
 /// `MODULE[:CALLABLE]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSpec {
     /// Dotted name of the module.
     pub module: String,
@@ -88,7 +90,7 @@ pub struct AppSpec {
 }
 
 /// The part of [`AppSpec`] after the colon.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callable {
     /// Dotted path of attributes below the module.
     pub path: String,

@@ -113,8 +113,3 @@ def trial(name, file):
         except Exception:
             return ("fails", type(error).__name__)
 
-
-def facts():
-    """(executable, "yes" where a GIL is in force, how many distributions there are)."""
-    is_gil_enabled = getattr(sys, "_is_gil_enabled", lambda: True)
-    return (sys.executable or "", "yes" if is_gil_enabled() else "", str(len(installed())))

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use stack_config::AppSpec;
 use stack_interp::{ExtensionRefusal, LoadGuard, Object, Python, Raised};
 
@@ -17,7 +18,7 @@ const SOURCE: &str = include_str!("inspect.py");
 const FILE: &str = "<stack.inspect>";
 
 /// An installed distribution, as `pip` names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Package {
     /// Its name: `psycopg2-binary`, where the module is `psycopg2`.
     pub name: String,
@@ -32,7 +33,7 @@ impl fmt::Display for Package {
 }
 
 /// An extension module that an interpreter has loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extension {
     /// Dotted name.
     pub module: String,
@@ -43,7 +44,7 @@ pub struct Extension {
 }
 
 /// What came of loading one extension module by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trial {
     /// It loads.
     Loads,
@@ -66,6 +67,11 @@ pub struct Import {
     pub load_time: Duration,
     /// The extension modules that refused, with and without a twin.
     pub refusals: Vec<ExtensionRefusal>,
+}
+
+/// Gives an interpreter the paths and variables of the application, without an import.
+pub fn prepare(py: Python<'_>, directory: &str, env: &[(String, String)]) -> Result<(), LoadError> {
+    application::prepare(py, directory, env)
 }
 
 /// Imports the application as a worker does, and throws it away.
@@ -137,23 +143,23 @@ pub fn try_extension(py: Python<'_>, module: &str, file: &str) -> Trial {
     }
 }
 
-/// What the running Python says about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// `sys.executable`.
-    pub executable: String,
-    /// Whether a GIL is in force; on a free-threaded build an extension module may have switched it on.
-    pub gil: bool,
-    /// How many packages are installed where it looks.
-    pub installed: usize,
+/// `sys.executable`.
+pub fn executable(py: Python<'_>) -> String {
+    let executable = Object::import(py, "sys").and_then(|sys| sys.attr_named(py, "executable"));
+    executable.map(|path| path.display(py)).unwrap_or_default()
 }
 
-/// What the running Python says about itself.
-pub fn facts(py: Python<'_>) -> Facts {
-    let answer = function(py, "facts").and_then(|facts| facts.call(py, &[]));
-    let mut fields = answer.map(|answer| answer.strings(py)).unwrap_or_default().into_iter();
-    let mut next = || fields.next().unwrap_or_default();
-    Facts { executable: next(), gil: !next().is_empty(), installed: next().parse().unwrap_or_default() }
+/// Whether a GIL is in force. On a free-threaded build an extension module may have switched it on.
+pub fn is_gil_enabled(py: Python<'_>) -> bool {
+    let ask = || Object::import(py, "sys")?.call_method(py, "_is_gil_enabled", &[]);
+    // Before 3.13 there is no such function, and no Python without a GIL.
+    ask().map_or(true, |enabled: Object<'_>| !enabled.is(&Object::bool(py, false)))
+}
+
+/// How many packages are installed where this interpreter looks.
+pub fn installed(py: Python<'_>) -> usize {
+    let count = function(py, "installed").and_then(|installed| installed.call(py, &[]));
+    count.ok().and_then(|packages| packages.sequence_len()).unwrap_or_default()
 }
 
 fn function<'py>(py: Python<'py>, name: &str) -> Result<Object<'py>, Raised<'py>> {

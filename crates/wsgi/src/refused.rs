@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use stack_interp::{Exception, ExtensionRefusal, Python};
 
 use crate::inspect::{self, Package};
 
 /// A package, or a module that belongs to none, that can not run in an interpreter of its own GIL.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// The package; `None` for a module that nobody installed as one.
     pub package: Option<Package>,
