@@ -41,6 +41,9 @@ Examples:
 const EXIT_CODES: &str = "\
 Exit codes: 0 after a clean end, 64 for bad usage or configuration, 1 for a failed start.";
 
+/// The subcommand with which a server starts its worker processes.
+pub(crate) const WORKER: &str = "worker";
+
 /// The subcommands that take the configuration.
 const CONFIGURED: [(&str, &str); 3] = [
     ("serve", "Run the server"),
@@ -66,6 +69,8 @@ pub(crate) enum Invocation {
     Man,
     /// Try something, on behalf of another process of this program.
     Probe,
+    /// Be a worker process.
+    Worker,
 }
 
 /// Reads the command line. Help and version come as errors too, with the text to print.
@@ -83,6 +88,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
         "config" => Invocation::Config(flags(matches)),
         "completions" => Invocation::Completions(*matches.get_one("shell").expect("clap requires it")),
         "man" => Invocation::Man,
+        WORKER => Invocation::Worker,
         other => unreachable!("clap knows no subcommand {other}"),
     })
 }
@@ -94,6 +100,7 @@ pub(crate) fn command() -> Command {
     root().subcommand_required(true).arg_required_else_help(true).subcommands(configured).subcommands([
         Command::new("completions").about("Print a script that completes this command line").arg(shell),
         Command::new("man").about("Print the manual page"),
+        Command::new(WORKER).about("Run the application for a server, which starts this").hide(true),
     ])
 }
 

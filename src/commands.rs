@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod man;
 pub(crate) mod probe;
 pub(crate) mod serve;
+pub(crate) mod worker;
 
 use std::io::{self, Write};
 

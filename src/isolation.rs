@@ -164,7 +164,7 @@ pub(crate) fn application(config: &Config, plan: &Plan) -> anyhow::Result<Applic
 /// What Python alone decides.
 pub(crate) fn by_python() -> Option<Choice> {
     let linked = Version::linked();
-    if Version::linked_is_free_threaded() {
+    if linked.is_free_threaded() {
         Some(Choice::because(Mode::Threads, Why::FreeThreaded(linked)))
     } else if !linked.supports_own_gil() {
         Some(Choice::because(Mode::Processes, Why::TooOld(linked)))

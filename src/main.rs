@@ -8,6 +8,8 @@ mod commands;
 mod isolation;
 mod logging;
 mod start;
+mod worker_spec;
+mod workers;
 
 use std::{
     env,
@@ -52,6 +54,7 @@ fn run() -> Result<Exit, Failure> {
         Invocation::Completions(shell) => Ok(commands::completions::run(shell)?),
         Invocation::Man => Ok(commands::man::run()?),
         Invocation::Probe => Ok(commands::probe::run()?),
+        Invocation::Worker => Ok(commands::worker::run()?),
     }
 }
 

@@ -3,12 +3,16 @@
 use std::{env, path::Path};
 
 use anyhow::Context;
-use stack_bridge::Queue;
+use stack_bridge::{Queue, WorkerId};
 use stack_config::{AppSource, AppSpec, Config};
 use stack_interp::{ExtensionRefusal, Runtime, RuntimeSettings, Venv, Version};
-use stack_wsgi::{Pool, PoolSettings, discover};
+use stack_process::{ProcessPool, ProcessSettings};
+use stack_wsgi::{Place, Pool, PoolSettings, discover};
+
+use crate::{cli::WORKER, worker_spec::WorkerSpec};
 
 /// Everything that is known about the application before Python starts.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) app: AppSpec,
     /// The file that led to the application, where the user named none.
@@ -40,22 +44,50 @@ impl Plan {
 
     /// Starts Python. Once in the life of the process.
     pub(crate) fn start_python(&self) -> anyhow::Result<Runtime> {
-        let linked = Version::linked();
-        anyhow::ensure!(
-            linked.supports_own_gil(),
-            "this stack is linked with Python {linked}, which can not give each worker an interpreter of its own; \
-             it takes 3.13 or newer: install one (with its shared libpython) and build stack again"
-        );
         Ok(Runtime::start(&RuntimeSettings { venv: self.venv.clone() })?)
     }
 
-    /// Starts the workers and waits until each has imported the application.
-    pub(crate) fn start_pool(&self, config: &Config, runtime: &Runtime, queue: Queue) -> anyhow::Result<Pool> {
+    /// Starts the workers of this process and waits until each has imported the application.
+    pub(crate) fn start_pool(
+        &self,
+        config: &Config,
+        place: Place,
+        runtime: &Runtime,
+        queue: Queue,
+    ) -> anyhow::Result<Pool> {
         let directory = path_text(&config.chdir)?;
-        let (workers, threads) = (config.workers, config.threads);
-        let settings = PoolSettings { app: self.app.clone(), directory, env: self.env.clone(), workers, threads };
+        let threads = config.threads;
+        let settings = PoolSettings { app: self.app.clone(), directory, env: self.env.clone(), place, threads };
         let pool = Pool::start(runtime.main(), settings, queue);
         pool.with_context(|| format!("the application {} can not be served", spelled(&self.app)))
+    }
+
+    /// Starts worker processes, numbered from `first`, and waits until each has imported the application.
+    pub(crate) async fn start_processes(
+        &self,
+        config: &Config,
+        first: WorkerId,
+        queue: Queue,
+    ) -> anyhow::Result<ProcessPool> {
+        let spec = WorkerSpec {
+            app: self.app.clone(),
+            directory: path_text(&config.chdir)?,
+            env: self.env.clone(),
+            venv: self.venv.as_ref().map(|venv| venv.path.clone()),
+            multiprocess: config.workers.get() > 1,
+            log_level: config.log.level,
+            log_format: config.log.format,
+            largest_block: config.limits.response_buffer_size,
+            temp_dir: config.limits.temp_dir.clone(),
+        };
+        let settings = ProcessSettings {
+            workers: config.workers,
+            threads: config.threads,
+            first,
+            arguments: vec![WORKER.into()],
+            spec: serde_json::to_string(&spec).context("the configuration can not be passed on")?,
+        };
+        Ok(ProcessPool::start(settings, queue).await?)
     }
 
     /// The environment's folder, or that there is none.

@@ -7,8 +7,9 @@ use std::{
     process::{Command, Output},
 };
 
-/// A folder of stand-ins for Python. What the real ones answer to the finder's question is `MINOR EXECUTABLE`, or nothing
-/// where they can not be linked with; run with arguments they say who they are.
+/// A folder of stand-ins for Python. What the real ones answer to the finder's question is `MINOR EXECUTABLE`, with a `t`
+/// behind the number of a free-threaded one, or nothing where they can not be linked with; run with arguments they say who
+/// they are.
 struct Machine(tempfile::TempDir);
 
 impl Machine {
@@ -21,9 +22,17 @@ impl Machine {
     }
 
     fn python(&self, path: &str, minor: Option<u32>) -> &Self {
+        self.stand_in(path, minor.map(|minor| minor.to_string()).as_deref())
+    }
+
+    fn free_threaded(&self, path: &str, minor: u32) -> &Self {
+        self.stand_in(path, Some(&format!("{minor}t")))
+    }
+
+    fn stand_in(&self, path: &str, number: Option<&str>) -> &Self {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        let answer = minor.map(|minor| format!("echo {minor} {}", path.display())).unwrap_or_default();
+        let answer = number.map(|number| format!("echo {number} {}", path.display())).unwrap_or_default();
         let script = format!("#!/bin/sh\nif [ \"$1\" = - ]; then {answer}\nelse echo {}\nfi\n", path.display());
         let script = script.replace("then \n", "then :\n");
         fs::write(&path, script).expect("a file");
@@ -38,8 +47,8 @@ impl Machine {
         finder.env("PATH", format!("{}:/usr/bin:/bin", folder("bin").display()));
         finder.env("PYENV_ROOT", folder("pyenv")).env("UV_PYTHON_INSTALL_DIR", folder("uv"));
         // The machine's own must not be seen behind the stand-ins.
-        for minor in 11..=15 {
-            let name = format!("bin/python3.{minor}");
+        let names = (11..=15).flat_map(|minor| [format!("bin/python3.{minor}"), format!("bin/python3.{minor}t")]);
+        for name in names {
             if !self.0.path().join(&name).exists() {
                 self.python(&name, None);
             }
@@ -93,6 +102,30 @@ fn an_active_environment_goes_first_unless_it_is_too_old() {
     machine.python("bin/python3.14", Some(14)).python("new/bin/python3", Some(13)).python("old/bin/python3", Some(12));
     assert_eq!(machine.found(Some("new")), "new/bin/python3");
     assert_eq!(machine.found(Some("old")), "bin/python3.14");
+}
+
+#[test]
+fn an_ordinary_one_goes_before_free_threaded_ones_and_those_before_older_ones() {
+    let machine = Machine::new();
+    machine
+        .python("bin/python3.12", Some(12))
+        .free_threaded("bin/python3.14t", 14)
+        .free_threaded("pyenv/versions/3.15.0t/bin/python3", 15);
+    assert_eq!(machine.found(None), "bin/python3.14t");
+    machine
+        .free_threaded("uv/cpython-3.14.2+freethreaded-linux-x86_64-gnu/bin/python3", 14)
+        .python("uv/cpython-3.14.2-linux-x86_64-gnu/bin/python3", Some(14));
+    assert_eq!(machine.found(None), "uv/cpython-3.14.2-linux-x86_64-gnu/bin/python3");
+}
+
+#[test]
+fn a_free_threaded_one_is_taken_from_the_active_environment_or_where_it_is_the_only_one() {
+    let machine = Machine::new();
+    machine.free_threaded("uv/cpython-3.14.2+freethreaded-linux-x86_64-gnu/bin/python3", 14);
+    assert_eq!(machine.found(None), "uv/cpython-3.14.2+freethreaded-linux-x86_64-gnu/bin/python3");
+    machine.python("bin/python3.14", Some(14)).free_threaded("active/bin/python3", 14);
+    assert_eq!(machine.found(None), "bin/python3.14");
+    assert_eq!(machine.found(Some("active")), "active/bin/python3");
 }
 
 #[test]

@@ -57,26 +57,27 @@ fn obey(order: &Order, answers: &mut Answers) -> anyhow::Result<()> {
     let Order { parent: _, application, task } = order;
     let venv = application.venv.clone().map(|path| Venv { path, origin: "the server" });
     let runtime = Runtime::start(&RuntimeSettings { venv })?;
-    let main = runtime.main();
-    let (version, executable) = (runtime.full_version(), main.run(inspect::executable)?);
+    let (version, executable) = (runtime.full_version(), runtime.main().run(inspect::executable)?);
     answers.give(&Answer::Python(PythonFacts { version, executable, library: library() }))?;
     match task {
         Task::Import => {
             let before = Memory::now().unwrap_or_default();
             // What is asked has been answered when the interpreter ends, which may crash.
-            Interpreter::run(main, |py, _| {
+            Interpreter::run(runtime.main(), |py, _| {
                 answers.give(&Answer::Imported(import(py, application, before)))?;
                 answers.give(&Answer::Done)
             })?
             .0?;
         }
         // A worker process is as large as this one: nothing is taken off.
-        Task::ImportInMain => {
-            main.run(|py| answers.give(&Answer::Imported(import(py, application, Memory::default()))))??;
+        Task::ImportInMain => runtime
+            .run_as_main_thread(|py| answers.give(&Answer::Imported(import(py, application, Memory::default()))))
+            .expect("started on this thread")?,
+        Task::Survey => {
+            runtime.run_as_main_thread(|py| survey(py, application, answers)).expect("started on this thread")?;
         }
-        Task::Survey => main.run(|py| survey(py, application, answers))??,
         Task::Try(modules) => {
-            Interpreter::run(main, |py, _| try_each(py, application, modules, answers))?.0?;
+            Interpreter::run(runtime.main(), |py, _| try_each(py, application, modules, answers))?.0?;
         }
     }
     Ok(())

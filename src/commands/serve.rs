@@ -4,11 +4,11 @@ use std::{process, time::Duration};
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use stack_bridge::Queue;
-use stack_config::{Config, Loaded};
+use stack_bridge::{Queue, WorkerId};
+use stack_config::{Config, Isolation, Loaded};
 use stack_front::{Front, Listeners, Stop};
-use stack_interp::Runtime;
-use stack_wsgi::Pool;
+use stack_interp::Version;
+use stack_wsgi::Place;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     Exit, logging,
     start::{Plan, report_refusals, spelled},
+    workers::Workers,
 };
 
 /// How long the applications' own end may take: their threads, their atexit handlers.
@@ -41,16 +42,15 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     let exit = runtime.block_on(async {
         let mut signals = Signals::new()?;
         // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
-        let starting = tokio::task::spawn_blocking(move || start(config, plan, queue));
         let started = tokio::select! {
-            started = starting => started.context("the start ended")??,
+            started = start(config, plan, queue) => started?,
             name = signals.next() => {
                 tracing::info!(signal = name, "stopped before the application was loaded");
                 return Ok(Exit::Success);
             }
         };
         announce(&started, &listeners);
-        serve(front, listeners, started.pool, signals).await
+        serve(front, listeners, started.workers, signals).await
     });
     // What still runs there goes with the process.
     runtime.shutdown_background();
@@ -60,14 +60,33 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
 struct Started {
     config: Config,
     plan: Plan,
-    python: Runtime,
-    pool: Pool,
+    workers: Workers,
 }
 
-fn start(config: Config, plan: Plan, queue: Queue) -> anyhow::Result<Started> {
-    let python = plan.start_python()?;
-    let pool = plan.start_pool(&config, &python, queue)?;
-    Ok(Started { config, plan, python, pool })
+async fn start(config: Config, plan: Plan, queue: Queue) -> anyhow::Result<Started> {
+    let isolation = match config.isolation {
+        Isolation::Auto if Version::linked().supports_own_gil() => Isolation::Interpreters,
+        Isolation::Auto => Isolation::Processes,
+        given => given,
+    };
+    let workers = match isolation {
+        Isolation::Processes => Workers::Processes(plan.start_processes(&config, WorkerId(0), queue).await?),
+        Isolation::Auto | Isolation::Interpreters | Isolation::Threads => {
+            let place = if isolation == Isolation::Threads {
+                Place::MainInterpreter
+            } else {
+                Place::OwnInterpreters(config.workers)
+            };
+            let (config, plan) = (config.clone(), plan.clone());
+            let started = tokio::task::spawn_blocking(move || {
+                let python = plan.start_python()?;
+                let pool = plan.start_pool(&config, place, &python, queue)?;
+                anyhow::Ok(Workers::Here { pool, python: python.full_version() })
+            });
+            started.await.context("the start ended")??
+        }
+    };
+    Ok(Started { config, plan, workers })
 }
 
 /// Lifts the limit of open files as far as this user may: each connection takes one, and the usual soft limit of 1024 is
@@ -85,7 +104,7 @@ fn front_threads(config: &Config) -> usize {
     config.workers.get().div_ceil(2)
 }
 
-async fn serve(front: Front, listeners: Listeners, pool: Pool, mut signals: Signals) -> anyhow::Result<Exit> {
+async fn serve(front: Front, listeners: Listeners, workers: Workers, mut signals: Signals) -> anyhow::Result<Exit> {
     let (stop, stopping) = watch::channel(Stop::Serving);
     let mut serving = tokio::spawn(front.serve(listeners, stopping));
     let drained = tokio::select! {
@@ -104,16 +123,15 @@ async fn serve(front: Front, listeners: Listeners, pool: Pool, mut signals: Sign
         }
     };
     let drained = drained.context("the front ended")?;
-    let ending = tokio::task::spawn_blocking(move || pool.stop(END_TIME));
-    let stopped = tokio::select! {
-        stopped = ending => stopped.context("the workers ended")?,
+    let stuck = tokio::select! {
+        stuck = workers.stop(END_TIME) => stuck?,
         name = signals.next() => {
             tracing::warn!(signal = name, "stopping at once");
             return Ok(Exit::Failure);
         }
     };
-    if stopped.stuck > 0 {
-        tracing::warn!(code = "STACK0214", workers = stopped.stuck, "workers were still busy and are cut off");
+    if stuck > 0 {
+        tracing::warn!(code = "STACK0214", workers = stuck, "workers were still busy and are cut off");
     }
     tracing::info!(cut_off = drained.cut_off, "stopped");
     Ok(Exit::Success)
@@ -141,14 +159,14 @@ impl Signals {
 
 /// What is served where, and with what.
 fn announce(started: &Started, listeners: &Listeners) {
-    let Started { config, plan, python, pool } = started;
+    let Started { config, plan, workers } = started;
     if let Some(because_of) = &plan.because_of {
         tracing::info!(app = spelled(&plan.app), because_of, "found the application");
     }
     tracing::info!(
         app = spelled(&plan.app),
         directory = %config.chdir.display(),
-        python = python.full_version(),
+        python = workers.python(),
         venv = plan.venv_text(),
         workers = config.workers,
         threads = config.threads,
@@ -162,5 +180,7 @@ fn announce(started: &Started, listeners: &Listeners) {
     for address in listeners.describe() {
         tracing::info!(address, "listening");
     }
-    report_refusals(pool);
+    if let Workers::Here { pool, python: _ } = workers {
+        report_refusals(pool);
+    }
 }

@@ -81,15 +81,15 @@ fn what_no_mode_changes_is_an_error() {
 
 #[test]
 fn python_s_own_reasons_are_sentences_too() {
-    let too_old = Choice::because(Mode::Processes, Why::TooOld(Version { major: 3, minor: 11 }));
+    let too_old = Choice::because(Mode::Processes, Why::TooOld(Version::parse("3.11").unwrap()));
     assert_eq!(
         too_old.sentence(&config(2)),
         "Python 3.11 can not run several interpreters at once; running 2 worker processes (isolation=processes)"
     );
-    let free = Choice::because(Mode::Threads, Why::FreeThreaded(Version { major: 3, minor: 14 }));
+    let free = Choice::because(Mode::Threads, Why::FreeThreaded(Version::parse("3.14t").unwrap()));
     assert_eq!(
         free.sentence(&config(2)),
-        "Python 3.14 is free-threaded; running 8 threads in one interpreter (isolation=threads)"
+        "Python 3.14t is free-threaded; running 8 threads in one interpreter (isolation=threads)"
     );
     let preload = Choice::because(Mode::Processes, Why::Preload).sentence(&config(2));
     assert!(preload.starts_with("preload imports the application once"), "{preload}");

@@ -38,6 +38,8 @@ pub struct Job {
     pub responder: Responder,
     /// When the front gives the request up.
     pub deadline: Option<Instant>,
+    /// Whether a worker died with it before: it is not run a third time.
+    pub retried: bool,
 }
 
 /// Why a job was not taken. The job comes back with it.
@@ -303,6 +305,11 @@ impl Queue {
         let idle = state.workers.iter_mut().flat_map(|worker| worker.idle.drain(..)).collect();
         drop(state);
         dismiss(idle);
+    }
+
+    /// Whether it takes no more jobs.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).closed
     }
 
     /// Drops every job that still waits; their clients get an error. For an end without patience.

@@ -33,7 +33,7 @@ pub(crate) fn job() -> (Job, Reply) {
         received_at: Instant::now(),
     };
     let (responder, reply) = exchange(limits(16, 0));
-    (Job { request, responder, deadline: None }, reply)
+    (Job { request, responder, deadline: None, retried: false }, reply)
 }
 
 #[cfg(not(loom))]

@@ -176,7 +176,7 @@ pub struct Log {
 }
 
 /// Levels, the most serious first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LogLevel {
     /// Somebody must act.
     Error,
@@ -191,7 +191,7 @@ pub enum LogLevel {
 }
 
 /// Form of the log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogFormat {
     /// For people; the access log in combined format.
     Text,

@@ -73,7 +73,7 @@ impl Application {
         };
         let (responder, reply) = exchange(self.response.clone());
         let deadline = self.request_timeout.and_then(|timeout| now.checked_add(timeout));
-        match self.queue.push(Job { request, responder, deadline }) {
+        match self.queue.push(Job { request, responder, deadline, retried: false }) {
             Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
                 self.metrics.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

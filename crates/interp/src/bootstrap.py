@@ -223,6 +223,21 @@ def positional_parameters(value):
     return code.co_argcount
 
 
+def prepare_process(descriptor):
+    """Set-up of a process that only runs an application, for another process that decides over its life."""
+    import faulthandler
+    import signal
+
+    # A terminal and a service manager send these to all processes of a group. A handler, unlike SIG_IGN, is not passed on
+    # to programs that the application starts.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
+    # What stands there would take the first of them for a page fault that is tried again, and go on.
+    for number in (signal.SIGSEGV, signal.SIGBUS):
+        signal.signal(number, signal.SIG_DFL)
+    faulthandler.enable(descriptor)
+
+
 def shut_down():
     """What the end of a Python program does: wait for threads, run atexit handlers, flush. One that raises stops none of
     the others."""

@@ -3,7 +3,9 @@
 use std::{
     cell::Cell,
     ffi::{CStr, CString},
+    fs::File,
     io::Write,
+    os::fd::AsRawFd,
 };
 
 use pyo3_ffi as ffi;
@@ -91,16 +93,16 @@ pub(crate) fn describe<'py>(py: Python<'py>, error: &Object<'py>) -> Result<Exce
 }
 
 impl<'py> Python<'py> {
-    /// Runs the embedder's own Python code and gives back its names; once in each interpreter, then they are kept. `file`
-    /// names it in tracebacks.
+    /// Runs the embedder's own Python code and gives back its names; once in each interpreter, then they are kept. Of
+    /// threads that come at once each may run it, and all get the names that one of them made. `file` names it in
+    /// tracebacks.
     pub fn run_source(self, file: &str, source: &str) -> Result<Object<'py>, Raised<'py>> {
         if let Some(namespace) = self.kept(file)? {
             return Ok(namespace);
         }
         let namespace = namespace(self, file)?;
         evaluate(self, source, file, &namespace)?;
-        self.keep(file, &namespace)?;
-        Ok(namespace)
+        self.keep_first(file, &namespace)
     }
 
     /// The extension modules that this interpreter has refused so far.
@@ -129,6 +131,13 @@ impl<'py> Python<'py> {
     /// application starts from here would be daemons, and the end would not wait for them.
     pub fn register_thread(self, name: &str) -> Result<(), Raised<'py>> {
         call(self, "register_thread", &[&Object::str(self, name)?]).map(drop)
+    }
+
+    /// Prepares a process that only runs an application: the signals that end a group of processes are left to its server,
+    /// and on a signal that ends it at once the Python stacks of all threads are written to `last_words`, which must stay
+    /// open. On Python's main thread only.
+    pub fn prepare_process(self, last_words: &File) -> Result<(), Raised<'py>> {
+        call(self, "prepare_process", &[&Object::int(self, last_words.as_raw_fd().into())?]).map(drop)
     }
 
     /// Does what the end of a Python program does: waits for the threads that are no daemons, runs the atexit handlers,

@@ -22,8 +22,9 @@ use crate::{
 
 /// A Rust type whose values Python can hold.
 ///
-/// Several Python threads may use one instance at a time, so it is `Sync`. It holds no Python objects: it takes no part
-/// in garbage collection.
+/// Several Python threads may use one instance at a time, on a free-threaded build without any order, so it is `Sync`. It
+/// holds no Python objects: it takes no part in garbage collection. When it is dropped is Python's business, and may be
+/// long after its last use: what must end at a certain time needs a method that ends it.
 pub trait Class: Send + Sync + Sized + 'static {
     /// Qualified name, such as `stack.Input`.
     const NAME: &'static CStr;
@@ -184,14 +185,19 @@ impl<'py> Python<'py> {
         if let Some(object) = types.item(self, &name)? {
             return Ok(Type { object, class: PhantomData });
         }
-        let object = make::<C>(self)?;
-        types.set_item(self, &Object::str(self, &name)?, &object)?;
+        // Another thread may have made one meanwhile. The first stays: with two, instances of one were none of the other.
+        let object = types.set_default(self, &Object::str(self, &name)?, &make::<C>(self)?)?;
         Ok(Type { object, class: PhantomData })
     }
 
     /// Keeps an object for as long as this interpreter, where all its threads find it and no application does.
     pub fn keep(self, name: &str, object: &Object<'py>) -> Result<(), Raised<'py>> {
         self.interpreter_dict()?.set_item(self, &Object::str(self, &format!("kept {name}"))?, object)
+    }
+
+    /// Keeps an object unless one is kept under that name already, and gives back the one that is.
+    pub(crate) fn keep_first(self, name: &str, object: &Object<'py>) -> Result<Object<'py>, Raised<'py>> {
+        self.interpreter_dict()?.set_default(self, &Object::str(self, &format!("kept {name}"))?, object)
     }
 
     /// What was kept under `name`.
@@ -203,7 +209,8 @@ impl<'py> Python<'py> {
     fn interpreter_dict(self) -> Result<Object<'py>, Raised<'py>> {
         // SAFETY: attached.
         let interpreter = unsafe { ffi::PyInterpreterState_Get() };
-        // SAFETY: this interpreter; gives a borrowed reference, or null where memory is short.
+        // SAFETY: this interpreter; gives a borrowed reference, or null where memory is short. The first call makes the
+        // dictionary, without a lock: it comes from `bootstrap::install`, before other threads join.
         let dict = unsafe { ffi::PyInterpreterState_GetDict(interpreter) };
         // SAFETY: alive as long as the interpreter.
         unsafe { Object::from_borrowed(self, dict) }
@@ -223,12 +230,14 @@ fn make<C: Class>(py: Python<'_>) -> Result<Object<'_>, Raised<'_>> {
         slots.push(slot(ffi::Py_tp_iternext, next::<C> as ffi::iternextfunc as *mut c_void));
     }
     slots.push(ffi::PyType_Slot::default());
+    // Immutable, because CPython lets an instance change over to any mutable class of the same layout, whose methods would
+    // then take its value for one of another Rust type.
+    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE;
     let mut spec = ffi::PyType_Spec {
         name: C::NAME.as_ptr(),
         basicsize: c_int::try_from(size_of::<Instance<C>>()).expect("instances are small"),
         itemsize: 0,
-        flags: c_uint::try_from(ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION)
-            .expect("type flags are 32 bits"),
+        flags: c_uint::try_from(flags).expect("type flags are 32 bits"),
         slots: slots.as_mut_ptr(),
     };
     // SAFETY: attached; the spec and its slots live through the call, name and methods are static.

@@ -44,7 +44,8 @@ pub enum CreateError {
 pub enum Ending {
     /// It was ended and its memory given back.
     Ended,
-    /// Python 3.13 keeps all memory of an interpreter that ends, and may abort: only the end of the process ends it.
+    /// Python 3.13 keeps all memory of an interpreter that ends, and may abort; a free-threaded Python can not tell whether
+    /// other threads still run in it. Only the end of the process ends it.
     KeptByPython,
     /// Other threads still run in it; ending it under them crashes the process.
     KeptByThreads,
@@ -130,6 +131,8 @@ impl Drop for Inside<'_> {
 }
 
 /// A sub-interpreter with a GIL of its own. Only [`Interpreter::run`] makes one, for as long as its body runs.
+///
+/// On a free-threaded build it has no GIL either; what it still has of its own are its modules, which is of use to tests.
 #[derive(Debug)]
 pub struct Interpreter;
 
@@ -212,12 +215,12 @@ impl Owner {
     /// Ends the interpreter, or leaves it to the end of the process.
     fn end(mut self) -> Ending {
         let handle = &self.handle;
-        let alone = self.python().detach(|| handle.close_gate()) && self.is_last_thread();
+        let left = self.python().detach(|| handle.close_gate());
         self.over = true;
         let ending = match () {
-            () if cfg!(not(Py_3_14)) => Ending::KeptByPython,
-            () if !alone => Ending::KeptByThreads,
-            () => Ending::Ended,
+            () if cfg!(any(not(Py_3_14), Py_GIL_DISABLED)) => Ending::KeptByPython,
+            () if left && self.is_last_thread() => Ending::Ended,
+            () => Ending::KeptByThreads,
         };
         if ending == Ending::Ended {
             // SAFETY: attached to its last thread state, with no frame left.
@@ -235,8 +238,8 @@ impl Owner {
     fn is_last_thread(&self) -> bool {
         // SAFETY: attached to this interpreter.
         let first = unsafe { ffi::PyInterpreterState_ThreadHead(self.handle.0.pointer) };
-        // SAFETY: the interpreter has at least the owner's state, and the list changes only under its lock by threads
-        // that are attached, which is this one now.
+        // SAFETY: the interpreter has at least the owner's state. The list changes by threads that are attached, which is
+        // this one now, since `end` asks only where the interpreter has a GIL; the gate keeps further threads of ours out.
         let second = unsafe { ffi::PyThreadState_Next(first) };
         first == self.state && second.is_null()
     }

@@ -184,25 +184,24 @@ impl<'py> Object<'py> {
 
     /// The name of its type, for messages.
     pub fn type_name(&self, py: Python<'py>) -> String {
-        // SAFETY: alive, and every object has a type.
-        let kind = unsafe { ffi::Py_TYPE(self.as_ptr()) };
-        // SAFETY: a type is an object, alive through its instance.
-        let kind = unsafe { Object::from_borrowed(py, kind.cast()) };
+        // SAFETY: attached, alive.
+        let kind = unsafe { ffi::PyObject_Type(self.as_ptr()) };
+        // SAFETY: an owned reference: another thread may give the object another class while this one reads the name.
+        let kind = unsafe { Object::from_owned(py, kind) };
         let name = kind.and_then(|kind| kind.attr_named(py, "__name__"));
         name.ok().and_then(|name| name.text().map(|text| text.to_string())).unwrap_or_else(|| "object".into())
     }
 
-    /// The items of an exact `list` or `tuple`; `None` for anything else.
+    /// The items of an exact `list` or `tuple`; `None` for anything else. Where another thread changes a list meanwhile,
+    /// some of what it held before and after.
     pub fn sequence(&self, py: Python<'py>) -> Option<Vec<Object<'py>>> {
         let length = self.sequence_len()?;
         let mut items = Vec::with_capacity(length);
-        for index in 0..length {
-            items.push(self.sequence_item(py, index)?);
-        }
+        items.extend((0..length).map_while(|index| self.sequence_item(py, index)));
         Some(items)
     }
 
-    /// The length of an exact `list` or `tuple`; `None` for anything else.
+    /// The length of an exact `list` or `tuple`; `None` for anything else. A list may have another when it is read.
     pub fn sequence_len(&self) -> Option<usize> {
         let length = match self.sequence_kind()? {
             // SAFETY: an exact list.
@@ -213,7 +212,7 @@ impl<'py> Object<'py> {
         usize::try_from(length).ok()
     }
 
-    /// One item of an exact `list` or `tuple`.
+    /// One item of an exact `list` or `tuple`; `None` where there is none.
     pub fn sequence_item(&self, py: Python<'py>, index: usize) -> Option<Object<'py>> {
         let index = ffi::Py_ssize_t::try_from(index).ok()?;
         let item = match self.sequence_kind()? {
@@ -284,6 +283,21 @@ impl<'py> Object<'py> {
     pub fn set_item(&self, py: Python<'py>, key: &Object<'py>, value: &Object<'py>) -> Result<(), Raised<'py>> {
         // SAFETY: attached, all alive; raises where it is no dictionary.
         check(py, unsafe { ffi::PyDict_SetItem(self.as_ptr(), key.as_ptr(), value.as_ptr()) })
+    }
+
+    /// `self.setdefault(key, default)`, for a dictionary: in one step, whatever other threads do.
+    pub(crate) fn set_default(
+        &self,
+        py: Python<'py>,
+        key: &Object<'py>,
+        default: &Object<'py>,
+    ) -> Result<Object<'py>, Raised<'py>> {
+        let (dict, key, default) = (self.as_ptr(), key.as_ptr(), default.as_ptr());
+        let mut value = std::ptr::null_mut();
+        // SAFETY: attached, all alive, and `value` takes an owned reference, or null with an exception.
+        unsafe { ffi::compat::PyDict_SetDefaultRef(dict, key, default, &raw mut value) };
+        // SAFETY: as above.
+        unsafe { Object::from_owned(py, value) }
     }
 
     /// `self.get(key)`, for a dictionary.

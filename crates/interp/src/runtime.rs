@@ -6,6 +6,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
+    thread::{self, ThreadId},
 };
 
 use pyo3_ffi as ffi;
@@ -15,7 +16,7 @@ use crate::{
     error::Exception,
     interpreter::InterpreterHandle,
     object::Object,
-    python::{Python, set_attached},
+    python::{Python, assert_detached, set_attached},
     venv::Venv,
 };
 
@@ -39,7 +40,7 @@ pub enum RuntimeError {
     #[error("built for Python {built}, but the libpython that was loaded is {loaded}; build again with that Python")]
     OtherLibrary {
         /// Version at build time.
-        built: &'static str,
+        built: Version,
         /// Version that is there.
         loaded: String,
     },
@@ -51,42 +52,50 @@ pub enum RuntimeError {
     SetUp(#[source] Exception),
 }
 
-/// A Python version.
+/// A Python version, and which of its two builds it is: they share neither libraries nor extension modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// 3, for a long time.
     pub major: u8,
     /// The 14 of 3.14.
     pub minor: u8,
+    /// The t of 3.14t: built without the GIL (PEP 703).
+    pub free_threaded: bool,
 }
 
 impl Version {
     /// The version this program is linked with.
     pub fn linked() -> Self {
-        Self::parse(env!("STACK_PYTHON_VERSION")).expect("the build script writes MAJOR.MINOR")
+        let numbers = Self::parse(env!("STACK_PYTHON_VERSION")).expect("the build script writes MAJOR.MINOR");
+        Self { free_threaded: cfg!(Py_GIL_DISABLED), ..numbers }
     }
 
-    /// The first two numbers of a version text.
+    /// The first two numbers of a version text, and the `t` at its end.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.split('.');
-        Some(Self { major: numbers.next()?.trim().parse().ok()?, minor: numbers.next()?.trim().parse().ok()? })
+        let text = text.trim();
+        let (numbers, free_threaded) = text.strip_suffix('t').map_or((text, false), |numbers| (numbers, true));
+        let mut numbers = numbers.split('.');
+        let mut number = || numbers.next()?.trim().parse().ok();
+        Some(Self { major: number()?, minor: number()?, free_threaded })
     }
 
-    /// Whether this Python can run several interpreters with a GIL of their own. 3.12 has the interface, but its
-    /// standard library refuses to load there, and two imports of `datetime` at once crash it.
+    /// Whether this Python runs threads of one interpreter at once (PEP 703). An extension module that was not made for it
+    /// still turns the GIL on when it is imported.
+    pub fn is_free_threaded(self) -> bool {
+        self.free_threaded
+    }
+
+    /// Whether several interpreters with a GIL of their own are the way to run this Python in parallel. 3.12 has the
+    /// interface, but its standard library refuses to load there, and two imports of `datetime` at once crash it. A
+    /// free-threaded build has interpreters too, but its threads run at once in the main one, with every extension module.
     pub fn supports_own_gil(self) -> bool {
-        self >= Self { major: 3, minor: 13 }
-    }
-
-    /// Whether the linked Python was built without a GIL: then the threads of one interpreter run in parallel.
-    pub fn linked_is_free_threaded() -> bool {
-        cfg!(Py_GIL_DISABLED)
+        !self.free_threaded && (self.major, self.minor) >= (3, 13)
     }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
+        write!(f, "{}.{}{}", self.major, self.minor, if self.free_threaded { "t" } else { "" })
     }
 }
 
@@ -97,16 +106,30 @@ impl fmt::Display for Version {
 #[derive(Debug)]
 pub struct Runtime {
     main: InterpreterHandle,
+    initial: InitialState,
 }
+
+/// The thread state that came with the runtime, and the OS thread it belongs to: Python's main thread, the one that runs
+/// its signal handlers.
+#[derive(Debug)]
+struct InitialState {
+    state: *mut ffi::PyThreadState,
+    thread: ThreadId,
+}
+
+// SAFETY: the pointer is used on `thread` alone, which is checked before each use.
+unsafe impl Send for InitialState {}
+// SAFETY: as above.
+unsafe impl Sync for InitialState {}
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Runtime {
     /// Starts CPython on this thread and detaches from it.
     pub fn start(settings: &RuntimeSettings) -> Result<Self, RuntimeError> {
-        let built = env!("STACK_PYTHON_VERSION");
+        let built = Version::linked();
         let loaded = loaded_version();
-        if Version::parse(&loaded) != Version::parse(built) {
+        if Version::parse(&loaded) != Some(built) {
             return Err(RuntimeError::OtherLibrary { built, loaded });
         }
         if STARTED.swap(true, Ordering::SeqCst) {
@@ -115,14 +138,24 @@ impl Runtime {
         initialize(settings)?;
         set_attached(true);
         let prepared = prepare_main();
-        // SAFETY: attached since the initialization; this thread's state stays, unused, as long as the process.
-        unsafe { ffi::PyEval_SaveThread() };
+        // SAFETY: attached since the initialization; this thread's state stays as long as the process.
+        let state = unsafe { ffi::PyEval_SaveThread() };
         set_attached(false);
         prepared?;
         // SAFETY: the runtime is up.
         let main = unsafe { ffi::PyInterpreterState_Main() };
         // SAFETY: the main interpreter lives as long as the process: nothing finalizes it.
-        Ok(Self { main: unsafe { InterpreterHandle::new(main) } })
+        let main = unsafe { InterpreterHandle::new(main) };
+        Ok(Self { main, initial: InitialState { state, thread: thread::current().id() } })
+    }
+
+    /// Runs `body` in the main interpreter as Python's main thread, which is the OS thread that started the runtime: the one
+    /// that may set signal handlers, that runs them, and that may fork. `None` on any other thread.
+    pub fn run_as_main_thread<R>(&self, body: impl for<'py> FnOnce(Python<'py>) -> R) -> Option<R> {
+        (self.initial.thread == thread::current().id()).then(|| {
+            let attached = MainThread::attach(&self.initial);
+            body(attached.python())
+        })
     }
 
     /// The main interpreter, as a place to run.
@@ -132,8 +165,7 @@ impl Runtime {
 
     /// The full version of the running Python, such as `3.14.2`, with `t` behind it for a free-threaded build.
     pub fn full_version(&self) -> String {
-        let free_threaded = if cfg!(Py_GIL_DISABLED) { "t" } else { "" };
-        format!("{}{free_threaded}", loaded_version())
+        loaded_version()
     }
 
     /// Leaves the process at once. Neither CPython's finalization nor destructors of loaded libraries run: both may crash
@@ -145,13 +177,44 @@ impl Runtime {
     }
 }
 
-/// The version of the libpython in this process, such as `3.14.2`.
+/// The main thread while it is attached. Undoes itself when dropped.
+struct MainThread<'a>(&'a InitialState);
+
+impl<'a> MainThread<'a> {
+    fn attach(initial: &'a InitialState) -> Self {
+        assert_detached();
+        // SAFETY: this OS thread's own state, checked by the caller, which nothing has attached.
+        unsafe { ffi::PyEval_RestoreThread(initial.state) };
+        set_attached(true);
+        Self(initial)
+    }
+
+    #[expect(clippy::unused_self, reason = "the token must not outlive the attachment")]
+    fn python(&self) -> Python<'_> {
+        // SAFETY: attached from `attach` to `drop`, and the token can not outlive `self`.
+        unsafe { Python::assume_attached() }
+    }
+}
+
+impl Drop for MainThread<'_> {
+    fn drop(&mut self) {
+        // SAFETY: attached since `attach`.
+        let state = unsafe { ffi::PyEval_SaveThread() };
+        debug_assert_eq!(state, self.0.state, "what was attached in between has been detached");
+        set_attached(false);
+    }
+}
+
+/// The version of the libpython in this process, such as `3.14.2` or `3.14.2t`.
 fn loaded_version() -> String {
     // SAFETY: may be called at any time, also before initialization.
     let text = unsafe { ffi::Py_GetVersion() };
     // SAFETY: a static text that ends with NUL.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
-    text.split(' ').next().unwrap_or_default().to_owned()
+    let number = text.split(' ').next().unwrap_or_default();
+    // "3.14.2 free-threading build (main, …)"; on 3.13 "experimental" stands in front.
+    let free_threaded = if text.contains(" free-threading build ") { "t" } else { "" };
+    format!("{number}{free_threaded}")
 }
 
 /// What must run in the main interpreter before any other exists.

@@ -108,19 +108,21 @@ impl Venv {
 /// The version in `pyvenv.cfg` (`version` by venv, `version_info` by virtualenv and uv), else by the library's folder.
 fn version(settings: &str, path: &Path) -> Option<Version> {
     let setting = settings.lines().filter_map(|line| line.split_once('=')).find_map(|(key, value)| {
-        matches!(key.trim(), "version" | "version_info").then(|| Version::parse(value.trim())).flatten()
+        matches!(key.trim(), "version" | "version_info").then(|| Version::parse(value)).flatten()
     });
-    setting.or_else(|| {
-        let folders = fs::read_dir(path.join("lib")).ok()?;
-        folders.flatten().find_map(|folder| Version::parse(folder.file_name().to_str()?.strip_prefix("python")?))
-    })
+    let folders = fs::read_dir(path.join("lib")).into_iter().flatten().flatten();
+    let mut folder = folders.filter_map(|folder| Version::parse(folder.file_name().to_str()?.strip_prefix("python")?));
+    let Some(setting) = setting else { return folder.next() };
+    // The file does not say which build it was; the folder does, in whose packages the other build does not even look.
+    let free_threaded = folder.any(|folder| folder == Version { free_threaded: true, ..setting });
+    Some(Version { free_threaded, ..setting })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LINKED: Version = Version { major: 3, minor: 14 };
+    const LINKED: Version = Version { major: 3, minor: 14, free_threaded: false };
 
     fn venv_in(folder: &Path, name: &str, settings: &str) -> PathBuf {
         let path = folder.join(name);
@@ -160,6 +162,21 @@ mod tests {
             let error = Venv::find(None, None, folder.path(), LINKED).unwrap_err().to_string();
             assert!(error.contains("made by Python 3.12") && error.contains("linked with Python 3.14"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_other_build_of_a_version_is_another_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = venv_in(folder.path(), "venv", "version = 3.14.2\n");
+        fs::create_dir_all(path.join("lib/python3.14t/site-packages")).unwrap();
+        let error = Venv::find(None, None, folder.path(), LINKED).unwrap_err().to_string();
+        assert!(error.contains("made by Python 3.14t") && error.contains("linked with Python 3.14;"), "{error}");
+        let free_threaded = Version { free_threaded: true, ..LINKED };
+        assert!(Venv::find(None, None, folder.path(), free_threaded).unwrap().is_some());
+        fs::rename(path.join("lib/python3.14t"), path.join("lib/python3.14")).unwrap();
+        assert!(Venv::find(None, None, folder.path(), LINKED).unwrap().is_some());
+        let error = Venv::find(None, None, folder.path(), free_threaded).unwrap_err().to_string();
+        assert!(error.contains("made by Python 3.14, but") && error.contains("linked with Python 3.14t;"), "{error}");
     }
 
     #[test]

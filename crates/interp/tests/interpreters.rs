@@ -4,7 +4,7 @@
 use std::{
     ffi::CStr,
     sync::{
-        OnceLock,
+        Arc, Barrier, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -15,15 +15,24 @@ use stack_interp::{
     Python, Raise, Raises, Runtime, RuntimeError, RuntimeSettings, Text, Version, methods, refusals_on_this_thread,
 };
 
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
 fn main_interpreter() -> &'static InterpreterHandle {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Runtime::start(&RuntimeSettings::default()).expect("the runtime starts")).main()
 }
 
 /// Runs statements and gives back `str()` of what they leave in `result`.
 fn execute(py: Python<'_>, code: &str) -> Result<String, Exception> {
+    execute_with(py, code, &[])
+}
+
+/// The same with some names set.
+fn execute_with<'py>(py: Python<'py>, code: &str, names: &[(&str, &Object<'py>)]) -> Result<String, Exception> {
     let run = || {
         let namespace = Object::dict(py)?;
+        for (name, value) in names {
+            namespace.set_item(py, &Object::str(py, name)?, value)?;
+        }
         let builtins = Object::import(py, "builtins")?;
         builtins.call_method(py, "exec", &[&Object::str(py, code)?, &namespace])?;
         Ok(namespace.item(py, "result")?.map(|result| result.display(py)).unwrap_or_default())
@@ -33,6 +42,24 @@ fn execute(py: Python<'_>, code: &str) -> Result<String, Exception> {
 
 fn own_gil() -> bool {
     Version::linked().supports_own_gil()
+}
+
+/// Runs `body` on four OS threads, each attached to the main interpreter, and gives back what each of them made.
+///
+/// `body` gets a function that waits, detached, until all four have come to the same place.
+fn on_four_threads<R: Send + 'static>(
+    body: impl for<'py> Fn(Python<'py>, &dyn Fn()) -> R + Clone + Send + 'static,
+) -> Vec<R> {
+    let place = Arc::new(Barrier::new(4));
+    let start = |_| {
+        let (body, place) = (body.clone(), Arc::clone(&place));
+        thread::spawn(move || {
+            let wait = || _ = place.wait();
+            main_interpreter().run(|py| body(py, &|| py.detach(wait))).expect("it never ends")
+        })
+    };
+    let threads: Vec<_> = (0..4).map(start).collect();
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
 #[test]
@@ -49,7 +76,7 @@ fn the_main_interpreter_is_a_place_to_run() {
 
 #[test]
 fn too_old_a_python_says_so() {
-    if !own_gil() {
+    if Version::linked() < (Version { major: 3, minor: 13, free_threaded: false }) {
         assert!(matches!(Interpreter::run(main_interpreter(), |_, _| ()), Err(CreateError::TooOld(_))));
     }
 }
@@ -96,14 +123,14 @@ fn threads_join_an_interpreter_and_the_last_ends_it() {
     };
     let ((count, handle), ending) = Interpreter::run(main_interpreter(), body).unwrap();
     assert_eq!(count, "4");
-    let ends_in_place = Version::linked() >= Version { major: 3, minor: 14 };
+    let ends_in_place = Version::linked() >= Version { major: 3, minor: 14, free_threaded: false };
     assert_eq!(ending, if ends_in_place { Ending::Ended } else { Ending::KeptByPython });
     assert!(matches!(handle.run(|_| ()), Err(CreateError::Ended)));
 }
 
 #[test]
 fn a_daemon_thread_keeps_its_interpreter_from_being_ended() {
-    if Version::linked() < (Version { major: 3, minor: 14 }) {
+    if !own_gil() || Version::linked() < (Version { major: 3, minor: 14, free_threaded: false }) {
         return;
     }
     let code = "import threading, time\n\
@@ -182,30 +209,21 @@ fn an_exception_whose_text_raises_is_still_described() {
     assert!(exception.kind.ends_with("Odd"), "{exception:?}");
 }
 
-static COUNTERS_ALIVE: AtomicUsize = AtomicUsize::new(0);
-
 #[derive(Debug)]
-struct Counter(AtomicUsize);
+struct Counter {
+    total: AtomicUsize,
+    /// Tells, by its count, whether this one is alive.
+    _alive: Arc<()>,
+}
 
 impl Counter {
-    fn new() -> Self {
-        COUNTERS_ALIVE.fetch_add(1, Ordering::SeqCst);
-        Self(AtomicUsize::new(0))
-    }
-
     fn add<'py>(&self, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Result<Object<'py>, Raise<'py>> {
         arguments.check("add", 1, &["amount"])?;
         let amount = arguments.argument(0, "amount").expect("checked").integer(py)?;
         let amount = usize::try_from(amount).map_err(|_| Raise::value_error("amount must not be negative"))?;
         assert!(amount < 100, "a panic, to see where it ends");
-        let total = self.0.fetch_add(amount, Ordering::SeqCst) + amount;
+        let total = self.total.fetch_add(amount, Ordering::SeqCst) + amount;
         Ok(Object::int(py, total.try_into().unwrap())?)
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        COUNTERS_ALIVE.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -215,24 +233,23 @@ impl Class for Counter {
     const ITERATES: bool = true;
 
     fn next<'py>(&self, py: Python<'py>) -> Result<Option<Object<'py>>, Raise<'py>> {
-        match self.0.fetch_add(1, Ordering::SeqCst) {
+        match self.total.fetch_add(1, Ordering::SeqCst) {
             0..3 => Ok(Some(Object::none(py))),
             _ => Ok(None),
         }
     }
 }
 
-/// Makes a counter, calls it `counter`, runs statements, and gives back `str(result)`.
+/// Makes a counter, calls it `counter`, runs statements, and gives back `str(result)`. The counter is gone then.
 fn with_counter(py: Python<'_>, code: &str) -> Result<String, Exception> {
-    let run = || {
-        let class = py.class::<Counter>()?;
-        let counter = class.instance(py, Counter::new())?;
+    let alive = Arc::new(());
+    let result = {
+        let class = py.class::<Counter>().unwrap();
+        let counter = class.instance(py, Counter { total: AtomicUsize::new(0), _alive: Arc::clone(&alive) }).unwrap();
         assert!(class.value(&counter).is_some() && class.value(&Object::none(py)).is_none());
-        Object::import(py, "builtins")?.set_attr(py, "counter", &counter)
+        execute_with(py, code, &[("counter", &counter)])
     };
-    run().map_err(|raised: stack_interp::Raised<'_>| raised.into_exception(py))?;
-    let result = execute(py, code);
-    execute(py, "import builtins\ndel builtins.counter").unwrap();
+    assert_eq!(Arc::strong_count(&alive), 1, "the last reference drops the Rust value");
     result
 }
 
@@ -256,7 +273,6 @@ fn a_class_lives_and_dies_with_its_instances() {
     if own_gil() {
         Interpreter::run(main_interpreter(), |py, _| run(py)).unwrap();
     }
-    assert_eq!(COUNTERS_ALIVE.load(Ordering::SeqCst), 0, "the last reference drops the Rust value");
 }
 
 #[test]
@@ -355,4 +371,129 @@ fn a_new_exception_is_raised_by_kind() {
         (value.is(Raises::ImportError), value.is(Raises::ModuleNotFoundError), value.is(Raises::ValueError))
     };
     assert_eq!(main_interpreter().run(raise).unwrap(), (true, true, false));
+}
+
+#[test]
+fn the_gil_stays_off_on_a_free_threaded_build() {
+    // Only a free-threaded build says. The runtime's own code has run by now; loading it must not turn the GIL on.
+    let code = "import sys\nresult = getattr(sys, '_is_gil_enabled', lambda: True)()";
+    let enabled = main_interpreter().run(|py| {
+        py.class::<Counter>().unwrap();
+        py.run_source("<the GIL's test>", "import io, os, stat, threading").unwrap();
+        execute(py, code).unwrap()
+    });
+    let free_threaded = Version::linked().is_free_threaded();
+    assert_eq!(enabled.unwrap(), if free_threaded { "False" } else { "True" });
+    assert_eq!(RUNTIME.get().unwrap().full_version().ends_with('t'), free_threaded);
+}
+
+#[test]
+fn a_free_threaded_python_is_told_from_an_ordinary_one() {
+    let version = |text: &str| Version::parse(text).unwrap();
+    let [ordinary, free_threaded] = ["3.14", "3.14t"].map(version);
+    assert_eq!((version("3.14.2"), version(" 3.14.2t\n")), (ordinary, free_threaded));
+    assert!(ordinary.supports_own_gil() && !ordinary.is_free_threaded());
+    assert!(free_threaded.is_free_threaded() && !free_threaded.supports_own_gil());
+    assert!(!version("3.12.1").supports_own_gil());
+    assert_eq!([ordinary, free_threaded].map(|version| version.to_string()), ["3.14", "3.14t"]);
+}
+
+/// Many classes whose instances have the same size.
+#[derive(Debug)]
+struct Empty<const NUMBER: usize>;
+
+impl<const NUMBER: usize> Class for Empty<NUMBER> {
+    const NAME: &'static CStr = c"stack.Empty";
+    const METHODS: &'static [MethodDef<Self>] = methods!(Empty<NUMBER>:);
+}
+
+#[test]
+fn threads_that_make_a_class_at_once_get_the_same() {
+    fn make<const NUMBER: usize>() {
+        let types = on_four_threads(|py, wait_for_others| {
+            wait_for_others();
+            let class = py.class::<Empty<NUMBER>>().unwrap();
+            // All are alive now: no address stands for two of them.
+            wait_for_others();
+            format!("{class:?}")
+        });
+        assert!(types.iter().all(|other| *other == types[0]), "{types:?}");
+    }
+    // Each is one more chance for two threads to be in the middle of it at once.
+    let rounds = [
+        make::<0>, make::<1>, make::<2>, make::<3>, make::<4>, make::<5>, make::<6>, make::<7>, make::<8>, make::<9>,
+        make::<10>, make::<11>, make::<12>, make::<13>, make::<14>, make::<15>, make::<16>, make::<17>, make::<18>,
+    ];
+    for make in rounds {
+        make();
+    }
+}
+
+#[test]
+fn threads_that_run_a_source_at_once_get_the_same_names() {
+    for round in 0..20 {
+        let namespaces = on_four_threads(move |py, wait_for_others| {
+            wait_for_others();
+            let names = py.run_source(&format!("<round {round}>"), "class Made: pass").unwrap();
+            let made = names.item(py, "Made").unwrap();
+            wait_for_others();
+            format!("{names:?} {made:?}")
+        });
+        assert!(namespaces.iter().all(|other| *other == namespaces[0]), "{namespaces:?}");
+    }
+}
+
+#[test]
+fn a_list_may_change_while_it_is_read() {
+    let code = "import builtins, threading\n\
+                shared = builtins.shared = [str(number) for number in range(64)]\n\
+                stop = builtins.stop = threading.Event()\n\
+                def change():\n\
+                \x20   while not stop.is_set():\n\
+                \x20       shared.clear()\n\
+                \x20       shared.extend(map(str, range(64)))\n\
+                changing = builtins.changing = threading.Thread(target=change)\n\
+                changing.start()";
+    main_interpreter()
+        .run(|py| {
+            execute(py, code).unwrap();
+            let shared = Object::import(py, "builtins").unwrap().attr_named(py, "shared").unwrap();
+            for _ in 0..20_000 {
+                let items = shared.sequence(py).expect("a list, whatever is in it");
+                assert!(items.iter().all(|item| item.text().is_some()));
+            }
+            let code = "import builtins\nbuiltins.stop.set(); builtins.changing.join()\n\
+                        del builtins.stop, builtins.changing, builtins.shared";
+            execute(py, code).unwrap();
+        })
+        .unwrap();
+}
+
+#[test]
+fn objects_are_shared_by_threads_that_run_at_once() {
+    // Interned and wide strings, exceptions, instances: what every request makes and drops.
+    on_four_threads(|py, wait_for_others| {
+        wait_for_others();
+        for _ in 0..200 {
+            let wide = Object::interned(py, "shared \u{20ac}").unwrap();
+            assert_eq!(wide.text(), Some(Text::Wide("shared \u{20ac}")));
+            assert_eq!(with_counter(py, "counter.add(1)\nresult = len(list(counter))").unwrap(), "2");
+            assert_eq!(execute(py, "raise ValueError('x')").unwrap_err().kind, "ValueError");
+        }
+    });
+}
+
+#[test]
+fn instances_keep_their_class() {
+    // Else the methods of the one would take its value for one of the other's.
+    main_interpreter()
+        .run(|py| {
+            let first = py.class::<Empty<100>>().unwrap().instance(py, Empty).unwrap();
+            let second = py.class::<Empty<101>>().unwrap().instance(py, Empty).unwrap();
+            let names = [("first", &first), ("second", &second)];
+            for code in ["first.__class__ = type(second)", "type(first).method = None"] {
+                assert_eq!(execute_with(py, code, &names).unwrap_err().kind, "TypeError", "{code}");
+            }
+        })
+        .unwrap();
 }

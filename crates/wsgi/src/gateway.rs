@@ -188,7 +188,7 @@ impl Subject {
         }
     }
 
-    // All of it is logged without the GIL: whoever reads the log may be slow.
+    // All of it is logged detached: whoever reads the log may be slow.
 
     fn application_raised<'py>(&self, py: Python<'py>, raised: Raised<'py>) {
         let Self { id, method, path, connection: _ } = self;

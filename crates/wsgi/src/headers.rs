@@ -98,10 +98,11 @@ fn check_status<'py>(py: Python<'py>, status: &Object<'py>) -> Result<(StatusCod
 }
 
 fn check_field<'py>(py: Python<'py>, item: &Object<'py>) -> Result<(HeaderName, HeaderValue), Raise<'py>> {
-    if item.sequence_len() != Some(2) {
+    // A list in a tuple's place may lose its items to another thread at any time.
+    let pair = (item.sequence_len() == Some(2)).then(|| item.sequence_item(py, 0).zip(item.sequence_item(py, 1)));
+    let Some((name, value)) = pair.flatten() else {
         return Err(Raise::type_error(format!("a header must be a (name, value) tuple, not {}", item.type_name(py))));
-    }
-    let (name, value) = item.sequence_item(py, 0).zip(item.sequence_item(py, 1)).expect("its length is 2");
+    };
     let text = |object: &Object<'py>| object.latin1_text().map(Cow::into_owned);
     let Some(written) = text(&name) else {
         return Err(Raise::type_error(format!("a header's name must be a str of latin-1, not {}", name.type_name(py))));

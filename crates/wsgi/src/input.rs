@@ -92,33 +92,40 @@ impl Input {
         })
     }
 
-    /// Reads without the GIL: the body may be on a disk.
+    /// Reads a body in memory under the mutex, one thread after the other, and one on a disk detached.
     ///
-    /// The reader is out of the mutex meanwhile. A thread that held the mutex and waited for the GIL, while another held
-    /// the GIL and waited for the mutex, would stop the interpreter.
+    /// Then the reader is out of the mutex: a thread that held the mutex and waited to attach, while another was attached
+    /// and waited for the mutex, would stop the interpreter.
     fn with_body<'py, R: Send>(
         &self,
         py: Python<'py>,
         read: impl FnOnce(&mut BodyReader) -> io::Result<R> + Send,
     ) -> Result<R, Raise<'py>> {
         let lock = || self.body.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = std::mem::replace(&mut *lock(), State::InUse);
-        let mut body = match state {
+        let failed = |error| Raise::New(Raises::OSError, format!("the request body could not be read: {error}"));
+        let mut state = lock();
+        if let State::Open(body) = &mut *state
+            && body.is_in_memory()
+        {
+            return read(body).map_err(failed);
+        }
+        let mut body = match std::mem::replace(&mut *state, State::InUse) {
             State::Open(body) => body,
             State::InUse => {
                 return Err(Raise::New(Raises::RuntimeError, "wsgi.input is read by another thread".into()));
             }
             State::Expired => {
-                *lock() = State::Expired;
+                *state = State::Expired;
                 return Err(Raise::value_error("wsgi.input of a request that is over"));
             }
         };
-        let outcome = if body.is_in_memory() { read(&mut body) } else { py.detach(|| read(&mut body)) };
+        drop(state);
+        let outcome = py.detach(|| read(&mut body));
         let mut state = lock();
         if matches!(*state, State::InUse) {
             *state = State::Open(body);
         }
-        outcome.map_err(|error| Raise::New(Raises::OSError, format!("the request body could not be read: {error}")))
+        outcome.map_err(failed)
     }
 }
 

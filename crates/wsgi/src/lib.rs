@@ -7,7 +7,7 @@
 //! - Whatever an application does, its request is answered or visibly cut, its iterable's `close()` runs, and the thread
 //!   takes the next job.
 //! - What a request gave out (its input, its `write`) is dead when the request is over.
-//! - Nothing that may wait for a client or a disk holds the GIL.
+//! - Whatever may wait for a client or a disk waits detached.
 #![forbid(unsafe_code)]
 
 mod application;
@@ -26,6 +26,6 @@ mod worker;
 
 pub use application::LoadError;
 pub use discover::{DiscoverError, Discovered, discover};
-pub use pool::{Pool, PoolSettings, StartError, Stopped};
+pub use pool::{Place, Pool, PoolSettings, StartError, Stopped};
 pub use refused::{Refused, by_package, listed};
-pub use worker::{WorkerReport, WorkerState};
+pub use worker::{Worker, WorkerReport, WorkerSettings, WorkerState};

@@ -1,18 +1,20 @@
-//! The pool: all workers of one generation, from the import of the application to its end.
+//! The pool of workers in this process: all of one generation, from the import of the application to its end.
 
 use std::{
     num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
-use stack_bridge::{Queue, WorkerId};
+use stack_bridge::{Jobs, Queue, WorkerId};
 use stack_config::AppSpec;
-use stack_interp::{CreateError, InterpreterHandle};
+use stack_interp::{CreateError, Interpreter, InterpreterHandle, Python};
 
 use crate::{
     application::LoadError,
-    worker::{Worker, WorkerReport, WorkerState},
+    worker::{STACK_SIZE, Worker, WorkerReport, WorkerSettings, WorkerState, thread_name},
 };
 
 /// What a pool is started with.
@@ -24,10 +26,39 @@ pub struct PoolSettings {
     pub directory: String,
     /// Variables for the application's `os.environ`.
     pub env: Vec<(String, String)>,
-    /// Interpreters.
-    pub workers: NonZeroUsize,
-    /// Threads of each.
+    /// Where the application runs.
+    pub place: Place,
+    /// Threads of each worker.
     pub threads: NonZeroUsize,
+}
+
+/// Where the workers of this process run the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// As many workers, each in an interpreter with a GIL of its own.
+    OwnInterpreters(NonZeroUsize),
+    /// One worker, in the main interpreter.
+    MainInterpreter,
+}
+
+impl PoolSettings {
+    fn workers(&self) -> usize {
+        match self.place {
+            Place::OwnInterpreters(workers) => workers.get(),
+            Place::MainInterpreter => 1,
+        }
+    }
+
+    fn worker(&self, id: WorkerId) -> Worker {
+        Worker::new(WorkerSettings {
+            id,
+            app: self.app.clone(),
+            directory: self.directory.clone(),
+            env: self.env.clone(),
+            threads: self.threads,
+            multiprocess: self.workers() > 1,
+        })
+    }
 }
 
 /// Why a pool did not start.
@@ -96,22 +127,30 @@ pub struct Pool {
     reports: Vec<WorkerReport>,
 }
 
+/// One worker's share of the pool.
+struct Member {
+    id: WorkerId,
+    settings: Arc<PoolSettings>,
+    queue: Queue,
+    states: States,
+    started: mpsc::Sender<Result<WorkerReport, StartError>>,
+}
+
 impl Pool {
     /// Starts all workers and waits until each has loaded the application. The first that can not ends the start.
     pub fn start(main: &InterpreterHandle, settings: PoolSettings, queue: Queue) -> Result<Self, StartError> {
-        let workers = settings.workers.get();
+        let workers = settings.workers();
         let (settings, states) = (Arc::new(settings), States::new(workers));
         let (started, reports) = mpsc::channel();
         for number in 0..workers {
-            let id = WorkerId(u16::try_from(number).unwrap_or(u16::MAX));
-            let worker = Worker {
-                id,
+            let member = Member {
+                id: WorkerId(u16::try_from(number).unwrap_or(u16::MAX)),
                 settings: Arc::clone(&settings),
                 queue: queue.clone(),
                 states: states.clone(),
                 started: started.clone(),
             };
-            worker.spawn(main.clone()).inspect_err(|_| queue.close())?;
+            member.spawn(main.clone()).inspect_err(|_| queue.close())?;
         }
         drop(started);
         // Workers that did come up end with the queue, their atexit handlers run.
@@ -129,11 +168,62 @@ impl Pool {
         self.states.all()
     }
 
+    /// Gives the workers no more jobs; each ends when it has done what it has. The queue goes on.
+    pub fn retire(&self) {
+        for number in 0..self.states.all().len() {
+            self.queue.retire(WorkerId(u16::try_from(number).unwrap_or(u16::MAX)));
+        }
+    }
+
     /// Closes the queue, lets the workers finish what they have, and runs each application's end; all within `timeout`.
     pub fn stop(self, timeout: Duration) -> Stopped {
         self.queue.close();
         let ended = |state| matches!(state, WorkerState::Ended | WorkerState::Failed);
         let states = self.states.wait(Instant::now() + timeout, ended);
         Stopped { stuck: states.into_iter().filter(|state| !ended(*state)).count() }
+    }
+}
+
+impl Member {
+    /// Starts the worker's first OS thread: it makes the interpreter, imports the application, and serves.
+    fn spawn(self, main: InterpreterHandle) -> Result<(), StartError> {
+        let builder = thread::Builder::new().name(thread_name(self.id, 0)).stack_size(STACK_SIZE);
+        let run = move || {
+            if catch_unwind(AssertUnwindSafe(|| self.run(&main))).is_err() {
+                self.fail(StartError::Panicked);
+            }
+        };
+        builder.spawn(run).map(drop).map_err(StartError::Thread)
+    }
+
+    /// The pool may have given up by now; then nobody hears it.
+    fn fail(&self, error: StartError) {
+        self.states.set(self.id, WorkerState::Failed);
+        let _ = self.started.send(Err(error));
+    }
+
+    fn run(&self, main: &InterpreterHandle) {
+        let outcome = match self.settings.place {
+            Place::OwnInterpreters(_) => {
+                Interpreter::run(main, |py, interpreter| self.live(py, interpreter)).map(|(lived, _ending)| lived)
+            }
+            Place::MainInterpreter => main.run(|py| self.live(py, main)),
+        };
+        if let Err(error) = outcome.map_err(StartError::Interpreter).flatten() {
+            self.fail(error);
+        }
+    }
+
+    fn live(&self, py: Python<'_>, interpreter: &InterpreterHandle) -> Result<(), StartError> {
+        self.states.set(self.id, WorkerState::Loading);
+        let worker = self.settings.worker(self.id);
+        let report = worker.load(py)?;
+        let jobs = (0..self.settings.threads.get()).map(|_| Box::new(self.queue.consumer(self.id)) as Box<dyn Jobs>);
+        worker.serve(py, interpreter, jobs.collect(), |state| {
+            self.states.set(self.id, state);
+            if state == WorkerState::Ready {
+                let _ = self.started.send(Ok(report.clone()));
+            }
+        })
     }
 }

@@ -29,7 +29,7 @@ struct State {
     bodiless: bool,
 }
 
-/// How far the response is. `Moving` exists only while a block is handed over without the GIL.
+/// How far the response is.
 #[derive(Debug)]
 enum Stage {
     /// `start_response` has not been called.
@@ -38,7 +38,7 @@ enum Stage {
     Started(Responder, Box<Head>),
     /// The head is out.
     Open(Responder),
-    /// A thread hands a block over.
+    /// A thread hands a block over, detached.
     Moving,
     /// All of it has been handed over.
     Complete,
@@ -141,8 +141,7 @@ impl Response {
         }
     }
 
-    /// Hands one block over, with the head in front of the first. Waits, without the GIL, where the body is over its
-    /// limits.
+    /// Hands one block over, with the head in front of the first. Waits, detached, where the body is over its limits.
     pub(crate) fn send<'py>(&self, py: Python<'py>, block: &[u8], last: bool) -> Result<Sent, Raise<'py>> {
         let mut state = self.lock();
         let (mut responder, head) = match std::mem::replace(&mut state.stage, Stage::Moving) {
@@ -170,15 +169,18 @@ impl Response {
         }
         state.sent += length;
         let complete = last || state.bodiless || state.promised == Some(state.sent);
-        let bodiless = state.bodiless;
-        drop(state);
-        let mut push = Push { head, block: if bodiless { &[] } else { block }, last: complete };
+        let mut push = Push { head, block: if state.bodiless { &[] } else { block }, last: complete };
+        // Under the mutex, because it waits for nothing: the blocks of two threads go out one after the other.
         let sent = match responder.try_push(&mut push) {
             Ok(true) => Ok(()),
-            Ok(false) => py.detach(|| responder.push(&mut push)),
+            Ok(false) => {
+                drop(state);
+                let pushed = py.detach(|| responder.push(&mut push));
+                state = self.lock();
+                pushed
+            }
             Err(gone) => Err(gone),
         };
-        let mut state = self.lock();
         let over = matches!(state.stage, Stage::Over);
         let (stage, sent) = match sent {
             Err(SendError::ClientGone) => (Stage::ClientGone, Sent::ClientGone),

@@ -1,26 +1,28 @@
-//! One worker: an interpreter of its own that runs the application with a number of threads.
+//! One worker: an interpreter that runs the application with a number of threads.
 
 use std::{
+    num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use stack_bridge::{Consumer, Queue, WorkerId};
-use stack_interp::{ExtensionRefusal, Interpreter, InterpreterHandle, LoadGuard, Python, Raised};
+use stack_bridge::{Jobs, WorkerId};
+use stack_config::AppSpec;
+use stack_interp::{ExtensionRefusal, InterpreterHandle, LoadGuard, Python, Raised};
 
 use crate::{
     application::{self, LoadError},
     environ::Facts,
     gateway::Gateway,
-    pool::{PoolSettings, StartError, States},
+    pool::StartError,
 };
 
 /// The name under which the interpreter keeps the application.
 const APPLICATION: &str = "stack.application";
 /// As much as a program's main thread has: CPython's recursion limits were chosen for it.
-const STACK_SIZE: usize = 8 * 1024 * 1024;
+pub(crate) const STACK_SIZE: usize = 8 * 1024 * 1024;
 
 /// What a worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,70 +50,45 @@ pub struct WorkerReport {
     pub refusals: Vec<ExtensionRefusal>,
 }
 
-/// One worker's share of the pool.
-#[derive(Clone)]
-pub(crate) struct Worker {
-    pub(crate) id: WorkerId,
-    pub(crate) settings: Arc<PoolSettings>,
-    pub(crate) queue: Queue,
-    pub(crate) states: States,
-    pub(crate) started: mpsc::Sender<Result<WorkerReport, StartError>>,
+/// What a worker is started with.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Its number.
+    pub id: WorkerId,
+    /// The application.
+    pub app: AppSpec,
+    /// The directory that goes first on `sys.path`.
+    pub directory: String,
+    /// Variables for the application's `os.environ`.
+    pub env: Vec<(String, String)>,
+    /// Its threads.
+    pub threads: NonZeroUsize,
+    /// Whether others run the same application (`wsgi.multiprocess`).
+    pub multiprocess: bool,
+}
+
+/// One worker, in the interpreter of the thread that calls.
+///
+/// A worker's life: [`Worker::load`], then [`Worker::serve`], both attached to the same interpreter and, in the main
+/// interpreter, on the thread that started it: there Python delivers signals.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    settings: Arc<WorkerSettings>,
 }
 
 impl Worker {
-    /// Starts the worker's first OS thread: it makes the interpreter, imports the application, and serves.
-    pub(crate) fn spawn(self, main: InterpreterHandle) -> Result<(), StartError> {
-        let name = thread_name(self.id, 0);
-        let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
-        let run = move || {
-            if catch_unwind(AssertUnwindSafe(|| self.run(&main))).is_err() {
-                self.fail(StartError::Panicked);
-            }
-        };
-        builder.spawn(run).map(drop).map_err(StartError::Thread)
+    /// A worker that has not begun.
+    pub fn new(settings: WorkerSettings) -> Self {
+        Self { settings: Arc::new(settings) }
     }
 
-    /// The pool may have given up by now; then nobody hears it.
-    fn fail(&self, error: StartError) {
-        self.states.set(self.id, WorkerState::Failed);
-        let _ = self.started.send(Err(error));
+    fn id(&self) -> WorkerId {
+        self.settings.id
     }
 
-    fn run(&self, main: &InterpreterHandle) {
-        let outcome = Interpreter::run(main, |py, interpreter| self.live(py, interpreter));
-        if let Err(error) = outcome {
-            self.fail(StartError::Interpreter(error));
-        }
-    }
-
-    fn live(&self, py: Python<'_>, interpreter: &InterpreterHandle) {
-        self.states.set(self.id, WorkerState::Loading);
-        let loaded = Instant::now();
-        let loading = self.load(py).and_then(|refusals| Ok((refusals, self.gateway(py, 0)?)));
-        let (refusals, gateway) = match loading {
-            Ok(loaded) => loaded,
-            Err(error) => return self.fail(error),
-        };
-        let report = WorkerReport { load_time: loaded.elapsed(), refusals };
-        let threads = self.start_threads(interpreter);
-        self.states.set(self.id, WorkerState::Ready);
-        let _ = self.started.send(Ok(report));
-        take_jobs(py, gateway, self.queue.consumer(self.id));
-        py.detach(|| {
-            for thread in threads {
-                // A panic there has been reported by its thread's own message.
-                let _ = thread.join();
-            }
-        });
-        self.states.set(self.id, WorkerState::ShuttingDown);
-        if let Err(raised) = py.shut_down() {
-            let traceback = raised.into_exception(py).traceback;
-            tracing::warn!(code = "STACK0213", worker = self.id.0, traceback, "the application's end raised");
-        }
-        self.states.set(self.id, WorkerState::Ended);
-    }
-
-    fn load(&self, py: Python<'_>) -> Result<Vec<ExtensionRefusal>, StartError> {
+    /// Imports the application into this interpreter, where it stays.
+    pub fn load(&self, py: Python<'_>) -> Result<WorkerReport, StartError> {
+        let begun = Instant::now();
         let settings = &self.settings;
         let _loading = LoadGuard::acquire(py);
         application::prepare(py, &settings.directory, &settings.env)?;
@@ -120,45 +97,92 @@ impl Worker {
             py.keep(APPLICATION, &application)?;
             py.extension_refusals()
         };
-        keep().map_err(|raised| prepare_error(py, raised))
+        let refusals = keep().map_err(|raised| prepare_error(py, raised))?;
+        Ok(WorkerReport { load_time: begun.elapsed(), refusals })
+    }
+
+    /// Runs jobs on this thread and on as many others as `jobs` has sources, until none has any more; then the application's
+    /// threads are waited for and its atexit handlers run. `entered` is told of each state that begins.
+    pub fn serve(
+        &self,
+        py: Python<'_>,
+        interpreter: &InterpreterHandle,
+        jobs: Vec<Box<dyn Jobs>>,
+        entered: impl Fn(WorkerState),
+    ) -> Result<(), StartError> {
+        let mut jobs = jobs.into_iter();
+        let own = jobs.next();
+        let gateway = self.gateway(py, 0)?;
+        let threads = self.start_threads(interpreter, jobs);
+        entered(WorkerState::Ready);
+        if let Some(own) = own {
+            self.take_jobs(py, gateway, own);
+        }
+        py.detach(|| {
+            for thread in threads {
+                // A panic there has been reported by its thread's own message.
+                let _ = thread.join();
+            }
+        });
+        entered(WorkerState::ShuttingDown);
+        if let Err(raised) = py.shut_down() {
+            let traceback = raised.into_exception(py).traceback;
+            tracing::warn!(code = "STACK0213", worker = self.id().0, traceback, "the application's end raised");
+        }
+        entered(WorkerState::Ended);
+        Ok(())
     }
 
     /// Starts the further threads, each with a thread state of its own.
-    fn start_threads(&self, interpreter: &InterpreterHandle) -> Vec<thread::JoinHandle<()>> {
-        let spawn = |number: usize| {
+    fn start_threads(
+        &self,
+        interpreter: &InterpreterHandle,
+        jobs: impl Iterator<Item = Box<dyn Jobs>>,
+    ) -> Vec<thread::JoinHandle<()>> {
+        let spawn = |(number, jobs): (usize, Box<dyn Jobs>)| {
             let (worker, interpreter) = (self.clone(), interpreter.clone());
-            let builder = thread::Builder::new().name(thread_name(self.id, number)).stack_size(STACK_SIZE);
+            let builder = thread::Builder::new().name(thread_name(self.id(), number)).stack_size(STACK_SIZE);
             let spawned = builder.spawn(move || {
                 // Ended before this thread came up: there is nothing to serve.
-                let _ = interpreter.run(|py| worker.serve(py, number));
+                let _ = interpreter.run(|py| worker.serve_further(py, number, jobs));
             });
             if let Err(error) = &spawned {
-                tracing::error!(code = "STACK0322", worker = self.id.0, %error, "a worker's thread could not be started");
+                tracing::error!(code = "STACK0322", worker = self.id().0, %error, "a worker's thread could not be started");
             }
             spawned.ok()
         };
-        (1..self.settings.threads.get()).filter_map(spawn).collect()
+        (1..).zip(jobs).filter_map(spawn).collect()
     }
 
     /// What a further thread does.
-    fn serve(&self, py: Python<'_>, number: usize) {
+    fn serve_further(&self, py: Python<'_>, number: usize, jobs: Box<dyn Jobs>) {
         match self.gateway(py, number) {
-            Ok(gateway) => take_jobs(py, gateway, self.queue.consumer(self.id)),
+            Ok(gateway) => self.take_jobs(py, gateway, jobs),
             Err(error) => {
-                tracing::error!(code = "STACK0322", worker = self.id.0, %error, "a worker's thread could not be started");
+                tracing::error!(code = "STACK0322", worker = self.id().0, %error, "a worker's thread could not be started");
             }
         }
     }
 
     fn gateway<'py>(&self, py: Python<'py>, number: usize) -> Result<Gateway<'py>, StartError> {
-        let facts =
-            Facts { multithread: self.settings.threads.get() > 1, multiprocess: self.settings.workers.get() > 1 };
+        let settings = &self.settings;
+        let facts = Facts { multithread: settings.threads.get() > 1, multiprocess: settings.multiprocess };
         let make = || {
-            py.register_thread(&thread_name(self.id, number))?;
+            py.register_thread(&thread_name(self.id(), number))?;
             let application = py.kept(APPLICATION)?.expect("kept when it was loaded");
             Gateway::new(py, application, facts)
         };
         make().map_err(|raised| prepare_error(py, raised))
+    }
+
+    /// Takes jobs until there are no more.
+    fn take_jobs<'py>(&self, py: Python<'py>, mut gateway: Gateway<'py>, mut jobs: Box<dyn Jobs>) {
+        while let Ok(job) = py.detach(|| jobs.take()) {
+            // A panic is our fault, and costs its request; a thread less would cost all that come after.
+            if catch_unwind(AssertUnwindSafe(|| gateway.handle(job))).is_err() {
+                tracing::error!(code = "STACK0305", worker = self.id().0, "the gateway panicked");
+            }
+        }
     }
 }
 
@@ -166,16 +190,7 @@ fn prepare_error<'py>(py: Python<'py>, raised: Raised<'py>) -> StartError {
     StartError::Load(LoadError::Prepare(Box::new(raised.into_exception(py))))
 }
 
-/// Takes jobs until the queue is closed.
-fn take_jobs<'py>(py: Python<'py>, mut gateway: Gateway<'py>, mut consumer: Consumer) {
-    while let Ok(job) = py.detach(|| consumer.take()) {
-        // A panic is our fault, and costs its request; a thread less would cost all that come after.
-        if catch_unwind(AssertUnwindSafe(|| gateway.handle(job))).is_err() {
-            tracing::error!(code = "STACK0305", worker = consumer.worker().0, "the gateway panicked");
-        }
-    }
-}
-
-fn thread_name(worker: WorkerId, number: usize) -> String {
+/// The name of a worker's thread: `worker-0.1`.
+pub(crate) fn thread_name(worker: WorkerId, number: usize) -> String {
     format!("worker-{}.{number}", worker.0)
 }

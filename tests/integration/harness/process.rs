@@ -100,7 +100,12 @@ impl Stack {
     }
 
     pub(crate) fn start(self) -> Process {
-        let Self { mut command, directory } = self;
+        let runs_application = self.command.get_args().any(|argument| argument == "serve" || argument == "check");
+        let stack = match isolation() {
+            Some(isolation) if runs_application => self.default("--isolation", isolation),
+            _ => self,
+        };
+        let Self { mut command, directory } = stack;
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the executable is there");
         let state = State { lines: Vec::new(), open_streams: 2 };
         let output = Arc::new(Output { state: Mutex::new(state), grown: Condvar::new() });
@@ -113,6 +118,11 @@ impl Stack {
     pub(crate) fn run(self) -> Finished {
         self.start().finished()
     }
+}
+
+/// The isolation under which all tests run that name none: `TEST_ISOLATION`.
+pub(crate) fn isolation() -> Option<String> {
+    std::env::var("TEST_ISOLATION").ok().filter(|isolation| !isolation.is_empty())
 }
 
 /// A run that goes on. Dropping it kills the child, and nothing else.

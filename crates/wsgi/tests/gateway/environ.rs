@@ -133,8 +133,31 @@ application = app
         app.stop();
     }
 
-    the_input_is_closed_with_its_request {
+    threads_of_the_application_may_share_the_input {
         let app = App::plain("
+import threading
+def application(environ, start_response):
+    body, lines, errors, together = environ['wsgi.input'], [], [], threading.Barrier(4)
+    def read():
+        together.wait()
+        try:
+            while line := body.readline(): lines.append(line)
+        except Exception as error: errors.append(repr(error))
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    start_response('200 OK', [])
+    return [' '.join(errors).encode() or b''.join(lines)]
+");
+        let body: &'static str = "one line\n".repeat(20_000).leak();
+        let read = app.send(post("/", body.as_bytes()));
+        // No more of a failure than its beginning.
+        assert!(read.text() == body, "{}", &read.text()[..read.text().len().min(500)]);
+        app.stop();
+    }
+
+    the_input_is_closed_with_its_request {
+        let app = App::one_by_one("
 kept = []
 def application(environ, start_response):
     start_response('200 OK', [])

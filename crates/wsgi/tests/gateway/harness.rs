@@ -19,16 +19,18 @@ use stack_bridge::{
 };
 use stack_config::{AppSpec, Callable};
 use stack_interp::{InterpreterHandle, Runtime, RuntimeSettings, Version as PythonVersion};
-use stack_wsgi::{Pool, PoolSettings, StartError};
+use stack_wsgi::{Place, Pool, PoolSettings, StartError};
 
 pub(crate) fn main_interpreter() -> &'static InterpreterHandle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Runtime::start(&RuntimeSettings::default()).expect("the runtime starts")).main()
 }
 
-/// Whether the linked Python has what workers need; the tests of the others end early.
+/// Whether the linked Python can give each test's application an interpreter; the tests of the others end early. On a
+/// free-threaded build that is one whose threads run at once.
 pub(crate) fn can_run() -> bool {
-    PythonVersion::linked().supports_own_gil()
+    let linked = PythonVersion::linked();
+    linked.supports_own_gil() || linked.is_free_threaded()
 }
 
 /// Wraps the application that the source defines as `app`.
@@ -52,6 +54,11 @@ impl App {
         Self::start(source, 2).expect("the application loads")
     }
 
+    /// The same with a single thread: it takes a request when the one before is over, not only answered.
+    pub(crate) fn one_by_one(source: &str) -> Self {
+        Self::start(source, 1).expect("the application loads")
+    }
+
     pub(crate) fn start(source: &str, threads: usize) -> Result<Self, StartError> {
         Self::load(source, "application_under_test", None, threads)
     }
@@ -69,7 +76,7 @@ impl App {
             app: AppSpec { module: module.into(), callable },
             directory: folder.path().to_str().unwrap().into(),
             env: vec![("STACK_TEST_VARIABLE".into(), "from the environment file".into())],
-            workers: NonZeroUsize::MIN,
+            place: Place::OwnInterpreters(NonZeroUsize::MIN),
             threads: NonZeroUsize::new(threads).unwrap(),
         };
         let pool = Pool::start(main_interpreter(), settings, queue.clone())?;
@@ -78,7 +85,7 @@ impl App {
 
     pub(crate) fn push(&self, request: Request, limits: BodyLimits) -> Reply {
         let (responder, reply) = exchange(limits);
-        self.queue.push(Job { request, responder, deadline: None }).expect("the queue has room");
+        self.queue.push(Job { request, responder, deadline: None, retried: false }).expect("the queue has room");
         reply
     }
 

@@ -1,7 +1,7 @@
 //! PEP 3333, behaviour by behaviour, without sockets.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-/// Tests that a Python without interpreters of their own GIL passes without a look.
+/// Tests that a Python without interpreters of their own passes without a look.
 macro_rules! tests {
     ($(#[doc = $doc:literal])* $($name:ident $body:block)*) => {
         $(#[test]

@@ -145,7 +145,7 @@ def application(environ, start_response):
     }
 
     nothing_of_a_request_works_when_it_is_over {
-        let app = App::plain("
+        let app = App::one_by_one("
 kept = []
 def application(environ, start_response):
     if not kept:
@@ -160,6 +160,53 @@ def application(environ, start_response):
 ");
         assert_eq!(app.get("/").text(), "kept");
         assert_eq!(app.get("/").text(), "write() of a request that is over|start_response() of a request that is over");
+        app.stop();
+    }
+
+    threads_of_the_application_may_share_write {
+        let app = App::plain("
+import threading
+def application(environ, start_response):
+    write, errors, together = start_response('200 OK', []), [], threading.Barrier(4)
+    def send():
+        together.wait()
+        try:
+            for _ in range(2000): write(b'block')
+        except Exception as error: errors.append(repr(error))
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return [' '.join(errors).encode()]
+");
+        let response = app.get("/");
+        assert!(response.text() == "block".repeat(8000), "{}", &response.text()[response.text().len().saturating_sub(500)..]);
+        app.stop();
+    }
+
+    a_header_may_lose_its_value_to_another_thread {
+        let app = App::plain("
+import threading
+def application(environ, start_response):
+    header, stop, unexpected = ['X-A', 'b'], threading.Event(), b''
+    def change():
+        while not stop.is_set():
+            header.clear()
+            header.extend(('X-A', 'b'))
+    changing = threading.Thread(target=change)
+    changing.start()
+    for _ in range(20000):
+        # The second header is refused, where the first is not.
+        try: start_response('200 OK', [header, ('bad name', '')])
+        except (TypeError, ValueError): pass
+        except Exception as error:
+            unexpected = repr(error).encode()
+            break
+    stop.set()
+    changing.join()
+    start_response('200 OK', [])
+    return [unexpected]
+");
+        assert_eq!(app.get("/").text(), "");
         app.stop();
     }
 

@@ -1,0 +1,307 @@
+//! The server's side of a lane: a task that takes jobs from the queue for one thread of a worker process.
+
+use std::{
+    borrow::Cow,
+    io::{self, IoSlice, Seek},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{StatusCode, Version};
+use stack_bridge::{
+    Failure, FileRegion, Flow, Job, Peer, Push, Request, RequestBody, RequestId, Responder, ResponseHead, Scheme,
+    SendError, TaskConsumer, WhenClientGone,
+};
+use tokio::task::JoinError;
+
+use crate::{
+    link::{self, Link, LinkError},
+    wire::{self, BodyPlace, Head, HttpVersion, JobHead, ToServer, ToWorker, WireError},
+    worker::memory_file,
+};
+
+/// A body in memory of more bytes crosses as a file in memory.
+const LARGEST_INLINE_BODY: usize = 128 * 1024;
+
+/// A job whose worker died, or broke the protocol.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    /// The job, where nothing of its response was sent; else only what it was.
+    pub(crate) job: LostJob,
+    pub(crate) error: LaneError,
+}
+
+#[derive(Debug)]
+pub(crate) enum LostJob {
+    /// The worker never had it whole.
+    Unsent(Box<Job>),
+    /// The client has seen nothing.
+    Unanswered(Box<Job>),
+    /// The response had begun, or was complete and the thread was not back yet.
+    Begun(Box<Request>),
+}
+
+impl LostJob {
+    pub(crate) fn request(&self) -> &Request {
+        match self {
+            Self::Unsent(job) | Self::Unanswered(job) => &job.request,
+            Self::Begun(request) => request,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaneError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("a request body could not be passed on")]
+    Body(#[source] io::Error),
+    #[error("a response could not be handed on")]
+    Join(#[from] JoinError),
+}
+
+impl From<WireError> for LaneError {
+    fn from(error: WireError) -> Self {
+        Self::Link(error.into())
+    }
+}
+
+/// One lane.
+#[derive(Debug)]
+pub(crate) struct ServerLane {
+    link: Link,
+    watch: Arc<ClientWatch>,
+}
+
+/// Tells the worker when the client of the current job leaves.
+#[derive(Debug)]
+struct ClientWatch {
+    socket: UnixStream,
+    /// A job is being written: nothing may come between its parts.
+    writing: Mutex<bool>,
+}
+
+impl WhenClientGone for ClientWatch {
+    fn client_gone(&self, request: RequestId) {
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever writes looks afterwards. Of a job that is over the worker knows that it is.
+        if !*writing {
+            let mut frame = Vec::with_capacity(16);
+            let made = wire::begin_frame(&mut frame, &ToWorker::ClientGone { id: request.0 })
+                .and_then(|()| wire::end_frame(&mut frame, 0, 0));
+            debug_assert!(made.is_ok(), "a short message");
+            // Without room for these few bytes the worker reads nothing, and would not read them either.
+            let _ = link::send(self.socket.as_fd(), &[IoSlice::new(&frame)], None, false);
+        }
+    }
+}
+
+impl ClientWatch {
+    fn set_writing(&self, writing: bool) {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = writing;
+    }
+}
+
+/// Where the response to the current job goes.
+enum Answer {
+    /// Nothing has been sent.
+    Waiting(Responder),
+    Begun(Responder),
+    /// It is complete, has failed, or nobody reads it.
+    Over,
+}
+
+impl ServerLane {
+    pub(crate) fn new(socket: UnixStream) -> io::Result<Self> {
+        let watch = ClientWatch { socket: socket.try_clone()?, writing: Mutex::new(false) };
+        Ok(Self { link: Link::new(socket)?, watch: Arc::new(watch) })
+    }
+
+    /// Carries jobs until the queue has none any more for this worker, or the worker is gone.
+    pub(crate) async fn run(mut self, mut consumer: TaskConsumer) -> Result<(), Box<Lost>> {
+        while let Ok(job) = consumer.take(tokio::time::sleep).await {
+            self.carry(job).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry(&mut self, mut job: Job) -> Result<(), Box<Lost>> {
+        self.watch.set_writing(true);
+        let sent = self.send(&mut job.request, job.retried).await;
+        self.watch.set_writing(false);
+        if let Err(error) = sent {
+            return Err(Box::new(Lost { job: LostJob::Unsent(Box::new(job)), error }));
+        }
+        let Job { request, responder, deadline, retried } = job;
+        responder.when_client_gone(self.watch.clone(), request.id);
+        let mut answer = Answer::Waiting(responder);
+        self.receive(&request, &mut answer).await.map_err(|error| {
+            let job = match answer {
+                Answer::Waiting(responder) => {
+                    LostJob::Unanswered(Box::new(Job { request, responder, deadline, retried }))
+                }
+                Answer::Begun(responder) => {
+                    responder.fail(Failure::WorkerGone);
+                    LostJob::Begun(Box::new(request))
+                }
+                Answer::Over => LostJob::Begun(Box::new(request)),
+            };
+            Box::new(Lost { job, error })
+        })
+    }
+
+    async fn send(&mut self, request: &mut Request, again: bool) -> Result<(), LaneError> {
+        let (mut inline, mut memory): (&[u8], Option<OwnedFd>) = (&[], None);
+        if let RequestBody::File { file, .. } = &mut request.body
+            && again
+        {
+            // The worker that died may have read from it.
+            file.rewind().map_err(LaneError::Body)?;
+        }
+        let body = match &request.body {
+            RequestBody::Empty => BodyPlace::Nowhere,
+            RequestBody::Memory(bytes) if bytes.len() > LARGEST_INLINE_BODY => {
+                memory = Some(memory_file("request body", bytes).map_err(LaneError::Body)?);
+                BodyPlace::File { length: bytes.len() as u64 }
+            }
+            RequestBody::Memory(bytes) => {
+                inline = bytes;
+                BodyPlace::Inline
+            }
+            RequestBody::File { file: _, length } => BodyPlace::File { length: *length },
+        };
+        let descriptor: Option<BorrowedFd<'_>> = match &request.body {
+            RequestBody::File { file, .. } => Some(file.as_fd()),
+            RequestBody::Empty | RequestBody::Memory(_) => memory.as_ref().map(AsFd::as_fd),
+        };
+        let message = ToWorker::Job(Box::new(job_head(request, body)));
+        Ok(self.link.send(&message, inline, descriptor).await?)
+    }
+
+    /// Hands the response on until the worker's thread is done with the job.
+    async fn receive(&mut self, request: &Request, answer: &mut Answer) -> Result<(), LaneError> {
+        loop {
+            let frame = self.link.receive().await?;
+            let inbox = self.link.inbox();
+            let (message, rest) = wire::read::<ToServer<'_>>(inbox.frame(frame))?;
+            match message {
+                ToServer::Block { head, last } => {
+                    let head = head.map(response_head).transpose()?;
+                    let block = Bytes::copy_from_slice(rest);
+                    answer.block(head, block, last).await?;
+                }
+                ToServer::FileBlock { head, offset, length, last } => {
+                    let head = head.map(response_head).transpose()?;
+                    let region = FileRegion { file: inbox.descriptor()?.into(), offset, length };
+                    answer.file_block(head, region, last).await?;
+                }
+                ToServer::FileTail { head, offset, length } => {
+                    let head = head.map(response_head).transpose()?;
+                    let region = FileRegion { file: inbox.descriptor()?.into(), offset, length };
+                    if let Some(mut responder) = answer.take() {
+                        // Where the client has gone the worker has nothing more to send anyway.
+                        let _ = responder.finish_with_file(head, region);
+                    }
+                }
+                ToServer::Failed(kind) => {
+                    if let Some(responder) = answer.take() {
+                        responder.fail(kind.into());
+                    }
+                }
+                ToServer::CloseConnection => {
+                    if let Some(connection) = &request.connection {
+                        connection.close();
+                    }
+                }
+                ToServer::Done => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Answer {
+    fn take(&mut self) -> Option<Responder> {
+        match std::mem::replace(self, Self::Over) {
+            Self::Waiting(responder) | Self::Begun(responder) => Some(responder),
+            Self::Over => None,
+        }
+    }
+
+    fn put_back(&mut self, responder: Responder, sent: Result<(), SendError>, last: bool) {
+        if sent.is_ok() && !last {
+            *self = Self::Begun(responder);
+        }
+    }
+
+    async fn block(&mut self, head: Option<(ResponseHead, Flow)>, block: Bytes, last: bool) -> Result<(), LaneError> {
+        let Some(mut responder) = self.take() else { return Ok(()) };
+        match responder.try_push_bytes(head, block, last) {
+            Ok(None) => self.put_back(responder, Ok(()), last),
+            Ok(Some(left)) => {
+                // Disk, or a reader that must be waited for.
+                let (responder, sent) = tokio::task::spawn_blocking(move || {
+                    let sent = responder.push(&mut Push { head: None, block: &left, last });
+                    (responder, sent)
+                })
+                .await?;
+                self.put_back(responder, sent, last);
+            }
+            Err(gone) => self.put_back(responder, Err(gone), last),
+        }
+        Ok(())
+    }
+
+    async fn file_block(
+        &mut self,
+        head: Option<(ResponseHead, Flow)>,
+        region: FileRegion,
+        last: bool,
+    ) -> Result<(), LaneError> {
+        let Some(mut responder) = self.take() else { return Ok(()) };
+        let (responder, sent) = tokio::task::spawn_blocking(move || {
+            let sent = responder.push_file(head, region, last);
+            (responder, sent)
+        })
+        .await?;
+        self.put_back(responder, sent, last);
+        Ok(())
+    }
+}
+
+fn job_head(request: &Request, body: BodyPlace) -> JobHead<'_> {
+    JobHead {
+        id: request.id.0,
+        method: request.method.as_str(),
+        target: &request.target,
+        path: &request.path,
+        script_name: &request.script_name,
+        query: &request.query,
+        version: match request.version {
+            Version::HTTP_09 => HttpVersion::Http09,
+            Version::HTTP_10 => HttpVersion::Http10,
+            Version::HTTP_2 => HttpVersion::Http2,
+            Version::HTTP_3 => HttpVersion::Http3,
+            _ => HttpVersion::Http11,
+        },
+        headers: Cow::Borrowed(&request.headers),
+        https: request.scheme == Scheme::Https,
+        peer: match request.peer {
+            Peer::Tcp(address) => Some(address),
+            Peer::Unix => None,
+        },
+        local_name: &request.local.name,
+        local_port: &request.local.port,
+        body,
+    }
+}
+
+fn response_head(head: Head<'_>) -> Result<(ResponseHead, Flow), WireError> {
+    let flow = head.flow();
+    let status = StatusCode::from_u16(head.status).map_err(|_| WireError::OutOfPlace)?;
+    let Head { status: _, reason, headers, streamed: _ } = head;
+    Ok((ResponseHead { status, reason: reason.map(str::to_owned), headers: headers.into_owned() }, flow))
+}

@@ -1,0 +1,246 @@
+//! One connection between a server and a worker process: bytes and descriptors, in frames.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    ops::Range,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+use serde::Serialize;
+use tokio::io::Interest;
+
+use crate::wire::{self, LENGTH_SIZE, LONGEST_FRAME, WireError};
+
+/// Room for the frames of small requests and responses; it grows to the longest frame that comes.
+const INBOX_SIZE: usize = 16 * 1024;
+/// What is kept after a long frame.
+const KEPT_SIZE: usize = 256 * 1024;
+
+/// Why a connection is over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    /// The other side has closed it, or is gone.
+    #[error("the connection is closed")]
+    Closed,
+    /// The other side went in the middle of a frame.
+    #[error("the connection ended in the middle of a frame")]
+    CutShort,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+/// Sends once. Without `wait` it gives `WouldBlock` where the socket has no room.
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    descriptor: Option<BorrowedFd<'_>>,
+    wait: bool,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = descriptor.map(|descriptor| [descriptor]);
+    if let Some(descriptors) = &descriptors {
+        let has_room = control.push(SendAncillaryMessage::ScmRights(descriptors));
+        debug_assert!(has_room, "the space was made for one descriptor");
+    }
+    let flags = if wait { SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL | SendFlags::DONTWAIT };
+    loop {
+        match sendmsg(socket, parts, &mut control, flags) {
+            Err(rustix::io::Errno::INTR) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// Frames as they come in.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    buffer: Vec<u8>,
+    /// Where the bytes are that have not been read: all of them lie in the buffer.
+    start: usize,
+    end: usize,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Self {
+        Self { buffer: Vec::new(), start: 0, end: 0, descriptors: VecDeque::new() }
+    }
+
+    /// Where the next frame is in the buffer, if all of it is there. It counts as read.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Range<usize>>, WireError> {
+        let Some(length) = self.frame_length()? else { return Ok(None) };
+        let frame = self.start + LENGTH_SIZE..self.start + LENGTH_SIZE + length;
+        if frame.end > self.end {
+            return Ok(None);
+        }
+        self.start = frame.end;
+        Ok(Some(frame))
+    }
+
+    /// Bytes of a frame that [`Inbox::next_frame`] found, until more is received.
+    pub(crate) fn frame(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
+    }
+
+    /// The descriptor that came with the message.
+    pub(crate) fn descriptor(&mut self) -> Result<OwnedFd, WireError> {
+        self.descriptors.pop_front().ok_or(WireError::NoDescriptor)
+    }
+
+    fn frame_length(&self) -> Result<Option<usize>, WireError> {
+        let Some(length) = self.buffer[self.start..self.end].first_chunk::<LENGTH_SIZE>() else { return Ok(None) };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > LONGEST_FRAME { Err(WireError::TooLong(length)) } else { Ok(Some(length)) }
+    }
+
+    /// Makes room for the rest of the frame that has begun.
+    fn make_room(&mut self) -> Result<(), WireError> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            if self.buffer.len() > KEPT_SIZE {
+                self.buffer = Vec::new();
+            }
+        }
+        let needed = self.frame_length()?.map_or(LENGTH_SIZE, |length| LENGTH_SIZE + length).max(INBOX_SIZE);
+        if self.start + needed > self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+            if self.buffer.len() < needed {
+                self.buffer.resize(needed, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives what is there. True where the socket may hold more.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, wait: bool) -> Result<bool, LinkError> {
+        self.make_room()?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
+        let room = self.buffer.len() - self.end;
+        let received = loop {
+            let mut parts = [IoSliceMut::new(&mut self.buffer[self.end..])];
+            match recvmsg(socket, &mut parts, &mut control, flags) {
+                Err(rustix::io::Errno::INTR) => {}
+                outcome => break outcome.map_err(io::Error::from)?,
+            }
+        };
+        let known = self.descriptors.len();
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.descriptors.extend(descriptors);
+            }
+        }
+        // The kernel stops behind a message that brought descriptors, whatever follows it.
+        let stopped_early = self.descriptors.len() > known;
+        match received.bytes {
+            0 if self.start == self.end => Err(LinkError::Closed),
+            0 => Err(LinkError::CutShort),
+            bytes => {
+                self.end += bytes;
+                Ok(bytes == room || stopped_early)
+            }
+        }
+    }
+}
+
+/// The server's end of a connection, for tasks.
+#[derive(Debug)]
+pub(crate) struct Link {
+    socket: tokio::net::UnixStream,
+    inbox: Inbox,
+    outgoing: Vec<u8>,
+}
+
+impl Link {
+    /// Must be called within a runtime.
+    pub(crate) fn new(socket: UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: tokio::net::UnixStream::from_std(socket)?, inbox: Inbox::new(), outgoing: Vec::new() })
+    }
+
+    /// Sends a message, with `rest` behind it in the frame.
+    pub(crate) async fn send(
+        &mut self,
+        message: &impl Serialize,
+        rest: &[u8],
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<(), LinkError> {
+        self.outgoing.clear();
+        wire::begin_frame(&mut self.outgoing, message)?;
+        wire::end_frame(&mut self.outgoing, 0, rest.len())?;
+        let (mut frame, mut rest, mut descriptor) = (&self.outgoing[..], rest, descriptor);
+        while !frame.is_empty() || !rest.is_empty() {
+            let parts = [IoSlice::new(frame), IoSlice::new(rest)];
+            // Mostly there is room, and nothing to wait for.
+            let sent = match send(self.socket.as_fd(), &parts, descriptor, false) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let again = || send(self.socket.as_fd(), &parts, descriptor, false);
+                    self.socket.async_io(Interest::WRITABLE, again).await
+                }
+                outcome => outcome,
+            };
+            let sent = sent.map_err(gone)?;
+            descriptor = None;
+            let of_frame = sent.min(frame.len());
+            frame = &frame[of_frame..];
+            rest = &rest[sent - of_frame..];
+        }
+        Ok(())
+    }
+
+    /// Waits for the next frame.
+    pub(crate) async fn receive(&mut self) -> Result<Range<usize>, LinkError> {
+        loop {
+            if let Some(frame) = self.inbox.next_frame()? {
+                return Ok(frame);
+            }
+            self.socket.readable().await?;
+            let (socket, inbox) = (&self.socket, &mut self.inbox);
+            let mut received = None;
+            let outcome = socket.try_io(Interest::READABLE, || {
+                match received.insert(inbox.receive(socket.as_fd(), false)) {
+                    // All there was has been read: what comes next is news, and not worth a look until then.
+                    Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+                    Err(LinkError::Io(error)) => Err(error.kind().into()),
+                    Ok(true) | Err(_) => Ok(()),
+                }
+            });
+            match received {
+                Some(Ok(_)) => {}
+                Some(Err(LinkError::Io(error))) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Some(Err(LinkError::Io(error))) => return Err(gone(error)),
+                Some(Err(error)) => return Err(error),
+                None => match outcome {
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(gone(error)),
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    pub(crate) fn inbox(&mut self) -> &mut Inbox {
+        &mut self.inbox
+    }
+}
+
+/// A connection whose other side has died looks closed, whichever call notices.
+pub(crate) fn gone(error: io::Error) -> LinkError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => LinkError::Closed,
+        _ => LinkError::Io(error),
+    }
+}

@@ -1,0 +1,154 @@
+//! The pool of worker processes: one task watches each, and fills its place again when it dies.
+
+mod back_off;
+mod exit;
+mod worker;
+
+use std::{ffi::OsString, io, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use stack_bridge::{Queue, WorkerId};
+use tokio::sync::{mpsc, watch};
+
+pub use self::exit::Exit;
+use self::worker::Worker;
+
+/// What a pool is started with.
+#[derive(Clone, Debug)]
+pub struct ProcessSettings {
+    /// Processes.
+    pub workers: NonZeroUsize,
+    /// Threads of each.
+    pub threads: NonZeroUsize,
+    /// The number of the first worker; the others follow.
+    pub first: WorkerId,
+    /// The arguments with which this program becomes a worker process.
+    pub arguments: Vec<OsString>,
+    /// What a worker is to run; it is passed on as it is.
+    pub spec: String,
+}
+
+/// Why a pool did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The worker says why.
+    #[error("{0}")]
+    Failed(String),
+    /// It ended before it was ready.
+    #[error("a worker process ended while it imported the application: {exit}{}", below(.last_words.as_ref()))]
+    Died {
+        /// How.
+        exit: Exit,
+        /// Its Python stack, where there is one.
+        last_words: Option<String>,
+    },
+    /// It closed its control connection.
+    #[error("a worker process closed its connection to the server")]
+    Gone,
+    /// The system refused something.
+    #[error("a worker process could not be started")]
+    Io(#[from] io::Error),
+}
+
+fn below(text: Option<&String>) -> String {
+    text.map(|text| format!("\n{text}")).unwrap_or_default()
+}
+
+/// What a worker's place in the pool is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A process is being started and imports the application.
+    Starting,
+    /// All its threads take jobs.
+    Ready,
+    /// Its process died, or did not come up; the next one is started after a pause.
+    Waiting,
+    /// The queue is closed and its last job done; the process runs the application's end.
+    ShuttingDown,
+    /// Its process is over, and none takes its place.
+    Ended,
+    /// Its first process never came up.
+    Failed,
+}
+
+impl State {
+    /// Whether nothing more comes after it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Ended | Self::Failed)
+    }
+}
+
+/// How a pool ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Workers that were not done in time, and were killed.
+    pub stuck: usize,
+}
+
+/// The worker processes.
+#[derive(Debug)]
+pub struct ProcessPool {
+    queue: Queue,
+    places: Vec<Place>,
+    reports: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Place {
+    state: watch::Receiver<State>,
+    task: tokio::task::AbortHandle,
+}
+
+impl Drop for Place {
+    /// With the task goes its process.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl ProcessPool {
+    /// Starts all workers and waits until each has loaded the application. The first that can not ends the start, and the
+    /// others with it.
+    pub async fn start(settings: ProcessSettings, queue: Queue) -> Result<Self, StartError> {
+        let settings = Arc::new(settings);
+        let (started, mut reports) = mpsc::channel(settings.workers.get());
+        let mut places = Vec::new();
+        for number in 0..settings.workers.get() {
+            let id = WorkerId(settings.first.0.saturating_add(u16::try_from(number).unwrap_or(u16::MAX)));
+            let (state, watched) = watch::channel(State::Starting);
+            let worker = Worker::new(id, Arc::clone(&settings), queue.clone(), state);
+            let task = tokio::spawn(worker.live(started.clone())).abort_handle();
+            places.push(Place { state: watched, task });
+        }
+        drop(started);
+        let mut pool = Self { queue, places, reports: Vec::new() };
+        while let Some(report) = reports.recv().await {
+            pool.reports.push(report?);
+        }
+        Ok(pool)
+    }
+
+    /// What each worker told when it was ready.
+    pub fn reports(&self) -> &[String] {
+        &self.reports
+    }
+
+    /// What each worker is doing.
+    pub fn states(&self) -> Vec<State> {
+        self.places.iter().map(|place| *place.state.borrow()).collect()
+    }
+
+    /// Closes the queue and lets the workers finish what they have, and their applications' end; what is not over after
+    /// `timeout` is killed.
+    pub async fn stop(mut self, timeout: Duration) -> Stopped {
+        self.queue.close();
+        let ended = async {
+            for place in &mut self.places {
+                // A task that is gone has no state to wait for.
+                let _ = place.state.wait_for(|state| state.is_final()).await;
+            }
+        };
+        // Those that are not over are counted.
+        let _ = tokio::time::timeout(timeout, ended).await;
+        Stopped { stuck: self.states().into_iter().filter(|state| !state.is_final()).count() }
+    }
+}

@@ -1,0 +1,367 @@
+//! One thread's lane: jobs come in, responses go out, one at a time.
+
+use std::{
+    borrow::Cow,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::FileExt, net::UnixStream},
+    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{Method, Version};
+use stack_bridge::{
+    ClientConnection, Closed, Failure, FileRegion, Flow, Job, Jobs, Local, Peer, Push, RemoteResponder, Request,
+    RequestBody, RequestId, Responder, ResponseHead, Scheme, SendError,
+};
+
+use super::{LargeBlocks, outbox::Outbox};
+use crate::{
+    link::{Inbox, LinkError},
+    wire::{self, BodyPlace, Head, HttpVersion, JobHead, ToServer, ToWorker, WireError},
+};
+
+/// A longer block goes out in several frames.
+const PIECE_SIZE: usize = 128 * 1024;
+
+/// Jobs for one thread of this process.
+#[derive(Debug)]
+pub struct Lane {
+    shared: Arc<Shared>,
+    /// The listener of the last job: mostly the next one's too.
+    local: Option<Arc<Local>>,
+    /// A job was taken, and the server waits to hear that the thread is back.
+    running: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    socket: UnixStream,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    inbox: Inbox,
+    outbox: Outbox,
+    /// The job that is being run.
+    current: Option<RequestId>,
+    /// Its client has gone, or the server.
+    client_gone: bool,
+    large: Option<LargeBlocks>,
+}
+
+impl State {
+    /// The server is gone, and with it the client.
+    fn lost(&mut self) -> SendError {
+        self.client_gone = true;
+        SendError::ClientGone
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message on its way, never waiting.
+    fn tell(&self, message: &ToServer<'_>, descriptor: Option<OwnedFd>) {
+        let mut state = self.lock();
+        if state.outbox.add(&self.socket, message, &[], descriptor).is_err() {
+            state.client_gone = true;
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn new(socket: UnixStream) -> Self {
+        let state =
+            State { inbox: Inbox::new(), outbox: Outbox::default(), current: None, client_gone: false, large: None };
+        Self { shared: Arc::new(Shared { socket, state: Mutex::new(state) }), local: None, running: false }
+    }
+
+    pub(super) fn set_large_blocks(&mut self, large: LargeBlocks) {
+        self.shared.lock().large = Some(large);
+    }
+
+    fn receive(&mut self) -> Result<Job, LinkError> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        state.current = None;
+        if std::mem::replace(&mut self.running, false) {
+            state.outbox.add(&shared.socket, &ToServer::Done, &[], None).map_err(|_| LinkError::Closed)?;
+        }
+        state.outbox.flush(&shared.socket, true)?;
+        loop {
+            if let Some(frame) = state.inbox.next_frame()? {
+                if let Some(job) = self.job(&mut state, frame)? {
+                    self.running = true;
+                    return Ok(job);
+                }
+            } else {
+                state.inbox.receive(shared.socket.as_fd(), true)?;
+            }
+        }
+    }
+
+    /// The job in a frame; none where it speaks of one that is over.
+    fn job(&mut self, state: &mut State, frame: std::ops::Range<usize>) -> Result<Option<Job>, LinkError> {
+        let (message, rest) = wire::read::<ToWorker<'_>>(state.inbox.frame(frame))?;
+        let ToWorker::Job(head) = message else { return Ok(None) };
+        let place = head.body;
+        let body = match place {
+            BodyPlace::Inline => RequestBody::Memory(Bytes::copy_from_slice(rest)),
+            BodyPlace::Nowhere | BodyPlace::File { .. } => RequestBody::Empty,
+        };
+        let mut request = self.request(*head, body)?;
+        if let BodyPlace::File { length } = place {
+            request.body = RequestBody::File { file: File::from(state.inbox.descriptor()?), length };
+        }
+        state.current = Some(request.id);
+        state.client_gone = false;
+        let responder = LaneResponder {
+            shared: Arc::clone(&self.shared),
+            id: request.id,
+            begun: false,
+            ended: false,
+            streamed: false,
+        };
+        Ok(Some(Job { request, responder: Responder::remote(Box::new(responder)), deadline: None, retried: false }))
+    }
+
+    fn request(&mut self, head: JobHead<'_>, body: RequestBody) -> Result<Request, WireError> {
+        let JobHead {
+            id,
+            method,
+            target,
+            path,
+            script_name,
+            query,
+            version,
+            headers,
+            https,
+            peer,
+            local_name,
+            local_port,
+            body: _,
+        } = head;
+        Ok(Request {
+            id: RequestId(id),
+            method: Method::from_bytes(method.as_bytes()).map_err(|_| WireError::OutOfPlace)?,
+            target: Bytes::copy_from_slice(target),
+            path: Bytes::copy_from_slice(path),
+            script_name: Bytes::copy_from_slice(script_name),
+            query: Bytes::copy_from_slice(query),
+            version: match version {
+                HttpVersion::Http09 => Version::HTTP_09,
+                HttpVersion::Http10 => Version::HTTP_10,
+                HttpVersion::Http11 => Version::HTTP_11,
+                HttpVersion::Http2 => Version::HTTP_2,
+                HttpVersion::Http3 => Version::HTTP_3,
+            },
+            headers: headers.into_owned(),
+            scheme: if https { Scheme::Https } else { Scheme::Http },
+            peer: peer.map_or(Peer::Unix, Peer::Tcp),
+            local: self.local(local_name, local_port),
+            body,
+            connection: Some(Arc::new(LaneConnection(Arc::clone(&self.shared), RequestId(id)))),
+            received_at: Instant::now(),
+        })
+    }
+
+    fn local(&mut self, name: &str, port: &str) -> Arc<Local> {
+        if let Some(known) = self.local.as_ref().filter(|known| known.name == name && known.port == port) {
+            return Arc::clone(known);
+        }
+        let local = Arc::new(Local { name: name.to_owned(), port: port.to_owned() });
+        Arc::clone(self.local.insert(local))
+    }
+}
+
+impl Jobs for Lane {
+    /// Whatever ends the lane, there is no more to do here: a server that is gone is noticed by the control connection, one
+    /// that says something that is no job ends the worker.
+    fn take(&mut self) -> Result<Job, Closed> {
+        self.receive().map_err(|error| {
+            if !matches!(error, LinkError::Closed) {
+                tracing::error!(code = "STACK0315", %error, "a worker's lane is broken");
+            }
+            Closed
+        })
+    }
+}
+
+/// The client's connection, which is in the server.
+#[derive(Debug)]
+struct LaneConnection(Arc<Shared>, RequestId);
+
+impl ClientConnection for LaneConnection {
+    fn close(&self) {
+        let is_current = self.0.lock().current == Some(self.1);
+        if is_current {
+            self.0.tell(&ToServer::CloseConnection, None);
+        }
+    }
+}
+
+/// The worker's end of a response that goes over a lane.
+#[derive(Debug)]
+struct LaneResponder {
+    shared: Arc<Shared>,
+    id: RequestId,
+    /// Something was sent.
+    begun: bool,
+    /// The end was sent.
+    ended: bool,
+    /// The application wants back-pressure: its blocks stay out of files.
+    streamed: bool,
+}
+
+impl LaneResponder {
+    /// Looks whether the server has said that the client is gone.
+    fn check_client(&self, state: &mut State) -> Result<(), SendError> {
+        while !state.client_gone {
+            match state.inbox.next_frame() {
+                Ok(Some(frame)) => {
+                    let said = wire::read::<ToWorker<'_>>(state.inbox.frame(frame));
+                    state.client_gone = match said {
+                        Ok((ToWorker::ClientGone { id }, _)) => id == self.id.0,
+                        Ok((ToWorker::Job(_), _)) | Err(_) => true,
+                    };
+                }
+                Ok(None) => match state.inbox.receive(self.shared.socket.as_fd(), false) {
+                    Ok(_) => {}
+                    Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(_) => state.client_gone = true,
+                },
+                Err(_) => state.client_gone = true,
+            }
+        }
+        Err(SendError::ClientGone)
+    }
+
+    fn send(&mut self, push: &mut Push<'_>, wait: bool) -> Result<bool, SendError> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        // A small response that is sent in one piece is not worth a look at the client.
+        if self.begun || !push.last {
+            self.check_client(&mut state)?;
+        }
+        loop {
+            if !state.outbox.is_empty() {
+                match state.outbox.flush(&shared.socket, wait) {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(false),
+                    Err(_) => return Err(state.lost()),
+                }
+            }
+            if push.head.is_none() && push.block.is_empty() && (!push.last || self.ended) {
+                return Ok(true);
+            }
+            let (now, later) = push.block.split_at(push.block.len().min(PIECE_SIZE));
+            let head = self.take_head(push);
+            let last = push.last && later.is_empty();
+            let message = ToServer::Block { head: head.as_ref().map(head_message), last };
+            push.block = later;
+            self.begun = true;
+            self.ended |= last;
+            if state.outbox.add(&shared.socket, &message, now, None).is_err() {
+                return Err(state.lost());
+            }
+        }
+    }
+
+    fn take_head(&mut self, push: &mut Push<'_>) -> Option<(ResponseHead, Flow)> {
+        let head = push.head.take();
+        self.streamed |= matches!(head, Some((_, Flow::Streamed)));
+        head
+    }
+
+    /// The file that a block goes into which is too large for the lane. Without one it goes over the lane all the same.
+    fn in_file(&self, push: &Push<'_>) -> Option<File> {
+        let (threshold, directory) = {
+            let state = self.shared.lock();
+            let large = state.large.as_ref()?;
+            (large.threshold, large.directory.clone())
+        };
+        let is_streamed = self.streamed || matches!(push.head, Some((_, Flow::Streamed)));
+        if push.block.len() <= threshold || is_streamed {
+            return None;
+        }
+        let write = || -> io::Result<File> {
+            let file = tempfile::tempfile_in(&directory)?;
+            file.write_all_at(push.block, 0)?;
+            Ok(file)
+        };
+        // A full disk is the server's to tell of: it will find it full as well.
+        write().ok()
+    }
+
+    fn finish(&mut self, message: &ToServer<'_>, descriptor: Option<OwnedFd>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.shared.tell(message, descriptor);
+        }
+    }
+}
+
+fn head_message((head, flow): &(ResponseHead, Flow)) -> Head<'_> {
+    Head {
+        status: head.status.as_u16(),
+        reason: head.reason.as_deref(),
+        headers: Cow::Borrowed(&head.headers),
+        streamed: *flow == Flow::Streamed,
+    }
+}
+
+impl RemoteResponder for LaneResponder {
+    fn is_client_gone(&self) -> bool {
+        let mut state = self.shared.lock();
+        self.check_client(&mut state).is_err()
+    }
+
+    fn try_push(&mut self, push: &mut Push<'_>) -> Result<bool, SendError> {
+        let is_large = self.shared.lock().large.as_ref().is_some_and(|large| push.block.len() > large.threshold);
+        // That may take a while, and is for a thread that holds no GIL.
+        if is_large { Ok(false) } else { self.send(push, false) }
+    }
+
+    fn push(&mut self, push: &mut Push<'_>) -> Result<(), SendError> {
+        if let Some(file) = self.in_file(push) {
+            let shared = Arc::clone(&self.shared);
+            let mut state = shared.lock();
+            self.check_client(&mut state)?;
+            let length = push.block.len() as u64;
+            let head = self.take_head(push);
+            let head = head.as_ref().map(head_message);
+            let message = ToServer::FileBlock { head, offset: 0, length, last: push.last };
+            self.begun = true;
+            self.ended |= push.last;
+            push.block = &[];
+            if state.outbox.add(&shared.socket, &message, &[], Some(file.into())).is_err() {
+                return Err(state.lost());
+            }
+        }
+        self.send(push, true).map(|_| ())
+    }
+
+    fn finish_with_file(&mut self, head: Option<(ResponseHead, Flow)>, region: FileRegion) -> Result<(), SendError> {
+        let FileRegion { file, offset, length } = region;
+        self.begun = true;
+        self.finish(&ToServer::FileTail { head: head.as_ref().map(head_message), offset, length }, Some(file.into()));
+        Ok(())
+    }
+
+    fn fail(mut self: Box<Self>, failure: Failure) {
+        self.finish(&ToServer::Failed(failure.into()), None);
+    }
+}
+
+impl Drop for LaneResponder {
+    fn drop(&mut self) {
+        self.finish(&ToServer::Failed(Failure::Dropped.into()), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! What a worker process is told: the part of the configuration that it needs, as the server resolved it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use stack_config::{AppSpec, LogFormat, LogLevel};
+
+/// Crosses as JSON: both ends are the same program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WorkerSpec {
+    pub(crate) app: AppSpec,
+    /// The directory that goes first on `sys.path`.
+    pub(crate) directory: String,
+    /// Variables for the application's `os.environ`.
+    pub(crate) env: Vec<(String, String)>,
+    /// The virtual environment's folder.
+    pub(crate) venv: Option<PathBuf>,
+    /// Whether there are other workers.
+    pub(crate) multiprocess: bool,
+    pub(crate) log_level: LogLevel,
+    pub(crate) log_format: LogFormat,
+    /// Blocks of more bytes go through a file.
+    pub(crate) largest_block: usize,
+    /// Where such files are made.
+    pub(crate) temp_dir: PathBuf,
+}
+
+/// What a worker process tells when it is ready.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ProcessReport {
+    /// How long the import of the application took.
+    pub(crate) load_ms: u64,
+    /// The running Python.
+    pub(crate) python: String,
+}
