@@ -15,6 +15,10 @@ use stack_config::{Key, Kind, keys};
 /// Name of the executable.
 pub(crate) const NAME: &str = "stack";
 
+/// The subcommand that this program starts itself with, to try something in a throw-away process. It is not for people,
+/// so clap does not know it and no help shows it.
+pub(crate) const PROBE: &str = "probe";
+
 const ABOUT: &str = "One binary that serves a Python web application, in place of nginx and gunicorn";
 
 const LAYERS: &str = "\
@@ -63,6 +67,8 @@ pub(crate) enum Invocation {
     Completions(Shell),
     /// Print the manual page.
     Man,
+    /// Try something, on behalf of another process of this program.
+    Probe,
     /// Be a worker process.
     Worker,
 }
@@ -70,6 +76,9 @@ pub(crate) enum Invocation {
 /// Reads the command line. Help and version come as errors too, with the text to print.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|name| name == PROBE) && arguments.len() == 2 {
+        return Ok(Invocation::Probe);
+    }
     let mut matches =
         command().try_get_matches_from(&arguments).map_err(|error| with_better_suggestion(error, &arguments))?;
     let (name, matches) = matches.remove_subcommand().expect("clap requires one");

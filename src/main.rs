@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod isolation;
 mod logging;
 mod start;
 mod worker_spec;
@@ -52,6 +53,7 @@ fn run() -> Result<Exit, Failure> {
         Invocation::Config(flags) => Ok(commands::config::run(&load(flags)?)?),
         Invocation::Completions(shell) => Ok(commands::completions::run(shell)?),
         Invocation::Man => Ok(commands::man::run()?),
+        Invocation::Probe => Ok(commands::probe::run()?),
         Invocation::Worker => Ok(commands::worker::run()?),
     }
 }

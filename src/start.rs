@@ -18,7 +18,8 @@ pub(crate) struct Plan {
     /// The file that led to the application, where the user named none.
     pub(crate) because_of: Option<String>,
     pub(crate) venv: Option<Venv>,
-    env: Vec<(String, String)>,
+    /// Variables for the application, beyond those of the process.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -119,6 +120,6 @@ pub(crate) fn report_refusals(pool: &Pool) {
     }
 }
 
-fn path_text(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn path_text(path: &Path) -> anyhow::Result<String> {
     path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8, and sys.path is text", path.display()))
 }

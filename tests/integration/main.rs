@@ -16,6 +16,7 @@ mod files;
 mod flask;
 mod framing;
 mod input;
+mod isolation;
 mod iterables;
 mod leaving;
 mod limits;
