@@ -86,6 +86,7 @@ impl Plan {
             first,
             arguments: vec![WORKER.into()],
             spec: serde_json::to_string(&spec).context("the configuration can not be passed on")?,
+            preload: config.preload,
         };
         Ok(ProcessPool::start(settings, queue).await?)
     }

@@ -232,10 +232,40 @@ def prepare_process(descriptor):
     # to programs that the application starts.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: None)
+    faulthandler.disable()  # of the process that this one was forked from
     # What stands there would take the first of them for a page fault that is tried again, and go on.
     for number in (signal.SIGSEGV, signal.SIGBUS):
         signal.signal(number, signal.SIG_DFL)
     faulthandler.enable(descriptor)
+
+
+def other_threads():
+    """What runs beside the thread that calls: the names of Python's threads, then of those that Python does not know."""
+    import os
+    import threading
+
+    known = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    names = [thread.name for thread in known]
+    python = {thread.native_id for thread in known} | {threading.get_native_id()}
+    for task in os.listdir("/proc/self/task"):
+        if int(task) not in python:
+            try:
+                with open(f"/proc/self/task/{task}/comm") as comm:
+                    names.append(f"a library's, named {comm.read().strip()!r}")
+            except OSError:
+                pass  # it has just ended
+    return names
+
+
+def fork():
+    """Forks. What is there now stays shared between the processes: garbage is not collected in it any more, which would
+    write to it."""
+    import gc
+    import os
+
+    gc.collect()
+    gc.freeze()
+    return os.fork()
 
 
 def shut_down():

@@ -140,6 +140,18 @@ impl<'py> Python<'py> {
         call(self, "prepare_process", &[&Object::int(self, last_words.as_raw_fd().into())?]).map(drop)
     }
 
+    /// The names of all threads of this process but the one that calls, for people.
+    pub fn other_threads(self) -> Result<Vec<String>, Raised<'py>> {
+        Ok(call(self, "other_threads", &[])?.strings(self))
+    }
+
+    /// Forks this process, which must have no other thread: 0 in the child, the child's number in this one. What exists is
+    /// kept out of garbage collection from then on, so that the two go on sharing its memory. On Python's main thread only.
+    pub fn fork(self) -> Result<u32, Raised<'py>> {
+        let number = call(self, "fork", &[])?.integer(self)?;
+        Ok(u32::try_from(number).unwrap_or_default())
+    }
+
     /// Does what the end of a Python program does: waits for the threads that are no daemons, runs the atexit handlers,
     /// flushes the streams. It takes as long as they take; the caller sets the limit from outside.
     pub fn shut_down(self) -> Result<(), Raised<'py>> {

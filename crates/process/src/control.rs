@@ -9,6 +9,7 @@ use std::{
         unix::{net::UnixStream, process::ExitStatusExt},
     },
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
 use tokio::process::{Child, Command};
@@ -23,6 +24,8 @@ use crate::{
 
 /// The running program, whatever has become of its file.
 const THIS_PROGRAM: &str = "/proc/self/exe";
+/// How long a process may live on that has closed a connection to the server.
+pub(crate) const LINGER_TIME: Duration = Duration::from_millis(500);
 /// Much more than all threads' stacks.
 const LONGEST_LAST_WORDS: u64 = 64 * 1024;
 
@@ -76,6 +79,23 @@ pub(crate) fn start_error(error: LinkError) -> StartError {
         LinkError::Io(error) => StartError::Io(error),
         LinkError::Wire(error) => StartError::Io(io::Error::new(io::ErrorKind::InvalidData, error)),
     }
+}
+
+/// What a failed start comes to: how the process ended says more than that it is gone.
+pub(crate) async fn why(error: StartError, child: &mut Child, last_words: &mut LastWords) -> StartError {
+    match error {
+        StartError::Gone => StartError::Died { exit: end_of(child).await, last_words: last_words.read() },
+        other => other,
+    }
+}
+
+/// How a process ended that has closed its connection. One that lives on is killed.
+pub(crate) async fn end_of(child: &mut Child) -> Exit {
+    if let Ok(status) = tokio::time::timeout(LINGER_TIME, child.wait()).await {
+        return status.map_or(Exit::UNKNOWN, Exit::from);
+    }
+    let _ = child.start_kill();
+    child.wait().await.map_or(Exit::UNKNOWN, Exit::from)
 }
 
 impl From<ExitStatus> for Exit {

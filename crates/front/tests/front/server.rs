@@ -146,7 +146,7 @@ pub(crate) fn head(status: u16, fields: &[(&'static str, &str)]) -> ResponseHead
 
 /// Answers with 200 and a body.
 pub(crate) fn respond(job: Job, body: impl AsRef<[u8]>) {
-    let Job { request, mut responder, deadline: _ } = job;
+    let Job { request, mut responder, deadline: _, retried: _ } = job;
     drop(request);
     let body = body.as_ref();
     let length = body.len().to_string();
