@@ -65,7 +65,9 @@ fn examine(config: &Config, plan: &Plan, application: &Application) -> Report {
     let mode = served_in(config, chosen.as_ref().ok());
     let error = match mode {
         None => chosen.as_ref().err().cloned(),
-        Some(Mode::Interpreters) if !linked.supports_own_gil() => Some(format!("Python {linked} is too old for it")),
+        Some(Mode::Interpreters) if !linked.supports_own_gil() => {
+            Some(format!("Python {linked} can not give each interpreter a GIL of its own"))
+        }
         Some(Mode::Interpreters) => in_interpreter,
         Some(Mode::Threads | Mode::Processes) => in_main,
     };

@@ -11,7 +11,7 @@ use super::{
 use crate::isolation::Mode;
 
 /// As many module names stand in a line; of more there is the number.
-const NAMED: usize = 3;
+const NAMED: usize = 2;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,7 +66,8 @@ impl Report {
         if packages.is_empty() {
             return writeln!(f, "\nNo extension modules beside Python's own");
         }
-        writeln!(f, "\nExtension modules, in an interpreter of its own GIL")?;
+        let tried = if self.python.interpreters { ", in an interpreter of its own GIL" } else { "" };
+        writeln!(f, "\nExtension modules{tried}")?;
         let width = packages.iter().map(|package| package.name.chars().count()).max().unwrap_or(0);
         for package in &packages {
             writeln!(f, "  {:width$}   {}", package.name, package.fate())?;
@@ -86,6 +87,9 @@ impl Report {
                 Some(Measured { import_ms, uss, pss }) => {
                     let import = format!("{import_ms} ms");
                     writeln!(f, "  {what:18} {import:>7}   {:>9} {:>9}", rounded(*uss), rounded(*pss))?;
+                }
+                None if mode == Mode::Interpreters && !self.python.interpreters => {
+                    writeln!(f, "  {what:18} not with this Python")?;
                 }
                 None => writeln!(f, "  {what:18} does not load")?,
             }
@@ -133,7 +137,7 @@ impl PackageReport<'_> {
         let fate = match verdict {
             Verdict::Loads => format!("loads: {named}"),
             Verdict::Replaced => format!("runs as pure Python, without {named}"),
-            Verdict::Untried => format!("not tried: {named}"),
+            Verdict::Untried => named,
             Verdict::Fails => format!("fails by itself: {named} ({detail})"),
             Verdict::Needs => format!("needs what refuses: {named} ({detail})"),
             Verdict::Refuses => format!("refuses: {named}"),
@@ -192,7 +196,7 @@ mod tests {
             lines,
             [
                 "mysqlclient 1.0 refuses: MySQLdb._mysql; there is PyMySQL, which is pure Python",
-                "numpy 1.0 refuses: numpy.a, numpy.c, numpy.d and 1 more",
+                "numpy 1.0 refuses: numpy.a, numpy.c and 2 more",
                 "speedups runs as pure Python, without speedups",
                 "good 1.0 loads: good.one",
             ]
