@@ -59,6 +59,17 @@ fn what_loads_in_an_interpreter_is_measured_in_every_mode() {
 }
 
 #[test]
+fn a_package_that_the_application_can_do_without_is_told_as_such() {
+    if !auto_tries_the_application() {
+        return;
+    }
+    let optional = "try:\n    import bcrypt\nexcept ImportError:\n    bcrypt = None";
+    let shown = doctor(optional, &[]).expect(0).stdout();
+    assert!(shown.contains("app runs, with isolation=interpreters"), "{shown}");
+    assert!(shown.contains("bcrypt 5.0.0   refuses, and the application loads without it: bcrypt._bcrypt"), "{shown}");
+}
+
+#[test]
 fn python_environment_and_machine_are_told() {
     let venv = virtual_environment().to_str().unwrap();
     let findings = findings(&doctor("", &["--json"]).expect(0));

@@ -44,6 +44,9 @@ pub(super) enum Verdict {
     Crashes,
 }
 
+/// Said of a module that refuses where the application's import succeeds all the same.
+pub(super) const DISPENSABLE: &str = "the application loads without it";
+
 /// Python's own modules are left out, unless one of them refused.
 pub(super) fn examine(
     application: &Application,
@@ -82,6 +85,11 @@ pub(super) fn examine(
                     detail: None,
                 });
             }
+        }
+    }
+    if let Some(Ok(Import { failure: None, .. })) = interpreter {
+        for report in reports.iter_mut().filter(|report| report.verdict == Verdict::Refuses) {
+            report.detail = Some(DISPENSABLE.to_owned());
         }
     }
     reports

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use stack_wsgi::Refused;
 
 use super::{
-    extensions::{ExtensionReport, Verdict},
+    extensions::{DISPENSABLE, ExtensionReport, Verdict},
     report::{Measured, Report},
 };
 use crate::isolation::Mode;
@@ -140,11 +140,12 @@ impl PackageReport<'_> {
             Verdict::Untried => named,
             Verdict::Fails => format!("fails by itself: {named} ({detail})"),
             Verdict::Needs => format!("needs what refuses: {named} ({detail})"),
+            Verdict::Refuses if detail == DISPENSABLE => format!("refuses, and {detail}: {named}"),
             Verdict::Refuses => format!("refuses: {named}"),
             Verdict::Hangs => format!("hangs: {named} ({detail})"),
             Verdict::Crashes => format!("crashes: {named} ({detail})"),
         };
-        let alternative = self.refused.alternative().filter(|_| *verdict >= Verdict::Fails);
+        let alternative = self.refused.alternative().filter(|_| *verdict >= Verdict::Fails && detail != DISPENSABLE);
         alternative.map_or(fate.clone(), |alternative| format!("{fate}; there is {alternative}"))
     }
 }
