@@ -20,7 +20,10 @@ use self::{
     probe::{ProbeFailure, TIME_LIMIT},
     protocol::{Answer, Application, Import, PythonFacts, Task},
 };
-use crate::start::{Plan, path_text, spelled};
+use crate::{
+    start::{Plan, path_text, spelled},
+    workers::shape,
+};
 
 /// What a worker is, decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,6 +70,8 @@ pub(crate) enum Why {
     Refused(Vec<Refused>),
     /// The import raised this.
     Raised(String),
+    /// The probe's interpreter loaded it, the workers' interpreters did not.
+    Failed(String),
     /// The probe crashed, hung, or could not be started.
     Probe(ProbeFailure),
 }
@@ -84,6 +89,7 @@ impl fmt::Display for Why {
             Self::Raised(exception) => {
                 write!(f, "importing the application in an interpreter of its own raised {exception}")
             }
+            Self::Failed(problem) => write!(f, "interpreters of their own did not all load the application: {problem}"),
             Self::Probe(failure) => write!(f, "importing the application in an interpreter of its own {failure}"),
         }
     }
@@ -93,16 +99,16 @@ impl Choice {
     /// What is going to run, and why, in a sentence: `psycopg2-binary 2.9.13 does not support sub-interpreters; running 2
     /// worker processes instead (isolation=processes)`.
     pub(crate) fn sentence(&self, config: &Config) -> String {
-        let (workers, threads) = (config.workers.get(), config.threads.get());
+        let (workers, threads) = shape(config, self.mode);
         let plural = |count: usize, one: &str, several: &str| {
             if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
         };
         let running = match self.mode {
-            Mode::Interpreters => plural(workers, "interpreter", "interpreters"),
-            Mode::Threads => format!("{} in one interpreter", plural(workers * threads, "thread", "threads")),
-            Mode::Processes => plural(workers, "worker process", "worker processes"),
+            Mode::Interpreters => plural(workers.get(), "interpreter", "interpreters"),
+            Mode::Threads => format!("{} in one interpreter", plural(threads.get(), "thread", "threads")),
+            Mode::Processes => plural(workers.get(), "worker process", "worker processes"),
         };
-        let instead = matches!(self.why, Some(Why::Refused(_) | Why::Raised(_) | Why::Probe(_)));
+        let instead = matches!(self.why, Some(Why::Refused(_) | Why::Raised(_) | Why::Failed(_) | Why::Probe(_)));
         let instead = if instead { " instead" } else { "" };
         let mode = self.mode.as_str();
         match &self.why {

@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod isolation;
 mod logging;
+mod relocation;
 mod start;
 mod worker_spec;
 mod workers;

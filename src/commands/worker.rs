@@ -121,6 +121,7 @@ fn worker(spec: &WorkerSpec, id: WorkerId, threads: usize) -> anyhow::Result<Wor
         env: spec.env.clone(),
         threads: NonZeroUsize::new(threads).context("a worker without a lane")?,
         multiprocess: spec.multiprocess,
+        when_refused: None,
     }))
 }
 

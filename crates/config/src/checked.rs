@@ -38,6 +38,8 @@ pub struct Config {
     pub workers_given: bool,
     /// Threads of each worker.
     pub threads: NonZeroUsize,
+    /// Whether the user set the number of threads; else it is the default.
+    pub threads_given: bool,
     /// The application is imported once, and worker processes are forked from there. It comes with no other isolation
     /// than `processes` and `auto`, which it makes `processes`.
     pub preload: bool,

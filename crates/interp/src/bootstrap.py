@@ -124,6 +124,12 @@ REFUSALS = (
     "can only be loaded into one interpreter per process",
 )
 refusals = []
+accepted = set()
+
+
+def accept_refusals():
+    """The application has been imported without these modules: a later attempt to import one is no news."""
+    accepted.update(refusals)
 
 
 def is_refusal(error):
@@ -154,9 +160,12 @@ def install_twin_rule():
             if not is_refusal(error):
                 raise
             twin = twin_of(spec)
-            refusals.append((spec.name, spec.origin, twin or ""))
+            refusal = (spec.name, spec.origin, twin or "")
+            if refusal not in refusals:
+                refusals.append(refusal)
             if twin is None:
-                native.refused()
+                if refusal not in accepted:
+                    native.refused()
                 message = f"extension module {spec.name!r} does not support interpreters of their own GIL ({spec.origin})"
                 raise ModuleNotFoundError(message, name=spec.name, path=spec.origin) from None
             # The import goes on with whatever loader the spec names when this returns.

@@ -116,6 +116,11 @@ impl<'py> Python<'py> {
         Ok(refusals.iter().filter_map(refusal).collect())
     }
 
+    /// Takes the refusals so far for known: [`refusals_on_this_thread`] does not count the same modules again.
+    pub fn accept_refusals(self) -> Result<(), Raised<'py>> {
+        call(self, "accept_refusals", &[]).map(drop)
+    }
+
     /// The names in `module` that an application could be.
     pub fn callables(self, module: &Object<'py>) -> Result<Vec<String>, Raised<'py>> {
         Ok(call(self, "callables", &[module])?.strings(self))
@@ -174,7 +179,8 @@ thread_local! {
 
 /// How many extension modules without a twin were refused so far in imports that this OS thread ran, in whichever
 /// interpreter. A difference around a call tells that something in it was refused, without a call into Python;
-/// [`Python::extension_refusals`] then says what. The same module may be refused, and counted, again and again.
+/// [`Python::extension_refusals`] then says what. The same module may be refused, and counted, again and again, unless it
+/// was accepted.
 pub fn refusals_on_this_thread() -> u64 {
     REFUSALS.get()
 }

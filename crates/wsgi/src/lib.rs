@@ -26,6 +26,7 @@ mod worker;
 
 pub use application::LoadError;
 pub use discover::{DiscoverError, Discovered, discover};
+pub use gateway::WhenRefused;
 pub use pool::{Place, Pool, PoolSettings, StartError, Stopped};
 pub use refused::{Refused, by_package, listed};
 pub use worker::{Worker, WorkerReport, WorkerSettings, WorkerState};

@@ -84,6 +84,12 @@ pub(crate) fn blamed(py: Python<'_>, exception: &Exception) -> Vec<Refused> {
     by_package(py, blamed.into_iter())
 }
 
+/// The packages that this interpreter has refused so far and for which there is no twin.
+pub(crate) fn left_out(py: Python<'_>) -> Vec<Refused> {
+    let refusals = py.extension_refusals().unwrap_or_default();
+    by_package(py, refusals.iter().filter(|refusal| refusal.twin.is_none()))
+}
+
 /// The modules' packages, each once, in the order of the refusals.
 pub fn by_package<'a>(py: Python<'_>, refusals: impl Iterator<Item = &'a ExtensionRefusal>) -> Vec<Refused> {
     let modules: Vec<_> = refusals.map(|refusal| (refusal.module.as_str(), refusal.file.as_str())).collect();

@@ -227,6 +227,28 @@ impl Response {
         matches!(self.lock().stage, Stage::Started(..))
     }
 
+    /// Whether nothing has been sent yet.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self.lock().stage, Stage::New(_) | Stage::Started(..))
+    }
+
+    /// Whether nothing has been sent yet, and what would be is an error of the server's.
+    pub(crate) fn is_unsent_server_error(&self) -> bool {
+        matches!(&self.lock().stage, Stage::Started(_, head) if head.response.status.is_server_error())
+    }
+
+    /// Takes the response out of the application's hands, where nothing has been sent yet: it is for another to make.
+    pub(crate) fn take_responder(&self) -> Option<Responder> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut state.stage, Stage::Over) {
+            Stage::New(responder) | Stage::Started(responder, _) => Some(responder),
+            stage => {
+                state.stage = stage;
+                None
+            }
+        }
+    }
+
     /// Whether the client left before it had all.
     pub(crate) fn is_client_gone(&self) -> bool {
         matches!(self.lock().stage, Stage::ClientGone)

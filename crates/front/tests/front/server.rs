@@ -107,6 +107,7 @@ fn config() -> Config {
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
         workers_given: false,
+        threads_given: false,
         threads: NonZero::<usize>::MIN,
         preload: false,
         limits: Limits {

@@ -78,6 +78,7 @@ impl App {
             env: vec![("STACK_TEST_VARIABLE".into(), "from the environment file".into())],
             place: Place::OwnInterpreters(NonZeroUsize::MIN),
             threads: NonZeroUsize::new(threads).unwrap(),
+            when_refused: None,
         };
         let pool = Pool::start(main_interpreter(), settings, queue.clone())?;
         Ok(Self { folder, pool: Some(pool), queue })
