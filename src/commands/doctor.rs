@@ -83,7 +83,7 @@ fn examine(config: &Config, plan: &Plan, application: &Application) -> Report {
             loads: error.is_none(),
             error,
         },
-        suggested: Advice::new(mode.and_then(|mode| measured.of(mode))),
+        suggested: Advice::new(mode, mode.and_then(|mode| measured.of(mode))),
         extension_modules,
         measured,
         isolation: IsolationReport {

@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, thread};
 use serde::Serialize;
 
 use super::{Measured, resources::memory_limit};
+use crate::isolation::Mode;
 
 /// Threads of a worker: the default of the key.
 const THREADS: usize = 4;
@@ -25,10 +26,14 @@ pub(super) struct Advice {
 }
 
 impl Advice {
-    /// For workers of this size; `None` where it is not known.
-    pub(super) fn new(worker: Option<&Measured>) -> Self {
+    /// For workers of this mode, and of this size where it is known.
+    pub(super) fn new(mode: Option<Mode>, worker: Option<&Measured>) -> Self {
         let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self::from(cpus, memory_limit(), worker.and_then(|worker| worker.uss))
+        let advice = Self::from(cpus, memory_limit(), worker.and_then(|worker| worker.uss));
+        match mode {
+            Some(Mode::Threads) => Self { workers: 1, threads: THREADS.max(cpus), memory_is_short: false, ..advice },
+            _ => advice,
+        }
     }
 
     fn from(cpus: usize, memory: Option<u64>, worker: Option<u64>) -> Self {
