@@ -5,7 +5,7 @@
 //! for the module's want, and of which the client has seen nothing, waits for the processes and is run there.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -43,13 +43,15 @@ pub(crate) struct Relocation {
     stage: Mutex<Stage>,
     /// Whether a request that fails is worth keeping.
     open: AtomicBool,
+    /// Whether the refusal has been explained.
+    told: AtomicBool,
     wanted: Notify,
 }
 
 impl Relocation {
     pub(crate) fn new(policy: Policy, queue: Queue) -> Arc<Self> {
         let (stage, open) = (Mutex::new(Stage::Settled), AtomicBool::new(policy == Policy::Move));
-        Arc::new(Self { policy, queue, stage, open, wanted: Notify::new() })
+        Arc::new(Self { policy, queue, stage, open, told: AtomicBool::new(false), wanted: Notify::new() })
     }
 
     /// Waits until the application is to move.
@@ -75,8 +77,20 @@ impl Relocation {
         }
     }
 
+    /// Asks for the move, once.
+    fn begin(&self, stage: &mut Stage) {
+        if matches!(stage, Stage::Settled) {
+            *stage = Stage::Moving(Vec::new());
+            self.wanted.notify_one();
+        }
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change(&self, stage: Stage) -> Stage {
-        std::mem::replace(&mut *self.stage.lock().unwrap_or_else(PoisonError::into_inner), stage)
+        std::mem::replace(&mut *self.stage(), stage)
     }
 }
 
@@ -85,19 +99,12 @@ impl WhenRefused for Relocation {
         self.open.load(Ordering::Relaxed)
     }
 
+    fn is_suspect(&self) -> bool {
+        matches!(*self.stage(), Stage::Moving(_) | Stage::Moved)
+    }
+
     fn refused(&self, request: RequestId, packages: &dyn Fn() -> Vec<Refused>) {
-        let is_first = {
-            let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_first = matches!(*stage, Stage::Settled);
-            if is_first {
-                *stage = match self.policy {
-                    Policy::Move => Stage::Moving(Vec::new()),
-                    Policy::Explain => Stage::Stays,
-                };
-            }
-            is_first
-        };
-        if !is_first {
+        if self.told.swap(true, Ordering::Relaxed) {
             return;
         }
         let packages = packages();
@@ -113,12 +120,13 @@ impl WhenRefused for Relocation {
             "a request imported what does not support sub-interpreters"
         );
         if self.policy == Policy::Move {
-            self.wanted.notify_one();
+            self.begin(&mut self.stage());
         }
     }
 
     fn run_elsewhere(&self, job: Job) {
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stage = self.stage();
+        self.begin(&mut stage);
         match &mut *stage {
             Stage::Moving(waiting) => waiting.push(job),
             Stage::Moved => {

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::Write,
     os::fd::AsRawFd,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use pyo3_ffi as ffi;
@@ -177,6 +178,8 @@ thread_local! {
     static REFUSALS: Cell<u64> = const { Cell::new(0) };
 }
 
+static REFUSALS_EVERYWHERE: AtomicU64 = AtomicU64::new(0);
+
 /// How many extension modules without a twin were refused so far in imports that this OS thread ran, in whichever
 /// interpreter. A difference around a call tells that something in it was refused, without a call into Python;
 /// [`Python::extension_refusals`] then says what. The same module may be refused, and counted, again and again, unless it
@@ -185,10 +188,17 @@ pub fn refusals_on_this_thread() -> u64 {
     REFUSALS.get()
 }
 
+/// As [`refusals_on_this_thread`], of all threads. A thread that waits for another's import gets what is left of the module
+/// when that fails, and fails itself: then this number has changed.
+pub fn refusals_in_this_process() -> u64 {
+    REFUSALS_EVERYWHERE.load(Ordering::Relaxed)
+}
+
 /// `refused()`: an import on this thread met an extension module that is refused and has no twin.
 fn refused<'py>(_: &Native, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Result<Object<'py>, Raise<'py>> {
     arguments.check("refused", 0, &[])?;
     REFUSALS.set(REFUSALS.get() + 1);
+    REFUSALS_EVERYWHERE.fetch_add(1, Ordering::Relaxed);
     Ok(Object::none(py))
 }
 

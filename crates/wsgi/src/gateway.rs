@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::Method;
 use stack_bridge::{ClientConnection, Failure, Job, RequestBody, RequestId};
-use stack_interp::{Object, Python, Raise, Raised, Type, refusals_on_this_thread};
+use stack_interp::{Object, Python, Raise, Raised, Type, refusals_in_this_process, refusals_on_this_thread};
 
 use crate::{
     environ::{Environs, Facts},
@@ -37,6 +37,8 @@ pub trait WhenRefused: fmt::Debug + Send + Sync {
     fn refused(&self, request: RequestId, packages: &dyn Fn() -> Vec<Refused>);
     /// Whether a request that fails after a refusal can be run elsewhere. Asked before each request, and not to be slow.
     fn can_run_elsewhere(&self) -> bool;
+    /// Whether an earlier request was refused something that later ones may miss too.
+    fn is_suspect(&self) -> bool;
     /// That request came to nothing, and nothing of its response was sent: it can be run elsewhere.
     fn run_elsewhere(&self, job: Job);
 }
@@ -107,11 +109,11 @@ impl<'py> Gateway<'py> {
             Err(raised) => return subject.gateway_failed(py, raised),
         };
         let value = self.responses.value(&response).expect("made above");
-        let refusals = refusals_on_this_thread();
+        let (refusals, refusals_everywhere) = (refusals_on_this_thread(), refusals_in_this_process());
         let mut outcome = Outcome::Answered;
         match self.parts(&job.request, body_length, Input::new(body), &response) {
             Ok(parts) => {
-                let elsewhere = spare.as_ref().map(|_| refusals);
+                let elsewhere = spare.as_ref().map(|_| refusals_everywhere);
                 outcome = self.run(&parts, value, &subject, elsewhere);
                 self.inputs.value(&parts.input).expect("made above").expire();
                 self.errors.value(&parts.errors).expect("made above").finish(py);
@@ -124,10 +126,10 @@ impl<'py> Gateway<'py> {
         let withheld =
             spare.filter(|_| outcome == Outcome::Withheld).and_then(|body| Some((body, value.take_responder()?)));
         value.expire();
-        let Some(when_refused) = self.when_refused.as_ref().filter(|_| refusals_on_this_thread() != refusals) else {
-            return;
-        };
-        when_refused.refused(subject.id, &|| left_out(py));
+        let Some(when_refused) = &self.when_refused else { return };
+        if refusals_on_this_thread() != refusals {
+            when_refused.refused(subject.id, &|| left_out(py));
+        }
         if let Some((body, responder)) = withheld {
             job.request.body = body;
             job.request.connection = subject.connection;
@@ -164,13 +166,16 @@ impl<'py> Gateway<'py> {
         Ok(Parts { environ, start_response, input, errors })
     }
 
-    /// Runs the application. With the number of `refusals` before, a failure after a further one is withheld, as long as
-    /// nothing was sent.
+    /// Runs the application. With the number of `refusals` in the process before, a failure is withheld if there was a
+    /// further one, in whichever thread, as long as nothing was sent.
     fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject, refusals: Option<u64>) -> Outcome {
         let py = self.py;
-        let is_refused = || refusals.is_some_and(|before| refusals_on_this_thread() != before);
+        let is_refused = || {
+            let is_suspect = self.when_refused.as_ref().is_some_and(|when_refused| when_refused.is_suspect());
+            refusals.is_some_and(|before| is_suspect || refusals_in_this_process() != before)
+        };
         let failed = |raise| {
-            if is_refused() && response.is_unsent() {
+            if response.is_unsent() && is_refused() {
                 return Outcome::Withheld;
             }
             self.failed(raise, response, subject);
@@ -181,7 +186,7 @@ impl<'py> Gateway<'py> {
             Err(raised) => return failed(Raise::Again(raised)),
         };
         // Frameworks make a response of what was raised.
-        let outcome = if is_refused() && response.is_unsent_server_error() {
+        let outcome = if response.is_unsent_server_error() && is_refused() {
             Outcome::Withheld
         } else {
             match self.send(&result, response).and_then(|()| response.finish(py)) {
