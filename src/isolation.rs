@@ -137,7 +137,7 @@ pub(crate) fn decide(config: &Config, plan: &Plan) -> anyhow::Result<Choice> {
             anyhow::ensure!(
                 linked.supports_own_gil(),
                 "this stack is linked with Python {linked}, which can not give each worker an interpreter of its own \
-                 (isolation=interpreters); it takes 3.13 or newer: install one (with its shared libpython) and build \
+                 (isolation=interpreters); it takes 3.13 or newer with a GIL: install one (with its shared libpython) and build \
                  stack again, or use isolation=processes or auto"
             );
             Ok(Choice::chosen(Mode::Interpreters))

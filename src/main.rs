@@ -51,6 +51,7 @@ fn run() -> Result<Exit, Failure> {
     match cli::parse(env::args_os())? {
         Invocation::Serve(flags) => Ok(commands::serve::run(load(flags)?)?),
         Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),
+        Invocation::Doctor { flags, json } => Ok(commands::doctor::run(&load(flags)?, json)?),
         Invocation::Config(flags) => Ok(commands::config::run(&load(flags)?)?),
         Invocation::Completions(shell) => Ok(commands::completions::run(shell)?),
         Invocation::Man => Ok(commands::man::run()?),

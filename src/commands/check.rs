@@ -9,6 +9,7 @@ use crate::{
     isolation::{self, Choice, Mode, Tried},
     logging,
     start::{Plan, spelled},
+    workers::shape,
 };
 
 /// Imports the application as a worker does, in a process that is thrown away, and says what would be served.
@@ -32,7 +33,8 @@ fn summary(config: &Config, plan: &Plan, choice: &Choice, tried: &Tried) -> Resu
     writeln!(text, "application  {}{because_of} in {}", spelled(&plan.app), config.chdir.display())?;
     writeln!(text, "python       {}, virtual environment {}", tried.python.version, plan.venv_text())?;
     writeln!(text, "isolation    {}", choice.sentence(config))?;
-    writeln!(text, "workers      {} with {} threads each", config.workers, config.threads)?;
+    let (workers, threads) = shape(config, choice.mode);
+    writeln!(text, "workers      {workers} with {threads} threads each")?;
     if choice.mode == Mode::Interpreters {
         for (modules, fate) in
             [(&tried.import.replaced, "run as pure Python"), (&tried.import.left_out, "count as not installed")]

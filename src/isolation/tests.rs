@@ -89,7 +89,10 @@ fn python_s_own_reasons_are_sentences_too() {
     let free = Choice::because(Mode::Threads, Why::FreeThreaded(Version::parse("3.14t").unwrap()));
     assert_eq!(
         free.sentence(&config(2)),
-        "Python 3.14t is free-threaded; running 8 threads in one interpreter (isolation=threads)"
+        format!(
+            "Python 3.14t is free-threaded; running {} threads in one interpreter (isolation=threads)",
+            shape(&config(2), Mode::Threads).1
+        )
     );
     let preload = Choice::because(Mode::Processes, Why::Preload).sentence(&config(2));
     assert!(preload.starts_with("preload imports the application once"), "{preload}");

@@ -1,6 +1,10 @@
 //! Which isolation mode is chosen, and what is said about it.
 
-use crate::harness::{Finished, run, stack, virtual_environment};
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::harness::{Finished, eventually, run, stack, virtual_environment};
 
 /// Whether `auto` has a question to the application: a Python with a GIL that can give an interpreter one of its own.
 pub(crate) fn auto_tries_the_application() -> bool {
@@ -29,7 +33,9 @@ def application(environ, start_response):
 fn check(code: &str, arguments: &[&str]) -> Finished {
     let venv = virtual_environment().to_str().unwrap();
     let source = format!("{IN_MAIN}{code}{APPLICATION}");
-    stack(["check", "--workers", "2", "--venv", venv]).arguments(arguments).file("app.py", &source).run()
+    // Also where all other tests run in one isolation.
+    let stack = stack(["check", "--workers", "2", "--venv", venv]).arguments(arguments).default("--isolation", "auto");
+    stack.file("app.py", &source).run()
 }
 
 #[track_caller]
@@ -121,6 +127,22 @@ fn what_the_application_prints_while_it_is_tried_reaches_neither_the_answer_nor_
         let sentence = chosen("import os\nif not in_main:\n    os.closerange(3, 256)", &[]);
         assert!(sentence.contains("(isolation=processes)"), "{sentence}");
     }
+}
+
+#[test]
+fn a_trial_does_not_outlive_the_one_who_made_it() {
+    let code = "import os, threading\nwith open('trial', 'w') as file:\n    file.write(str(os.getpid()))\n\
+                os.rename('trial', 'pid')\nthreading.Event().wait()\n";
+    let process = stack(["check", "--app", "app", "--isolation", "processes"]).file("app.py", code).start();
+    let pid = eventually("the trial begins", || fs::read_to_string(process.directory().join("pid")).ok());
+    let is_running = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // One that nobody has waited for yet is a zombie.
+        status.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
+    };
+    assert!(is_running());
+    process.signal(Signal::KILL);
+    eventually("the trial ends", || (!is_running()).then_some(()));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod concurrency;
 mod demo;
 mod discovery;
 mod django;
+mod doctor;
 mod environ;
 mod files;
 mod flask;

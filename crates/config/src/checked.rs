@@ -67,7 +67,7 @@ pub enum Isolation {
     Auto,
     /// Interpreters with a GIL each, in this process. An extension module has to support it.
     Interpreters,
-    /// The main interpreter of this process, with the threads of all workers. Parallel on a free-threaded Python.
+    /// The main interpreter of this process is the one worker. Its threads run in parallel on a free-threaded Python.
     Threads,
     /// The main interpreters of child processes.
     Processes,
