@@ -52,12 +52,13 @@ pub(crate) async fn equip(
     last_words: &LastWords,
     threads: usize,
 ) -> Result<Vec<ServerLane>, LinkError> {
-    link.send(&Order::LastWords, &[], Some(last_words.0.as_fd())).await?;
+    link.send(&Order::LastWords, &[], &[last_words.0.as_fd()]).await?;
     let mut lanes = Vec::with_capacity(threads);
     for _ in 0..threads {
-        let (ours, theirs) = UnixStream::pair()?;
-        link.send(&Order::Lane, &[], Some(theirs.as_fd())).await?;
-        lanes.push(ServerLane::new(ours)?);
+        let (jobs, their_jobs) = UnixStream::pair()?;
+        let (answers, their_answers) = UnixStream::pair()?;
+        link.send(&Order::Lane, &[], &[their_jobs.as_fd(), their_answers.as_fd()]).await?;
+        lanes.push(ServerLane::new(jobs, answers)?);
     }
     Ok(lanes)
 }

@@ -73,14 +73,17 @@ impl From<WireError> for LaneError {
 /// One lane.
 #[derive(Debug)]
 pub(crate) struct ServerLane {
-    link: Link,
+    /// Where responses come in. Nothing is sent there: the event loop would be woken by the room that becomes free.
+    answers: Link,
     watch: Arc<ClientWatch>,
+    outgoing: Vec<u8>,
 }
 
 /// Tells the worker when the client of the current job leaves.
 #[derive(Debug)]
 struct ClientWatch {
-    socket: UnixStream,
+    /// Where jobs go out.
+    jobs: UnixStream,
     /// A job is being written: nothing may come between its parts.
     writing: Mutex<bool>,
 }
@@ -95,7 +98,7 @@ impl WhenClientGone for ClientWatch {
                 .and_then(|()| wire::end_frame(&mut frame, 0, 0));
             debug_assert!(made.is_ok(), "a short message");
             // Without room for these few bytes the worker reads nothing, and would not read them either.
-            let _ = link::send(self.socket.as_fd(), &[IoSlice::new(&frame)], None, false);
+            let _ = link::send(self.jobs.as_fd(), &[IoSlice::new(&frame)], &[], false);
         }
     }
 }
@@ -116,9 +119,9 @@ enum Answer {
 }
 
 impl ServerLane {
-    pub(crate) fn new(socket: UnixStream) -> io::Result<Self> {
-        let watch = ClientWatch { socket: socket.try_clone()?, writing: Mutex::new(false) };
-        Ok(Self { link: Link::new(socket)?, watch: Arc::new(watch) })
+    pub(crate) fn new(jobs: UnixStream, answers: UnixStream) -> io::Result<Self> {
+        let watch = ClientWatch { jobs, writing: Mutex::new(false) };
+        Ok(Self { answers: Link::new(answers)?, watch: Arc::new(watch), outgoing: Vec::new() })
     }
 
     /// Carries jobs until the queue has none any more for this worker, or the worker is gone.
@@ -178,15 +181,28 @@ impl ServerLane {
             RequestBody::File { file, .. } => Some(file.as_fd()),
             RequestBody::Empty | RequestBody::Memory(_) => memory.as_ref().map(AsFd::as_fd),
         };
-        let message = ToWorker::Job(Box::new(job_head(request, body)));
-        Ok(self.link.send(&message, inline, descriptor).await?)
+        self.outgoing.clear();
+        wire::begin_frame(&mut self.outgoing, &ToWorker::Job(Box::new(job_head(request, body))))?;
+        wire::end_frame(&mut self.outgoing, 0, inline.len())?;
+        let parts = [IoSlice::new(&self.outgoing), IoSlice::new(inline)];
+        let sent = match link::send(self.watch.jobs.as_fd(), &parts, descriptor.as_slice(), false) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            outcome => outcome.map_err(link::gone)?,
+        };
+        if sent < self.outgoing.len() + inline.len() {
+            let rest = [&self.outgoing[..], inline].concat().split_off(sent);
+            let descriptor = descriptor.filter(|_| sent == 0).map(|descriptor| descriptor.try_clone_to_owned());
+            let (descriptor, watch) = (descriptor.transpose().map_err(LinkError::Io)?, Arc::clone(&self.watch));
+            tokio::task::spawn_blocking(move || send_all(&watch.jobs, &rest, descriptor)).await??;
+        }
+        Ok(())
     }
 
     /// Hands the response on until the worker's thread is done with the job.
     async fn receive(&mut self, request: &Request, answer: &mut Answer) -> Result<(), LaneError> {
         loop {
-            let frame = self.link.receive().await?;
-            let inbox = self.link.inbox();
+            let frame = self.answers.receive().await?;
+            let inbox = self.answers.inbox();
             let (message, rest) = wire::read::<ToServer<'_>>(inbox.frame(frame))?;
             match message {
                 ToServer::Block { head, last } => {
@@ -244,7 +260,7 @@ impl Answer {
             Ok(Some(left)) => {
                 // Disk, or a reader that must be waited for.
                 let (responder, sent) = tokio::task::spawn_blocking(move || {
-                    let sent = responder.push(&mut Push { head: None, block: &left, last });
+                    let sent = responder.push(&mut Push { head: None, block: &left, last, may_wait: false });
                     (responder, sent)
                 })
                 .await?;
@@ -270,6 +286,18 @@ impl Answer {
         self.put_back(responder, sent, last);
         Ok(())
     }
+}
+
+/// Sends what the socket had no room for. A worker that takes a job reads on until it has all of it.
+fn send_all(socket: &UnixStream, mut bytes: &[u8], mut descriptor: Option<OwnedFd>) -> Result<(), LinkError> {
+    while !bytes.is_empty() {
+        let descriptors = descriptor.as_ref().map(AsFd::as_fd);
+        let sent =
+            link::send(socket.as_fd(), &[IoSlice::new(bytes)], descriptors.as_slice(), true).map_err(link::gone)?;
+        descriptor = None;
+        bytes = &bytes[sent..];
+    }
+    Ok(())
 }
 
 fn job_head(request: &Request, body: BodyPlace) -> JobHead<'_> {

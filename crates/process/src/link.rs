@@ -25,6 +25,9 @@ const INBOX_SIZE: usize = 16 * 1024;
 /// What is kept after a long frame.
 const KEPT_SIZE: usize = 256 * 1024;
 
+/// No message has more descriptors.
+const MOST_DESCRIPTORS: usize = 2;
+
 /// Why a connection is over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
@@ -44,15 +47,14 @@ pub(crate) enum LinkError {
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     parts: &[IoSlice<'_>],
-    descriptor: Option<BorrowedFd<'_>>,
+    descriptors: &[BorrowedFd<'_>],
     wait: bool,
 ) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = descriptor.map(|descriptor| [descriptor]);
-    if let Some(descriptors) = &descriptors {
+    if !descriptors.is_empty() {
         let has_room = control.push(SendAncillaryMessage::ScmRights(descriptors));
-        debug_assert!(has_room, "the space was made for one descriptor");
+        debug_assert!(has_room, "no message has more of them");
     }
     let flags = if wait { SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL | SendFlags::DONTWAIT };
     loop {
@@ -127,7 +129,7 @@ impl Inbox {
     /// Receives what is there. True where the socket may hold more.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, wait: bool) -> Result<bool, LinkError> {
         self.make_room()?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
         let room = self.buffer.len() - self.end;
@@ -177,24 +179,24 @@ impl Link {
         &mut self,
         message: &impl Serialize,
         rest: &[u8],
-        descriptor: Option<BorrowedFd<'_>>,
+        mut descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), LinkError> {
         self.outgoing.clear();
         wire::begin_frame(&mut self.outgoing, message)?;
         wire::end_frame(&mut self.outgoing, 0, rest.len())?;
-        let (mut frame, mut rest, mut descriptor) = (&self.outgoing[..], rest, descriptor);
+        let (mut frame, mut rest) = (&self.outgoing[..], rest);
         while !frame.is_empty() || !rest.is_empty() {
             let parts = [IoSlice::new(frame), IoSlice::new(rest)];
             // Mostly there is room, and nothing to wait for.
-            let sent = match send(self.socket.as_fd(), &parts, descriptor, false) {
+            let sent = match send(self.socket.as_fd(), &parts, descriptors, false) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let again = || send(self.socket.as_fd(), &parts, descriptor, false);
+                    let again = || send(self.socket.as_fd(), &parts, descriptors, false);
                     self.socket.async_io(Interest::WRITABLE, again).await
                 }
                 outcome => outcome,
             };
             let sent = sent.map_err(gone)?;
-            descriptor = None;
+            descriptors = &[];
             let of_frame = sent.min(frame.len());
             frame = &frame[of_frame..];
             rest = &rest[sent - of_frame..];

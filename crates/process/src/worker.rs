@@ -121,7 +121,8 @@ impl Control {
             // The message borrows the inbox, from which its descriptor is taken next.
             let (worker, spec) = match wire::read::<Order<'_>>(self.inbox.frame(frame))?.0 {
                 Order::Lane => {
-                    lanes.push(Lane::new(UnixStream::from(self.inbox.descriptor()?)));
+                    let jobs = UnixStream::from(self.inbox.descriptor()?);
+                    lanes.push(Lane::new(jobs, UnixStream::from(self.inbox.descriptor()?)));
                     continue;
                 }
                 Order::LastWords => {
@@ -165,7 +166,7 @@ impl Control {
         wire::end_frame(&mut frame, 0, 0)?;
         let mut rest = &frame[..];
         while !rest.is_empty() {
-            let sent = link::send(self.socket.as_fd(), &[IoSlice::new(rest)], None, true).map_err(link::gone)?;
+            let sent = link::send(self.socket.as_fd(), &[IoSlice::new(rest)], &[], true).map_err(link::gone)?;
             rest = &rest[sent..];
         }
         Ok(())

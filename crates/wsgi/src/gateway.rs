@@ -12,7 +12,7 @@ use crate::{
     file_wrapper::FileWrapper,
     input::Input,
     refused::{Refused, left_out},
-    response::{Response, Sent},
+    response::{After, Response, Sent},
 };
 
 /// Runs requests on one thread of one interpreter.
@@ -185,11 +185,13 @@ impl<'py> Gateway<'py> {
             Ok(result) => result,
             Err(raised) => return failed(Raise::Again(raised)),
         };
+        let close = result.optional_attr(py, &self.close);
+        let last = if matches!(close, Ok(None)) { After::Nothing } else { After::End };
         // Frameworks make a response of what was raised.
         let outcome = if response.is_unsent_server_error() && is_refused() {
             Outcome::Withheld
         } else {
-            match self.send(&result, response).and_then(|()| response.finish(py)) {
+            match self.send(&result, response, last).and_then(|()| response.finish(py)) {
                 Ok(true) => Outcome::Answered,
                 Ok(false) => {
                     subject.client_gone(py);
@@ -199,7 +201,7 @@ impl<'py> Gateway<'py> {
             }
         };
         // PEP 3333: close() is called upon completion of the request, also when it ended in an error.
-        let closed = result.optional_attr(py, &self.close).and_then(|close| match close {
+        let closed = close.and_then(|close| match close {
             Some(close) => close.call(py, &[]).map(drop),
             None => Ok(()),
         });
@@ -225,8 +227,8 @@ impl<'py> Gateway<'py> {
         }
     }
 
-    /// Sends all blocks of the iterable.
-    fn send(&self, result: &Object<'py>, response: &Response) -> Result<(), Raise<'py>> {
+    /// Sends all blocks of the iterable. `last` is what comes after the last.
+    fn send(&self, result: &Object<'py>, response: &Response, last: After) -> Result<(), Raise<'py>> {
         let py = self.py;
         if response.is_started()
             && let Some(region) = self.file_wrapper.region(py, result)?
@@ -239,12 +241,12 @@ impl<'py> Gateway<'py> {
             let Some(block) = result.sequence_item(py, 0) else { return Ok(()) };
             let bytes = self.block(&block)?;
             response.set_length(bytes.len());
-            return response.send(py, bytes, true).map(drop);
+            return response.send(py, bytes, last).map(drop);
         }
         for block in result.items(py)? {
             let block = block?;
             let bytes = self.block(&block)?;
-            if !bytes.is_empty() && response.send(py, bytes, false)? == Sent::ClientGone {
+            if !bytes.is_empty() && response.send(py, bytes, After::More)? == Sent::ClientGone {
                 return Ok(());
             }
             if response.is_bodiless_and_sent() {

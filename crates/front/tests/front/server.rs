@@ -152,7 +152,7 @@ pub(crate) fn respond(job: Job, body: impl AsRef<[u8]>) {
     let body = body.as_ref();
     let length = body.len().to_string();
     let head = head(200, &[("content-length", &length)]);
-    let _ = responder.push(&mut Push { head: Some((head, Flow::Buffered)), block: body, last: true });
+    let _ = responder.push(&mut Push { head: Some((head, Flow::Buffered)), block: body, last: true, may_wait: false });
 }
 
 /// Answers with what was asked for: method, path, query and body.

@@ -75,7 +75,7 @@ impl Template {
         let Started { mut link, mut child, mut last_words } = control::exec(arguments)?;
         let prepared = async {
             control::equip(&mut link, &last_words, 0).await.map_err(control::start_error)?;
-            link.send(&Order::Preload { spec }, &[], None).await.map_err(control::start_error)?;
+            link.send(&Order::Preload { spec }, &[], &[]).await.map_err(control::start_error)?;
             control::wait_until_ready(&mut link).await
         };
         let report = match prepared.await {
@@ -98,7 +98,7 @@ async fn watch(mut link: Link, mut child: Child, mut last_words: LastWords, mut 
             request = requests.recv(), if asked.is_none() => match request {
                 Some(Request { worker, control, forked }) => {
                     asked = Some(forked);
-                    link.send(&Order::Fork { worker }, &[], Some(control.as_fd())).await
+                    link.send(&Order::Fork { worker }, &[], &[control.as_fd()]).await
                 }
                 None => return,
             },

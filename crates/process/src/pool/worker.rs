@@ -196,7 +196,7 @@ impl Worker {
         let threads = self.settings.threads.get();
         let lanes = control::equip(link, last_words, threads).await.map_err(control::start_error)?;
         let start = Order::Start { worker: self.id.0, spec: &self.settings.spec };
-        link.send(&start, &[], None).await.map_err(control::start_error)?;
+        link.send(&start, &[], &[]).await.map_err(control::start_error)?;
         Ok((lanes, control::wait_until_ready(link).await?))
     }
 
