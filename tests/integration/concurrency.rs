@@ -1,6 +1,6 @@
 //! Workers, threads, and clients that hold none of them.
 
-use crate::harness::{Connection, Gate, Held, Server, eventually, pattern};
+use crate::harness::{Connection, Gate, Held, Server, eventually, pattern, workers};
 
 /// Sends as many requests at once as there are threads, and waits until all of them stand at the gate.
 fn fill(server: &Server, gate: &Gate, number: usize) -> (Vec<Connection>, Vec<Held>) {
@@ -16,19 +16,29 @@ fn fill(server: &Server, gate: &Gate, number: usize) -> (Vec<Connection>, Vec<He
 fn every_thread_of_every_worker_serves_at_once() {
     let gate = Gate::new();
     let server = Server::start("gated", &["--workers", "2", "--threads", "4"]);
-    let (mut connections, held) = fill(&server, &gate, 8);
+    let all = workers(2) * 4;
+    let (mut connections, held) = fill(&server, &gate, all);
     held.into_iter().for_each(Held::release);
     let responses = connections.iter_mut().map(|connection| connection.response("GET").unwrap().expect(200));
     let threads: std::collections::HashSet<_> =
         responses.map(|response| response.header("x-thread").unwrap().to_owned()).collect();
-    assert_eq!(threads.len(), 8);
+    assert_eq!(threads.len(), all);
     server.stop();
 }
 
 #[test]
-fn each_worker_has_a_gil_of_its_own_and_idle_workers_get_work_first() {
+fn each_interpreter_has_a_gil_of_its_own_and_idle_workers_get_work_first() {
+    idle_workers_get_work_first("interpreters");
+}
+
+#[test]
+fn each_process_has_a_gil_of_its_own_and_idle_workers_get_work_first() {
+    idle_workers_get_work_first("processes");
+}
+
+fn idle_workers_get_work_first(isolation: &str) {
     let gate = Gate::new();
-    let server = Server::start("gil", &["--workers", "2", "--threads", "2"]);
+    let server = Server::start("gil", &["--isolation", isolation, "--workers", "2", "--threads", "2"]);
     let mut busy = server.connect();
     busy.send(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", gate.target("/hold")));
     let held = gate.entered();
@@ -39,6 +49,19 @@ fn each_worker_has_a_gil_of_its_own_and_idle_workers_get_work_first() {
     assert!(!busy.has_input());
     held.release();
     busy.response("GET").unwrap().expect(200);
+    server.stop();
+}
+
+#[test]
+fn under_threads_one_interpreter_serves_whatever_the_number_of_workers() {
+    let gate = Gate::new();
+    let server = Server::start("gated", &["--isolation", "threads", "--workers", "2", "--threads", "4"]);
+    let (mut connections, held) = fill(&server, &gate, 4);
+    held.into_iter().for_each(Held::release);
+    let counted = connections.iter_mut().map(|connection| connection.response("GET").unwrap().expect(200));
+    let mut counted: Vec<_> = counted.map(|response| response.text().to_owned()).collect();
+    counted.sort();
+    assert_eq!(counted, ["0", "1", "2", "3"], "two applications would each have begun at 0");
     server.stop();
 }
 

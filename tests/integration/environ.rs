@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Connection, Server};
+use crate::harness::{Connection, Server, workers};
 
 fn environ(server: &Server, request: &str) -> Value {
     let mut connection = server.connect();
@@ -30,7 +30,7 @@ fn every_required_variable_is_there() {
         "wsgi.version": [1, 0],
         "wsgi.url_scheme": "http",
         "wsgi.multithread": true,
-        "wsgi.multiprocess": true,
+        "wsgi.multiprocess": workers(2) > 1,
         "wsgi.run_once": false,
         "wsgi.input_terminated": true,
     });

@@ -6,11 +6,16 @@ use tempfile::TempDir;
 use crate::harness::{Browser, Server, stack, tests_argument, virtual_environment};
 
 fn server(app: &str) -> (Server, TempDir) {
+    server_with(app, &[])
+}
+
+fn server_with(app: &str, arguments: &[&str]) -> (Server, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let database = format!("sqlite:///{}", directory.path().join("guestbook.sqlite3").display());
     let venv = virtual_environment().to_str().unwrap();
     let server = stack(["serve", "--chdir", &tests_argument("apps/flask_project"), "--app", app, "--venv", venv])
         .arguments(["--workers", "2", "--threads", "4"])
+        .arguments(arguments)
         .env("DATABASE_URL", database)
         .server();
     (server, directory)
@@ -66,9 +71,19 @@ fn many_guests_write_at_once() {
 
 #[test]
 fn a_refused_extension_runs_as_its_pure_twin_and_the_log_says_so() {
-    let (server, _directory) = server("wsgi");
+    let (server, _directory) = server_with("wsgi", &["--isolation", "interpreters"]);
     let answer = server.get("/accelerated").expect(200).json();
     assert_eq!(answer["accelerated"], false, "{answer}");
     server.wait_for_line("sqlalchemy");
     server.stop();
+}
+
+#[test]
+fn outside_interpreters_nothing_is_refused() {
+    for isolation in ["processes", "threads"] {
+        let (server, _directory) = server_with("wsgi", &["--isolation", isolation]);
+        let answer = server.get("/accelerated").expect(200).json();
+        assert_eq!(answer["accelerated"], true, "{isolation}: {answer}");
+        server.stop().never_says(&["without support for interpreters"]);
+    }
 }

@@ -4,7 +4,7 @@ use std::{fs, net::TcpStream};
 
 use rustix::process::Signal;
 
-use crate::harness::{Gate, Server, eventually, serve};
+use crate::harness::{Gate, Server, eventually, serve, workers};
 
 #[test]
 fn an_idle_server_stops_cleanly_on_either_signal() {
@@ -89,7 +89,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn every_interpreter_runs_its_atexit_handlers_and_waits_for_its_threads() {
+fn every_worker_runs_its_atexit_handlers_and_waits_for_its_threads() {
     let marks = tempfile::tempdir().unwrap();
     let server = serve("exiting", &["--workers", "2"]).env("MARKS", marks.path()).server();
     server.get("/").expect(200);
@@ -97,7 +97,7 @@ fn every_interpreter_runs_its_atexit_handlers_and_waits_for_its_threads() {
     let names: Vec<_> =
         fs::read_dir(&marks).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     for kind in ["atexit", "thread"] {
-        assert_eq!(names.iter().filter(|name| name.starts_with(kind)).count(), 2, "{kind}: {names:?}");
+        assert_eq!(names.iter().filter(|name| name.starts_with(kind)).count(), workers(2), "{kind}: {names:?}");
     }
 }
 

@@ -125,6 +125,11 @@ pub(crate) fn isolation() -> Option<String> {
     std::env::var("TEST_ISOLATION").ok().filter(|isolation| !isolation.is_empty())
 }
 
+/// How many workers there are where `asked` is the number that was asked for: under `threads` one interpreter serves alone.
+pub(crate) fn workers(asked: usize) -> usize {
+    if isolation().as_deref() == Some("threads") { 1 } else { asked }
+}
+
 /// A run that goes on. Dropping it kills the child, and nothing else.
 pub(crate) struct Process {
     child: Child,
