@@ -3,11 +3,12 @@
 use std::{
     borrow::Cow,
     io::{self, IoSlice, Seek},
+    net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use bytes::Bytes;
@@ -37,7 +38,7 @@ pub(crate) struct Lost {
 
 #[derive(Debug)]
 pub(crate) enum LostJob {
-    /// The worker never had it whole.
+    /// The worker never read it whole.
     Unsent(Box<Job>),
     /// The client has seen nothing.
     Unanswered(Box<Job>),
@@ -106,6 +107,20 @@ impl ClientWatch {
     }
 }
 
+/// Ends a lane whose process has ended, without keeping it open.
+#[derive(Debug)]
+pub(crate) struct HangUp(Weak<ClientWatch>);
+
+impl HangUp {
+    /// What the process sent is still received, but no more is waited for: a child of its may hold the other end open.
+    pub(crate) fn hang_up(self) {
+        if let Some(watch) = self.0.upgrade() {
+            // It fails on a lane that is over.
+            let _ = watch.socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
 /// Where the response to the current job goes.
 enum Answer {
     /// Nothing has been sent.
@@ -119,6 +134,10 @@ impl ServerLane {
     pub(crate) fn new(socket: UnixStream) -> io::Result<Self> {
         let watch = ClientWatch { socket: socket.try_clone()?, writing: Mutex::new(false) };
         Ok(Self { link: Link::new(socket)?, watch: Arc::new(watch) })
+    }
+
+    pub(crate) fn hang_up_handle(&self) -> HangUp {
+        HangUp(Arc::downgrade(&self.watch))
     }
 
     /// Carries jobs until the queue has none any more for this worker, or the worker is gone.
@@ -142,7 +161,10 @@ impl ServerLane {
         self.receive(&request, &mut answer).await.map_err(|error| {
             let job = match answer {
                 Answer::Waiting(responder) => {
-                    LostJob::Unanswered(Box::new(Job { request, responder, deadline, retried }))
+                    let job = Box::new(Job { request, responder, deadline, retried });
+                    // Or a client's leaving was not read; then nobody runs the job again.
+                    let is_unread = matches!(error, LaneError::Link(LinkError::Unread));
+                    if is_unread { LostJob::Unsent(job) } else { LostJob::Unanswered(job) }
                 }
                 Answer::Begun(responder) => {
                     responder.fail(Failure::WorkerGone);

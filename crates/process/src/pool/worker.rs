@@ -16,7 +16,7 @@ use tokio::{
 use super::{Exit, ProcessSettings, StartError, State, back_off::BackOff};
 use crate::{
     control::{self, LastWords, Started},
-    lane::{Lost, LostJob, ServerLane},
+    lane::{HangUp, Lost, LostJob, ServerLane},
     link::Link,
     wire::Order,
 };
@@ -133,6 +133,7 @@ impl Worker {
         let Running { mut child, pid, _link, mut last_words, lanes, report: _ } = running;
         let since = Instant::now();
         let mut serving = Lanes::new();
+        let hang_ups: Vec<_> = lanes.iter().map(ServerLane::hang_up_handle).collect();
         for lane in lanes {
             serving.spawn(lane.run(self.queue.task_consumer(self.id)));
         }
@@ -160,6 +161,7 @@ impl Worker {
             return End::Regular;
         }
         self.queue.retire(self.id);
+        hang_ups.into_iter().for_each(HangUp::hang_up);
         let noticed = async {
             while let Some(ended) = serving.join_next().await {
                 lost.extend(ended.ok().and_then(Result::err));
@@ -214,5 +216,7 @@ impl Worker {
 
 fn describe(lost: &Lost) -> String {
     let request = lost.job.request();
-    format!("{} {} {}", request.id, request.method, String::from_utf8_lossy(&request.path))
+    // As it was sent: what is encoded there may be a line's end.
+    let path = request.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    format!("{} {} {}", request.id, request.method, String::from_utf8_lossy(path))
 }
