@@ -11,6 +11,7 @@ use std::{
         unix::net::UnixStream,
     },
     path::PathBuf,
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -21,6 +22,10 @@ use crate::{
     link::{self, Inbox, LinkError},
     wire::{self, Notice, Order, WireError},
 };
+
+/// How late a signal's handler may run whose signal came in just before the main thread began to wait for a job. That
+/// thread is the one of the first lane.
+const SIGNAL_TIME: Duration = Duration::from_secs(1);
 
 /// Why a worker process can not go on.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +44,7 @@ pub enum ControlError {
 impl From<LinkError> for ControlError {
     fn from(error: LinkError) -> Self {
         match error {
-            LinkError::Closed | LinkError::CutShort => Self::ServerGone,
+            LinkError::Closed | LinkError::Unread | LinkError::CutShort => Self::ServerGone,
             other => Self::Garbled(Box::new(other)),
         }
     }
@@ -116,7 +121,13 @@ impl Control {
                 Order::Fork { .. } => return Err(WireError::OutOfPlace.into()),
             };
             match start {
-                None => lanes.push(Lane::new(UnixStream::from(self.inbox.descriptor()?))),
+                None => {
+                    let socket = UnixStream::from(self.inbox.descriptor()?);
+                    if lanes.is_empty() {
+                        socket.set_read_timeout(Some(SIGNAL_TIME)).map_err(LinkError::from)?;
+                    }
+                    lanes.push(Lane::new(socket));
+                }
                 Some((worker, spec)) => {
                     let last_words = last_words.ok_or(WireError::NoDescriptor)?;
                     return Ok(Start { worker, spec, lanes, last_words });
@@ -130,7 +141,10 @@ impl Control {
             if let Some(frame) = self.inbox.next_frame()? {
                 return Ok(frame);
             }
-            self.inbox.receive(self.socket.as_fd(), true)?;
+            match self.inbox.receive(self.socket.as_fd(), true) {
+                Err(error) if !link::is_interruption(&error) => return Err(error.into()),
+                Ok(_) | Err(_) => {}
+            }
         }
     }
 

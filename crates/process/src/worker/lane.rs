@@ -21,7 +21,7 @@ use stack_bridge::{
 
 use super::{LargeBlocks, outbox::Outbox};
 use crate::{
-    link::{Inbox, LinkError},
+    link::{self, Inbox, LinkError},
     wire::{self, BodyPlace, Head, HttpVersion, JobHead, ToServer, ToWorker, WireError},
 };
 
@@ -88,7 +88,8 @@ impl Lane {
         self.shared.lock().large = Some(large);
     }
 
-    fn receive(&mut self) -> Result<Job, LinkError> {
+    /// Waits for a job, or for a signal.
+    fn receive(&mut self) -> Result<Option<Job>, LinkError> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         state.current = None;
@@ -100,11 +101,14 @@ impl Lane {
             if let Some(frame) = state.inbox.next_frame()? {
                 if let Some(job) = self.job(&mut state, frame)? {
                     self.running = true;
-                    return Ok(job);
+                    return Ok(Some(job));
                 }
-            } else {
-                state.inbox.receive(shared.socket.as_fd(), true)?;
+                continue;
             }
+            match state.inbox.receive(shared.socket.as_fd(), true) {
+                Err(error) if link::is_interruption(&error) => return Ok(None),
+                outcome => outcome?,
+            };
         }
     }
 
@@ -183,11 +187,19 @@ impl Lane {
 }
 
 impl Jobs for Lane {
+    fn take(&mut self) -> Result<Job, Closed> {
+        loop {
+            if let Some(job) = self.take_or_signal()? {
+                return Ok(job);
+            }
+        }
+    }
+
     /// Whatever ends the lane, there is no more to do here: a server that is gone is noticed by the control connection, one
     /// that says something that is no job ends the worker.
-    fn take(&mut self) -> Result<Job, Closed> {
+    fn take_or_signal(&mut self) -> Result<Option<Job>, Closed> {
         self.receive().map_err(|error| {
-            if !matches!(error, LinkError::Closed) {
+            if !matches!(error, LinkError::Closed | LinkError::Unread) {
                 tracing::error!(code = "STACK0315", %error, "a worker's lane is broken");
             }
             Closed
