@@ -23,6 +23,7 @@ mod listeners;
 mod logs;
 mod malformed;
 mod memory;
+mod processes;
 mod raising;
 mod shutdown;
 mod start_errors;
