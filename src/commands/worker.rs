@@ -5,7 +5,7 @@ use std::{fs::File, num::NonZeroUsize, thread};
 use anyhow::Context;
 use stack_bridge::{Jobs, WorkerId};
 use stack_config::{AccessLog, Log};
-use stack_interp::{Python, Runtime, RuntimeSettings, Venv, Version};
+use stack_interp::{Python, Runtime, RuntimeSettings, Venv, Version, widen_signal_stack};
 use stack_process::worker::{Assignment, Control, Forked, LargeBlocks, Preload, Start};
 use stack_wsgi::{Worker, WorkerSettings, WorkerState};
 
@@ -39,6 +39,7 @@ fn reported(control: &Control, outcome: anyhow::Result<()>) -> Exit {
 fn leave_with_the_server(control: &Control) -> anyhow::Result<()> {
     let control = control.try_clone().context("the control connection can not be shared")?;
     let watch = move || {
+        widen_signal_stack();
         control.wait_for_end();
         Runtime::leave(Exit::Failure as u8)
     };

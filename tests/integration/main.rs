@@ -27,6 +27,7 @@ mod malformed;
 mod memory;
 mod packages;
 mod preload;
+mod processes;
 mod raising;
 mod relocation;
 mod shutdown;

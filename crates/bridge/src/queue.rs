@@ -73,6 +73,11 @@ pub struct Depth {
 pub trait Jobs: Send {
     /// Waits for a job; the one taken before counts as done. Call it without the GIL.
     fn take(&mut self) -> Result<Job, Closed>;
+
+    /// As [`Jobs::take`], but gives nothing where a signal may have come in while it waited, whose handler can run then.
+    fn take_or_signal(&mut self) -> Result<Option<Job>, Closed> {
+        self.take().map(Some)
+    }
 }
 
 #[derive(Debug)]

@@ -235,13 +235,23 @@ def positional_parameters(value):
 def prepare_process(descriptor):
     """Set-up of a process that only runs an application, for another process that decides over its life."""
     import faulthandler
+    import os
     import signal
 
     # A terminal and a service manager send these to all processes of a group. A handler, unlike SIG_IGN, is not passed on
-    # to programs that the application starts.
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: None)
-    faulthandler.disable()  # of the process that this one was forked from
+    # to programs that the application starts. One that it forks is its own affair: multiprocessing ends those by SIGTERM.
+    def leave_to_server(number, frame):
+        pass
+
+    before = {number: signal.signal(number, leave_to_server) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+
+    def after_in_child():
+        faulthandler.disable()
+        for number, handler in before.items():
+            if signal.getsignal(number) is leave_to_server:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    os.register_at_fork(after_in_child=after_in_child)
     # What stands there would take the first of them for a page fault that is tried again, and go on.
     for number in (signal.SIGSEGV, signal.SIGBUS):
         signal.signal(number, signal.SIG_DFL)

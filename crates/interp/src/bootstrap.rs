@@ -19,6 +19,8 @@ use crate::{
 };
 
 const SOURCE: &str = include_str!("bootstrap.py");
+/// Enough for as many signals at once as ever come.
+const SIGNAL_STACK_SIZE: usize = 64 * 1024;
 /// The file name in code objects, which keeps its frames out of tracebacks; and its namespace's key in the interpreter's
 /// dictionary.
 const FILE: &str = "<stack>";
@@ -136,7 +138,9 @@ impl<'py> Python<'py> {
     /// Tells `threading` about this OS thread: its name, and that it is no daemon thread. Without it the threads that an
     /// application starts from here would be daemons, and the end would not wait for them.
     pub fn register_thread(self, name: &str) -> Result<(), Raised<'py>> {
-        call(self, "register_thread", &[&Object::str(self, name)?]).map(drop)
+        call(self, "register_thread", &[&Object::str(self, name)?])?;
+        widen_signal_stack();
+        Ok(())
     }
 
     /// Prepares a process that only runs an application: the signals that end a group of processes are left to its server,
@@ -158,11 +162,30 @@ impl<'py> Python<'py> {
         Ok(u32::try_from(number).unwrap_or_default())
     }
 
+    /// Runs the handlers of the signals that came in, in the main thread of the main interpreter; elsewhere it does nothing.
+    pub fn run_signal_handlers(self) -> Result<(), Raised<'py>> {
+        // SAFETY: the token proves that this thread is attached.
+        crate::object::check(self, unsafe { ffi::PyErr_CheckSignals() })
+    }
+
     /// Does what the end of a Python program does: waits for the threads that are no daemons, runs the atexit handlers,
     /// flushes the streams. It takes as long as they take; the caller sets the limit from outside.
     pub fn shut_down(self) -> Result<(), Raised<'py>> {
         call(self, "shut_down", &[]).map(drop)
     }
+}
+
+/// Gives this thread a larger stack for signal handlers. Rust's threads have a small one each, and CPython's handlers run on
+/// it. Those of signals that come together nest, each with a frame of kilobytes (the vector registers are in it), and where
+/// there is no room for one the kernel ends the process. Every thread of a process whose application may handle signals
+/// needs this; it lasts as long as the process.
+pub fn widen_signal_stack() {
+    let stack = Box::leak(Box::<[u8]>::new_uninit_slice(SIGNAL_STACK_SIZE));
+    let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() };
+    // SAFETY: the memory is leaked, so it outlives the thread, and nothing else uses it. No handler runs now: this is called
+    // from code.
+    let outcome = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
+    debug_assert_eq!(outcome, 0, "a stack of an allowed size");
 }
 
 /// What bootstrap.py needs of Rust.

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     io::{self, IoSlice, Seek},
+    net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -37,7 +38,7 @@ pub(crate) struct Lost {
 
 #[derive(Debug)]
 pub(crate) enum LostJob {
-    /// The worker never had it whole.
+    /// The worker never read it whole.
     Unsent(Box<Job>),
     /// The client has seen nothing.
     Unanswered(Box<Job>),
@@ -104,8 +105,26 @@ impl WhenClientGone for ClientWatch {
 }
 
 impl ClientWatch {
+    /// Whether the worker's end is gone, and with it something that was sent: the job, or word of a client that left, and then
+    /// nobody runs the job again.
+    fn is_unread(&self) -> bool {
+        matches!(self.jobs.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionReset)
+    }
+
     fn set_writing(&self, writing: bool) {
         *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = writing;
+    }
+}
+
+/// Ends a lane whose process has ended.
+#[derive(Debug)]
+pub(crate) struct HangUp(OwnedFd);
+
+impl HangUp {
+    /// What the process sent is still received, but no more is waited for: a child of its may hold the other end open.
+    pub(crate) fn hang_up(self) {
+        // It fails on a lane that is over.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
     }
 }
 
@@ -124,12 +143,21 @@ impl ServerLane {
         Ok(Self { answers: Link::new(answers)?, watch: Arc::new(watch), outgoing: Vec::new() })
     }
 
+    pub(crate) fn hang_up_handle(&self) -> io::Result<HangUp> {
+        Ok(HangUp(self.answers.as_fd().try_clone_to_owned()?))
+    }
+
     /// Carries jobs until the queue has none any more for this worker, or the worker is gone.
     pub(crate) async fn run(mut self, mut consumer: TaskConsumer) -> Result<(), Box<Lost>> {
-        while let Ok(job) = consumer.take(tokio::time::sleep).await {
-            self.carry(job).await?;
-        }
-        Ok(())
+        let outcome = loop {
+            let Ok(job) = consumer.take(tokio::time::sleep).await else { break Ok(()) };
+            if let Err(lost) = self.carry(job).await {
+                break Err(lost);
+            }
+        };
+        // A response that is still being read keeps the watch: the worker is to see the end of its jobs now.
+        let _ = self.watch.jobs.shutdown(Shutdown::Both);
+        outcome
     }
 
     async fn carry(&mut self, mut job: Job) -> Result<(), Box<Lost>> {
@@ -145,7 +173,8 @@ impl ServerLane {
         self.receive(&request, &mut answer).await.map_err(|error| {
             let job = match answer {
                 Answer::Waiting(responder) => {
-                    LostJob::Unanswered(Box::new(Job { request, responder, deadline, retried }))
+                    let job = Box::new(Job { request, responder, deadline, retried });
+                    if self.watch.is_unread() { LostJob::Unsent(job) } else { LostJob::Unanswered(job) }
                 }
                 Answer::Begun(responder) => {
                     responder.fail(Failure::WorkerGone);

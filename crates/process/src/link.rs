@@ -34,6 +34,9 @@ pub(crate) enum LinkError {
     /// The other side has closed it, or is gone.
     #[error("the connection is closed")]
     Closed,
+    /// The other side is gone, and has not read all that was sent.
+    #[error("the connection is closed, and what was sent has not been read")]
+    Unread,
     /// The other side went in the middle of a frame.
     #[error("the connection ended in the middle of a frame")]
     CutShort,
@@ -63,6 +66,12 @@ pub(crate) fn send(
             outcome => return Ok(outcome?),
         }
     }
+}
+
+/// Whether waiting ended without a result: a signal came in, or the socket's time is up.
+pub(crate) fn is_interruption(error: &LinkError) -> bool {
+    use io::ErrorKind::{Interrupted, WouldBlock};
+    matches!(error, LinkError::Io(error) if matches!(error.kind(), Interrupted | WouldBlock))
 }
 
 /// Frames as they come in.
@@ -126,20 +135,15 @@ impl Inbox {
         Ok(())
     }
 
-    /// Receives what is there. True where the socket may hold more.
+    /// Receives what is there. True where the socket may hold more. A signal ends it, with [`io::ErrorKind::Interrupted`].
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, wait: bool) -> Result<bool, LinkError> {
         self.make_room()?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
         let room = self.buffer.len() - self.end;
-        let received = loop {
-            let mut parts = [IoSliceMut::new(&mut self.buffer[self.end..])];
-            match recvmsg(socket, &mut parts, &mut control, flags) {
-                Err(rustix::io::Errno::INTR) => {}
-                outcome => break outcome.map_err(io::Error::from)?,
-            }
-        };
+        let mut parts = [IoSliceMut::new(&mut self.buffer[self.end..])];
+        let received = recvmsg(socket, &mut parts, &mut control, flags).map_err(|error| gone(error.into()))?;
         let known = self.descriptors.len();
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
@@ -224,7 +228,6 @@ impl Link {
             match received {
                 Some(Ok(_)) => {}
                 Some(Err(LinkError::Io(error))) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Some(Err(LinkError::Io(error))) => return Err(gone(error)),
                 Some(Err(error)) => return Err(error),
                 None => match outcome {
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(gone(error)),
@@ -234,15 +237,21 @@ impl Link {
         }
     }
 
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
     pub(crate) fn inbox(&mut self) -> &mut Inbox {
         &mut self.inbox
     }
 }
 
-/// A connection whose other side has died looks closed, whichever call notices.
+/// A connection whose other side has died looks closed, whichever call notices. The kernel tells where that side had still
+/// something to read.
 pub(crate) fn gone(error: io::Error) -> LinkError {
     match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => LinkError::Closed,
+        io::ErrorKind::BrokenPipe => LinkError::Closed,
+        io::ErrorKind::ConnectionReset => LinkError::Unread,
         _ => LinkError::Io(error),
     }
 }

@@ -12,6 +12,7 @@ use std::{
         unix::net::UnixStream,
     },
     path::PathBuf,
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -25,6 +26,10 @@ use crate::{
     link::{self, Inbox, LinkError},
     wire::{self, Notice, Order, WireError},
 };
+
+/// How late a signal's handler may run whose signal came in just before the main thread began to wait for a job. That
+/// thread is the one of the first lane.
+const SIGNAL_TIME: Duration = Duration::from_secs(1);
 
 /// Why a worker process can not go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +48,7 @@ pub enum ControlError {
 impl From<LinkError> for ControlError {
     fn from(error: LinkError) -> Self {
         match error {
-            LinkError::Closed | LinkError::CutShort => Self::ServerGone,
+            LinkError::Closed | LinkError::Unread | LinkError::CutShort => Self::ServerGone,
             other => Self::Garbled(Box::new(other)),
         }
     }
@@ -122,6 +127,9 @@ impl Control {
             let (worker, spec) = match wire::read::<Order<'_>>(self.inbox.frame(frame))?.0 {
                 Order::Lane => {
                     let jobs = UnixStream::from(self.inbox.descriptor()?);
+                    if lanes.is_empty() {
+                        jobs.set_read_timeout(Some(SIGNAL_TIME)).map_err(LinkError::from)?;
+                    }
                     lanes.push(Lane::new(jobs, UnixStream::from(self.inbox.descriptor()?)));
                     continue;
                 }
@@ -146,7 +154,10 @@ impl Control {
             if let Some(frame) = self.inbox.next_frame()? {
                 return Ok(frame);
             }
-            self.inbox.receive(self.socket.as_fd(), true)?;
+            match self.inbox.receive(self.socket.as_fd(), true) {
+                Err(error) if !link::is_interruption(&error) => return Err(error.into()),
+                Ok(_) | Err(_) => {}
+            }
         }
     }
 

@@ -178,9 +178,21 @@ impl Worker {
         make().map_err(|raised| prepare_error(py, raised))
     }
 
+    /// Python runs them in a process's main thread when that runs Python code, which one that waits for a job does not.
+    fn run_signal_handlers(&self, py: Python<'_>) {
+        if let Err(raised) = py.run_signal_handlers() {
+            let traceback = raised.into_exception(py).traceback;
+            tracing::error!(worker = self.id().0, traceback, "a signal handler raised outside of any request");
+        }
+    }
+
     /// Takes jobs until there are no more.
     fn take_jobs<'py>(&self, py: Python<'py>, mut gateway: Gateway<'py>, mut jobs: Box<dyn Jobs>) {
-        while let Ok(job) = py.detach(|| jobs.take()) {
+        while let Ok(job) = py.detach(|| jobs.take_or_signal()) {
+            let Some(job) = job else {
+                self.run_signal_handlers(py);
+                continue;
+            };
             // A panic is our fault, and costs its request; a thread less would cost all that come after.
             if catch_unwind(AssertUnwindSafe(|| gateway.handle(job))).is_err() {
                 tracing::error!(code = "STACK0305", worker = self.id().0, "the gateway panicked");

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fmt, fs,
     io::{BufRead, BufReader, Read},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 
 use super::{LIMIT, eventually};
@@ -67,6 +67,12 @@ impl Stack {
 
     pub(crate) fn stdin(mut self, descriptor: impl Into<OwnedFd>) -> Self {
         self.command.stdin(Stdio::from(descriptor.into()));
+        self
+    }
+
+    /// Makes it the leader of a process group, as a service manager or a terminal does: what it starts belongs to that.
+    pub(crate) fn in_own_group(mut self) -> Self {
+        self.command.process_group(0);
         self
     }
 
@@ -145,6 +151,11 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the child has not been waited for");
+    }
+
+    /// Sends a signal to all processes of its group: see [`Stack::in_own_group`].
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        kill_process_group(Pid::from_child(&self.child), signal).expect("the child leads a group");
     }
 
     /// Waits until `found` makes something of the output so far.

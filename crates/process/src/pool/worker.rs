@@ -19,7 +19,7 @@ use tokio::{
 use super::{Exit, ProcessSettings, StartError, State, back_off::BackOff, template::Templates};
 use crate::{
     control::{self, LINGER_TIME, LastWords},
-    lane::{Lost, LostJob, ServerLane},
+    lane::{HangUp, Lost, LostJob, ServerLane},
     link::Link,
     wire::Order,
 };
@@ -206,6 +206,8 @@ impl Worker {
         let pid = process.pid;
         let since = Instant::now();
         let mut serving = Lanes::new();
+        // Without one (there are no more descriptors) the end of its lane is noticed later.
+        let hang_ups: Vec<_> = lanes.iter().flat_map(ServerLane::hang_up_handle).collect();
         for lane in lanes {
             serving.spawn(lane.run(self.queue.task_consumer(self.id)));
         }
@@ -233,6 +235,7 @@ impl Worker {
             return End::Regular;
         }
         self.queue.retire(self.id);
+        hang_ups.into_iter().for_each(HangUp::hang_up);
         let noticed = async {
             while let Some(ended) = serving.join_next().await {
                 lost.extend(ended.ok().and_then(Result::err));
@@ -287,5 +290,7 @@ fn settle(queue: &Queue, worker: WorkerId, lost: Lost) {
 
 fn describe(lost: &Lost) -> String {
     let request = lost.job.request();
-    format!("{} {} {}", request.id, request.method, String::from_utf8_lossy(&request.path))
+    // As it was sent: what is encoded there may be a line's end.
+    let path = request.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    format!("{} {} {}", request.id, request.method, String::from_utf8_lossy(path))
 }

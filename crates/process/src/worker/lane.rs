@@ -94,7 +94,8 @@ impl Lane {
         self.shared.lock().large = Some(large);
     }
 
-    fn receive(&mut self) -> Result<Job, LinkError> {
+    /// Waits for a job, or for a signal.
+    fn receive(&mut self) -> Result<Option<Job>, LinkError> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         state.current = None;
@@ -106,11 +107,14 @@ impl Lane {
             if let Some(frame) = state.inbox.next_frame()? {
                 if let Some(job) = self.job(&mut state, frame)? {
                     self.running = true;
-                    return Ok(job);
+                    return Ok(Some(job));
                 }
-            } else {
-                state.inbox.receive(shared.jobs.as_fd(), true)?;
+                continue;
             }
+            match state.inbox.receive(shared.jobs.as_fd(), true) {
+                Err(error) if link::is_interruption(&error) => return Ok(None),
+                outcome => outcome?,
+            };
         }
     }
 
@@ -189,11 +193,19 @@ impl Lane {
 }
 
 impl Jobs for Lane {
+    fn take(&mut self) -> Result<Job, Closed> {
+        loop {
+            if let Some(job) = self.take_or_signal()? {
+                return Ok(job);
+            }
+        }
+    }
+
     /// Whatever ends the lane, there is no more to do here: a server that is gone is noticed by the control connection, one
     /// that says something that is no job ends the worker.
-    fn take(&mut self) -> Result<Job, Closed> {
+    fn take_or_signal(&mut self) -> Result<Option<Job>, Closed> {
         self.receive().map_err(|error| {
-            if !matches!(error, LinkError::Closed) {
+            if !matches!(error, LinkError::Closed | LinkError::Unread) {
                 tracing::error!(code = "STACK0315", %error, "a worker's lane is broken");
             }
             Closed
