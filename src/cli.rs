@@ -15,6 +15,14 @@ use stack_config::{Key, Kind, keys};
 /// Name of the executable.
 pub(crate) const NAME: &str = "stack";
 
+/// The subcommand that this program starts itself with, to try something in a throw-away process. It is not for people,
+/// so clap does not know it and no help shows it.
+pub(crate) const PROBE: &str = "probe";
+
+const DOCTOR: &str = "doctor";
+/// The flag of `doctor` that is no key.
+const JSON: &str = "json";
+
 const ABOUT: &str = "One binary that serves a Python web application, in place of nginx and gunicorn";
 
 const LAYERS: &str = "\
@@ -32,6 +40,7 @@ Examples:
   stack serve --app 'app:create_app()' --bind :8080  a factory, on every IPv4 address
   stack serve --profile dev                          the defaults for a laptop
   stack check                                        try everything short of serving
+  stack doctor                                       in which isolation the application runs, and why
   stack config                                       what is in force, and where it is from";
 
 const EXIT_CODES: &str = "\
@@ -41,9 +50,10 @@ Exit codes: 0 after a clean end, 64 for bad usage or configuration, 1 for a fail
 pub(crate) const WORKER: &str = "worker";
 
 /// The subcommands that take the configuration.
-const CONFIGURED: [(&str, &str); 3] = [
+const CONFIGURED: [(&str, &str); 4] = [
     ("serve", "Run the server"),
     ("check", "Try everything short of serving: configuration, Python, application"),
+    (DOCTOR, "Tell whether the application runs, in which isolation and why, and what it takes"),
     ("config", "Show the configuration that is in force, and where each value is from"),
 ];
 
@@ -57,12 +67,21 @@ pub(crate) enum Invocation {
     Serve(Flags),
     /// Try everything short of serving.
     Check(Flags),
+    /// Tell whether and how the application runs.
+    Doctor {
+        /// The configuration.
+        flags: Flags,
+        /// As JSON.
+        json: bool,
+    },
     /// Show the configuration.
     Config(Flags),
     /// Print a completion script.
     Completions(Shell),
     /// Print the manual page.
     Man,
+    /// Try something, on behalf of another process of this program.
+    Probe,
     /// Be a worker process.
     Worker,
 }
@@ -70,12 +89,16 @@ pub(crate) enum Invocation {
 /// Reads the command line. Help and version come as errors too, with the text to print.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|name| name == PROBE) && arguments.len() == 2 {
+        return Ok(Invocation::Probe);
+    }
     let mut matches =
         command().try_get_matches_from(&arguments).map_err(|error| with_better_suggestion(error, &arguments))?;
     let (name, matches) = matches.remove_subcommand().expect("clap requires one");
     Ok(match name.as_str() {
         "serve" => Invocation::Serve(flags(matches)),
         "check" => Invocation::Check(flags(matches)),
+        DOCTOR => Invocation::Doctor { json: matches.get_flag(JSON), flags: flags(matches) },
         "config" => Invocation::Config(flags(matches)),
         "completions" => Invocation::Completions(*matches.get_one("shell").expect("clap requires it")),
         "man" => Invocation::Man,
@@ -87,7 +110,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
 /// The command with its subcommands.
 pub(crate) fn command() -> Command {
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
-    let configured = CONFIGURED.map(|(name, about)| configured(name, about));
+    let configured = CONFIGURED.map(|(name, about)| match name {
+        DOCTOR => configured(name, about).arg(json_flag()),
+        _ => configured(name, about),
+    });
     root().subcommand_required(true).arg_required_else_help(true).subcommands(configured).subcommands([
         Command::new("completions").about("Print a script that completes this command line").arg(shell),
         Command::new("man").about("Print the manual page"),
@@ -95,9 +121,10 @@ pub(crate) fn command() -> Command {
     ])
 }
 
-/// The command as its one manual page shows it: with the options that `serve`, `check` and `config` share.
+/// The command as its one manual page shows it: with the options that `serve`, `check`, `doctor` and `config` share.
 pub(crate) fn manual() -> Command {
-    let about = format!("{ABOUT}.\n\nserve, check and config take all the options. {LAYERS}");
+    let about =
+        format!("{ABOUT}.\n\nserve, check, doctor and config take all the options; doctor also takes --json. {LAYERS}");
     command().long_about(about).args(keys().iter().map(flag))
 }
 
@@ -117,6 +144,10 @@ fn configured(name: &'static str, about: &'static str) -> Command {
         .args(keys().iter().map(flag))
         .after_help(EXAMPLES)
         .after_long_help(format!("{EXAMPLES}\n\n{LAYERS}\n\n{EXIT_CODES}"))
+}
+
+fn json_flag() -> Arg {
+    Arg::new(JSON).long(JSON).help("Print the findings as JSON").action(ArgAction::SetTrue)
 }
 
 fn flag(key: &'static Key) -> Arg {
@@ -257,6 +288,15 @@ mod tests {
         }
         let text = help("stack serve --preload app:wsgi");
         assert!(text.contains("'--app app:wsgi'"), "{text}");
+    }
+
+    #[test]
+    fn only_the_doctor_answers_in_json() {
+        let expected = vec![("threads".to_owned(), vec!["2".to_owned()])];
+        let line = "stack doctor --json --threads 2";
+        assert_eq!(parsed(line).unwrap(), Invocation::Doctor { flags: expected, json: true });
+        assert_eq!(parsed("stack doctor").unwrap(), Invocation::Doctor { flags: Vec::new(), json: false });
+        assert!(parsed("stack check --json").is_err());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod man;
+pub(crate) mod probe;
 pub(crate) mod serve;
 pub(crate) mod worker;
 

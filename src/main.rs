@@ -5,7 +5,9 @@
 
 mod cli;
 mod commands;
+mod isolation;
 mod logging;
+mod relocation;
 mod start;
 mod worker_spec;
 mod workers;
@@ -49,9 +51,11 @@ fn run() -> Result<Exit, Failure> {
     match cli::parse(env::args_os())? {
         Invocation::Serve(flags) => Ok(commands::serve::run(load(flags)?)?),
         Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),
+        Invocation::Doctor { flags, json } => Ok(commands::doctor::run(&load(flags)?, json)?),
         Invocation::Config(flags) => Ok(commands::config::run(&load(flags)?)?),
         Invocation::Completions(shell) => Ok(commands::completions::run(shell)?),
         Invocation::Man => Ok(commands::man::run()?),
+        Invocation::Probe => Ok(commands::probe::run()?),
         Invocation::Worker => Ok(commands::worker::run()?),
     }
 }

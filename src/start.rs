@@ -1,15 +1,15 @@
 //! What `serve` and `check` have in common: from the checked configuration to a running application.
 
-use std::{env, path::Path};
+use std::{env, path::Path, sync::Arc};
 
 use anyhow::Context;
 use stack_bridge::{Queue, WorkerId};
 use stack_config::{AppSource, AppSpec, Config};
 use stack_interp::{ExtensionRefusal, Runtime, RuntimeSettings, Venv, Version};
 use stack_process::{ProcessPool, ProcessSettings};
-use stack_wsgi::{Place, Pool, PoolSettings, discover};
+use stack_wsgi::{Place, Pool, PoolSettings, WhenRefused, discover};
 
-use crate::{cli::WORKER, worker_spec::WorkerSpec};
+use crate::{cli::WORKER, isolation::Mode, worker_spec::WorkerSpec, workers::shape};
 
 /// Everything that is known about the application before Python starts.
 #[derive(Clone)]
@@ -18,7 +18,8 @@ pub(crate) struct Plan {
     /// The file that led to the application, where the user named none.
     pub(crate) because_of: Option<String>,
     pub(crate) venv: Option<Venv>,
-    env: Vec<(String, String)>,
+    /// Variables for the application, beyond those of the process.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -53,10 +54,17 @@ impl Plan {
         place: Place,
         runtime: &Runtime,
         queue: Queue,
+        when_refused: Option<Arc<dyn WhenRefused>>,
     ) -> anyhow::Result<Pool> {
-        let directory = path_text(&config.chdir)?;
-        let threads = config.threads;
-        let settings = PoolSettings { app: self.app.clone(), directory, env: self.env.clone(), place, threads };
+        let mode = if place == Place::MainInterpreter { Mode::Threads } else { Mode::Interpreters };
+        let settings = PoolSettings {
+            app: self.app.clone(),
+            directory: path_text(&config.chdir)?,
+            env: self.env.clone(),
+            place,
+            threads: shape(config, mode).1,
+            when_refused,
+        };
         let pool = Pool::start(runtime.main(), settings, queue);
         pool.with_context(|| format!("the application {} can not be served", spelled(&self.app)))
     }
@@ -85,6 +93,7 @@ impl Plan {
             first,
             arguments: vec![WORKER.into()],
             spec: serde_json::to_string(&spec).context("the configuration can not be passed on")?,
+            preload: config.preload,
         };
         Ok(ProcessPool::start(settings, queue).await?)
     }
@@ -118,6 +127,6 @@ pub(crate) fn report_refusals(pool: &Pool) {
     }
 }
 
-fn path_text(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn path_text(path: &Path) -> anyhow::Result<String> {
     path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8, and sys.path is text", path.display()))
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use stack_config::{AppSpec, LogFormat, LogLevel};
 
@@ -23,6 +24,12 @@ pub(crate) struct WorkerSpec {
     pub(crate) largest_block: usize,
     /// Where such files are made.
     pub(crate) temp_dir: PathBuf,
+}
+
+impl WorkerSpec {
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        serde_json::from_str(text).context("a worker's specification can not be read")
+    }
 }
 
 /// What a worker process tells when it is ready.

@@ -9,8 +9,9 @@ use std::{
 
 /// Each package with the packages of this project that it may depend on, for its tests as well.
 const EDGES: &[(&str, &[&str])] = &[
-    ("stack", &["stack-bridge", "stack-config", "stack-front", "stack-interp", "stack-wsgi"]),
+    ("stack", &["stack-bridge", "stack-config", "stack-front", "stack-interp", "stack-process", "stack-wsgi"]),
     ("stack-front", &["stack-bridge", "stack-config"]),
+    ("stack-process", &["stack-bridge"]),
     ("stack-wsgi", &["stack-bridge", "stack-config", "stack-interp"]),
     ("stack-bridge", &[]),
     ("stack-config", &[]),

@@ -2,39 +2,48 @@
 
 use std::fmt::Write;
 
-use stack_bridge::Queue;
 use stack_config::{Bind, Config, Loaded};
-use stack_interp::Runtime;
-use stack_wsgi::Place;
 
 use crate::{
-    Exit, logging,
-    start::{Plan, report_refusals, spelled},
+    Exit,
+    isolation::{self, Choice, Mode, Tried},
+    logging,
+    start::{Plan, spelled},
+    workers::shape,
 };
 
-/// Imports the application in one worker and says what would be served.
+/// Imports the application as a worker does, in a process that is thrown away, and says what would be served.
 pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
-    let mut config = loaded.config;
+    let config = loaded.config;
     logging::init(&config.log)?;
     let plan = Plan::make(&config)?;
-    let python = plan.start_python()?;
-    let summary = summary(&config, &plan, &python)?;
-    // One import shows what each would.
-    config.workers = std::num::NonZeroUsize::MIN;
-    config.threads = std::num::NonZeroUsize::MIN;
-    let pool = plan.start_pool(&config, Place::OwnInterpreters(config.workers), &python, Queue::new(1))?;
-    report_refusals(&pool);
-    let load_time = pool.reports().first().map(|report| report.load_time).unwrap_or_default();
-    super::print(format!("{summary}imported in {} ms; all is well\n", load_time.as_millis()).as_bytes())?;
+    let choice = isolation::decide(&config, &plan)?;
+    let tried = isolation::try_import(&isolation::application(&config, &plan)?, choice.mode)
+        .map_err(|failure| isolation::can_not_be_served(&plan, format!("importing it {failure}")))?;
+    if let Some(failure) = tried.import.failure {
+        return Err(isolation::can_not_be_served(&plan, failure.text));
+    }
+    super::print(summary(&config, &plan, &choice, &tried)?.as_bytes())?;
     Ok(Exit::Success)
 }
 
-fn summary(config: &Config, plan: &Plan, python: &Runtime) -> Result<String, std::fmt::Error> {
+fn summary(config: &Config, plan: &Plan, choice: &Choice, tried: &Tried) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     let because_of = plan.because_of.as_ref().map(|file| format!(" (found by {file})")).unwrap_or_default();
     writeln!(text, "application  {}{because_of} in {}", spelled(&plan.app), config.chdir.display())?;
-    writeln!(text, "python       {}, virtual environment {}", python.full_version(), plan.venv_text())?;
-    writeln!(text, "workers      {} with {} threads each", config.workers, config.threads)?;
+    writeln!(text, "python       {}, virtual environment {}", tried.python.version, plan.venv_text())?;
+    writeln!(text, "isolation    {}", choice.sentence(config))?;
+    let (workers, threads) = shape(config, choice.mode);
+    writeln!(text, "workers      {workers} with {threads} threads each")?;
+    if choice.mode == Mode::Interpreters {
+        for (modules, fate) in
+            [(&tried.import.replaced, "run as pure Python"), (&tried.import.left_out, "count as not installed")]
+        {
+            if !modules.is_empty() {
+                writeln!(text, "extensions   {} {fate}, for want of support for interpreters", modules.join(", "))?;
+            }
+        }
+    }
     for bind in &config.bind {
         let address = match bind {
             Bind::Tcp { written, addresses: _ } => written.clone(),
@@ -46,5 +55,6 @@ fn summary(config: &Config, plan: &Plan, python: &Runtime) -> Result<String, std
     for root in &config.statics {
         writeln!(text, "static       {} = {}", root.prefix.as_deref().unwrap_or("/"), root.directory.display())?;
     }
+    writeln!(text, "imported in {} ms; all is well", tried.import.load_time.as_millis())?;
     Ok(text)
 }

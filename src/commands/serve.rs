@@ -4,20 +4,21 @@ use std::{process, time::Duration};
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use stack_bridge::{Queue, WorkerId};
-use stack_config::{Config, Isolation, Loaded};
+use stack_bridge::Queue;
+use stack_config::{Config, Loaded};
 use stack_front::{Front, Listeners, Stop};
 use stack_interp::Version;
-use stack_wsgi::Place;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
 use crate::{
-    Exit, logging,
+    Exit,
+    isolation::Mode,
+    logging,
     start::{Plan, report_refusals, spelled},
-    workers::Workers,
+    workers::{Workers, shape},
 };
 
 /// How long the applications' own end may take: their threads, their atexit handlers.
@@ -64,28 +65,7 @@ struct Started {
 }
 
 async fn start(config: Config, plan: Plan, queue: Queue) -> anyhow::Result<Started> {
-    let isolation = match config.isolation {
-        Isolation::Auto if Version::linked().supports_own_gil() => Isolation::Interpreters,
-        Isolation::Auto => Isolation::Processes,
-        given => given,
-    };
-    let workers = match isolation {
-        Isolation::Processes => Workers::Processes(plan.start_processes(&config, WorkerId(0), queue).await?),
-        Isolation::Auto | Isolation::Interpreters | Isolation::Threads => {
-            let place = if isolation == Isolation::Threads {
-                Place::MainInterpreter
-            } else {
-                Place::OwnInterpreters(config.workers)
-            };
-            let (config, plan) = (config.clone(), plan.clone());
-            let started = tokio::task::spawn_blocking(move || {
-                let python = plan.start_python()?;
-                let pool = plan.start_pool(&config, place, &python, queue)?;
-                anyhow::Ok(Workers::Here { pool, python: python.full_version() })
-            });
-            started.await.context("the start ended")??
-        }
-    };
+    let workers = Workers::start(&config, &plan, &queue).await?;
     Ok(Started { config, plan, workers })
 }
 
@@ -163,16 +143,24 @@ fn announce(started: &Started, listeners: &Listeners) {
     if let Some(because_of) = &plan.because_of {
         tracing::info!(app = spelled(&plan.app), because_of, "found the application");
     }
+    let (count, threads) = shape(config, workers.choice.mode);
     tracing::info!(
         app = spelled(&plan.app),
         directory = %config.chdir.display(),
-        python = workers.python(),
+        python = workers.python,
         venv = plan.venv_text(),
-        workers = config.workers,
-        threads = config.threads,
+        isolation = workers.choice.mode.as_str(),
+        workers = count,
+        threads,
         pid = process::id(),
         "serving"
     );
+    if workers.choice.why.is_some() {
+        tracing::info!("{}", workers.choice.sentence(config));
+    }
+    if workers.choice.mode == Mode::Threads {
+        announce_threads(config);
+    }
     for root in &config.statics {
         let prefix = root.prefix.as_deref().unwrap_or("/");
         tracing::info!(prefix, directory = %root.directory.display(), "static files");
@@ -180,7 +168,17 @@ fn announce(started: &Started, listeners: &Listeners) {
     for address in listeners.describe() {
         tracing::info!(address, "listening");
     }
-    if let Workers::Here { pool, python: _ } = workers {
+    if let Some(pool) = &workers.here {
         report_refusals(pool);
+    }
+}
+
+/// What somebody who chose threads should know.
+fn announce_threads(config: &Config) {
+    if !Version::linked().is_free_threaded() {
+        tracing::info!("threads of one interpreter share its GIL: Python code runs on one core (isolation=threads)");
+    }
+    if config.workers_given {
+        tracing::info!(workers = config.workers, "workers has no effect: the threads run in one interpreter");
     }
 }

@@ -1,12 +1,12 @@
 //! `stack worker`: a worker process. It is started by a server, never by hand, and is not in the help.
 
-use std::{num::NonZeroUsize, thread};
+use std::{fs::File, num::NonZeroUsize, thread};
 
 use anyhow::Context;
-use stack_bridge::Jobs;
+use stack_bridge::{Jobs, WorkerId};
 use stack_config::{AccessLog, Log};
 use stack_interp::{Python, Runtime, RuntimeSettings, Venv, Version, widen_signal_stack};
-use stack_process::worker::{Control, LargeBlocks, Start};
+use stack_process::worker::{Assignment, Control, Forked, LargeBlocks, Preload, Start};
 use stack_wsgi::{Worker, WorkerSettings, WorkerState};
 
 use crate::{
@@ -15,21 +15,27 @@ use crate::{
     worker_spec::{ProcessReport, WorkerSpec},
 };
 
-/// Runs jobs until the server has no more.
+/// Runs jobs until the server has no more, or forks those that do.
 pub(crate) fn run() -> anyhow::Result<Exit> {
     let mut control = Control::from_stdin()?;
-    let start = control.receive_start()?;
-    leave_with_the_server(&control)?;
-    let served = serve(start, &control);
-    if let Err(error) = &served {
-        // Where it can not be told the server sees the exit code.
-        let _ = control.failed(&format!("{error:#}"));
-        return Ok(Exit::Failure);
+    match control.receive()? {
+        Assignment::Serve(start) => {
+            leave_with_the_server(&control)?;
+            Ok(reported(&control, serve(start, &control)))
+        }
+        Assignment::Preload(preload) => preloaded(control, &preload),
     }
-    Ok(Exit::Success)
 }
 
-/// A server that is gone can not be answered: there is nothing to finish.
+/// Tells the server why it has to do without this process.
+fn reported(control: &Control, outcome: anyhow::Result<()>) -> Exit {
+    let Err(error) = outcome else { return Exit::Success };
+    // Where it can not be told the server sees the exit code.
+    let _ = control.failed(&format!("{error:#}"));
+    Exit::Failure
+}
+
+/// A server that is gone can not be answered: there is nothing to finish. Nothing else may be received from then on.
 fn leave_with_the_server(control: &Control) -> anyhow::Result<()> {
     let control = control.try_clone().context("the control connection can not be shared")?;
     let watch = move || {
@@ -41,37 +47,109 @@ fn leave_with_the_server(control: &Control) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(mut start: Start, control: &Control) -> anyhow::Result<()> {
-    let spec: WorkerSpec = serde_json::from_str(&start.spec).context("the worker's specification")?;
+/// Starts the log and Python.
+fn start_python(spec: &WorkerSpec) -> anyhow::Result<Runtime> {
     logging::init(&Log { level: spec.log_level, format: spec.log_format, access: AccessLog::Off })?;
-    start.set_large_blocks(&LargeBlocks { threshold: spec.largest_block, directory: spec.temp_dir.clone() });
     let venv = Venv::find(spec.venv.as_deref(), None, spec.directory.as_ref(), Version::linked())?;
-    let runtime = Runtime::start(&RuntimeSettings { venv })?;
-    let live = |py: Python<'_>| live(py, &runtime, start, &spec, control);
+    Ok(Runtime::start(&RuntimeSettings { venv })?)
+}
+
+/// A worker that was started by exec.
+fn serve(start: Start, control: &Control) -> anyhow::Result<()> {
+    let spec = WorkerSpec::parse(&start.spec)?;
+    let runtime = start_python(&spec)?;
+    let live = |py: Python<'_>| {
+        prepare(py, &start.last_words)?;
+        let report = load(py, &runtime, &worker(&spec, start.worker, start.lanes.len())?, &spec)?;
+        serve_loaded(py, &runtime, start, &spec, control, &report)
+    };
     runtime.run_as_main_thread(live).expect("started on this thread")
 }
 
-fn live(py: Python<'_>, runtime: &Runtime, start: Start, spec: &WorkerSpec, control: &Control) -> anyhow::Result<()> {
-    let Start { worker, spec: _, lanes, last_words } = start;
-    py.prepare_process(&last_words).map_err(|raised| raised.into_exception(py)).context("no fault handler")?;
-    let worker = Worker::new(WorkerSettings {
-        id: worker,
+/// A process that workers are forked from. It returns here in them too.
+fn preloaded(control: Control, preload: &Preload) -> anyhow::Result<Exit> {
+    let spec = WorkerSpec::parse(&preload.spec)?;
+    let runtime = match start_python(&spec) {
+        Ok(runtime) => runtime,
+        Err(error) => return Ok(reported(&control, Err(error))),
+    };
+    let live = |py: Python<'_>| -> anyhow::Result<Exit> {
+        let report = match load_for_forks(py, &runtime, preload, &spec) {
+            Ok(report) => report,
+            Err(error) => return Ok(reported(&control, Err(error))),
+        };
+        control.ready(&report)?;
+        let fork = || py.fork().map_err(|raised| raised.into_exception(py));
+        let mut control = match control.serve_forks(fork)? {
+            Forked::Over => return Ok(Exit::Success),
+            Forked::Worker(control) => control,
+        };
+        let Assignment::Serve(start) = control.receive()? else { anyhow::bail!("a forked worker is a worker") };
+        leave_with_the_server(&control)?;
+        let serve = || {
+            prepare(py, &start.last_words)?;
+            serve_loaded(py, &runtime, start, &spec, &control, &report)
+        };
+        Ok(reported(&control, serve()))
+    };
+    runtime.run_as_main_thread(live).expect("started on this thread")
+}
+
+fn load_for_forks(py: Python<'_>, runtime: &Runtime, preload: &Preload, spec: &WorkerSpec) -> anyhow::Result<String> {
+    prepare(py, &preload.last_words)?;
+    let report = load(py, runtime, &worker(spec, WorkerId(0), 1)?, spec)?;
+    let threads = py.other_threads().map_err(|raised| raised.into_exception(py))?;
+    anyhow::ensure!(
+        threads.is_empty(),
+        "the application {} can not be preloaded: importing it starts threads ({}), and a process with threads can not be \
+         forked safely; have it start them with the first request, or serve it without preload (numpy starts none with \
+         OPENBLAS_NUM_THREADS=1 in the environment)",
+        spelled(&spec.app),
+        threads.join(", ")
+    );
+    Ok(report)
+}
+
+fn prepare(py: Python<'_>, last_words: &File) -> anyhow::Result<()> {
+    py.prepare_process(last_words).map_err(|raised| raised.into_exception(py)).context("no fault handler")
+}
+
+fn worker(spec: &WorkerSpec, id: WorkerId, threads: usize) -> anyhow::Result<Worker> {
+    Ok(Worker::new(WorkerSettings {
+        id,
         app: spec.app.clone(),
         directory: spec.directory.clone(),
         env: spec.env.clone(),
-        threads: NonZeroUsize::new(lanes.len()).context("a worker without a lane")?,
+        threads: NonZeroUsize::new(threads).context("a worker without a lane")?,
         multiprocess: spec.multiprocess,
-    });
-    let cannot = || format!("the application {} can not be served", spelled(&spec.app));
-    let report = worker.load(py).with_context(cannot)?;
+        when_refused: None,
+    }))
+}
+
+/// Imports the application; gives what the server is told about it.
+fn load(py: Python<'_>, runtime: &Runtime, worker: &Worker, spec: &WorkerSpec) -> anyhow::Result<String> {
+    let report =
+        worker.load(py).with_context(|| format!("the application {} can not be served", spelled(&spec.app)))?;
     let load_ms = u64::try_from(report.load_time.as_millis()).unwrap_or(u64::MAX);
-    let report = serde_json::to_string(&ProcessReport { load_ms, python: runtime.full_version() })?;
-    let lanes = lanes.into_iter().map(|lane| Box::new(lane) as Box<dyn Jobs>).collect();
+    Ok(serde_json::to_string(&ProcessReport { load_ms, python: runtime.full_version() })?)
+}
+
+fn serve_loaded(
+    py: Python<'_>,
+    runtime: &Runtime,
+    mut start: Start,
+    spec: &WorkerSpec,
+    control: &Control,
+    report: &str,
+) -> anyhow::Result<()> {
+    start.set_large_blocks(&LargeBlocks { threshold: spec.largest_block, directory: spec.temp_dir.clone() });
+    let worker = worker(spec, start.worker, start.lanes.len())?;
+    let lanes = start.lanes.into_iter().map(|lane| Box::new(lane) as Box<dyn Jobs>).collect();
     let entered = |state| {
         tracing::debug!(?state, "worker state");
         if state == WorkerState::Ready {
             // A server that is gone ends this process by itself.
-            let _ = control.ready(&report);
+            let _ = control.ready(report);
         }
     };
     Ok(worker.serve(py, runtime.main(), lanes, entered)?)

@@ -17,7 +17,7 @@ pub(crate) use body::{adler32, pattern};
 pub(crate) use browser::{Browser, hidden_field};
 pub(crate) use client::{Connection, Response};
 pub(crate) use gate::{Gate, Held};
-pub(crate) use process::{Finished, Process, Stack, stack, workers};
+pub(crate) use process::{Finished, Process, Stack, isolation, stack, workers};
 pub(crate) use server::{Server, serve};
 pub(crate) use venv::{run, virtual_environment};
 

@@ -107,6 +107,8 @@ struct State {
     tail: Option<FileRegion>,
     trace: Trace,
     reader_gone: bool,
+    /// The worker waits for room. Without it nobody is to be notified, which costs a system call.
+    worker_waits: bool,
     watch: Option<(StdArc<dyn WhenClientGone>, RequestId)>,
     waker: Option<Waker>,
 }
@@ -154,6 +156,7 @@ pub fn exchange(limits: BodyLimits) -> (Responder, Reply) {
         tail: None,
         trace: Trace::default(),
         reader_gone: false,
+        worker_waits: false,
         watch: None,
         waker: None,
     };
@@ -162,6 +165,23 @@ pub fn exchange(limits: BodyLimits) -> (Responder, Reply) {
 }
 
 impl Shared {
+    /// Releases the lock, then tells the worker that there may be room.
+    fn notify(&self, state: MutexGuard<'_, State>) {
+        let worker_waits = state.worker_waits;
+        drop(state);
+        if worker_waits {
+            self.room.notify_one();
+        }
+    }
+
+    /// Waits until the reader has taken something or left.
+    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.worker_waits = true;
+        let mut state = self.room.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.worker_waits = false;
+        state
+    }
+
     /// The state, with the head in it, unless nobody reads any more.
     fn open(&self, head: Option<(ResponseHead, Flow)>) -> Result<MutexGuard<'_, State>, SendError> {
         let mut state = lock(&self.state);
@@ -233,8 +253,7 @@ impl Reply {
                     Chunk::File(region)
                 }
             };
-            drop(state);
-            self.shared.room.notify_one();
+            self.shared.notify(state);
             return Poll::Ready(Some(Ok(chunk)));
         }
         if let Some(spill) = state.spill.as_ref().filter(|spill| spill.unread() > 0) {
@@ -260,10 +279,11 @@ impl Reply {
 
     /// Tells the worker that the first `bytes` of the last [`Chunk::Spill`] have been read.
     pub fn consumed(&mut self, bytes: u64) {
-        if let Some(spill) = &mut lock(&self.shared.state).spill {
+        let mut state = lock(&self.shared.state);
+        if let Some(spill) = &mut state.spill {
             spill.consume(bytes);
         }
-        self.shared.room.notify_one();
+        self.shared.notify(state);
     }
 
     /// Where and when the job ran, as far as is known by now.
@@ -279,8 +299,7 @@ impl Drop for Reply {
         state.waker = None;
         let leftovers = (std::mem::take(&mut state.pieces), state.tail.take());
         let watch = state.watch.take().filter(|_| matches!(state.phase, Phase::Waiting | Phase::Open));
-        drop(state);
-        self.shared.room.notify_one();
+        self.shared.notify(state);
         if let Some((watch, request)) = watch {
             watch.client_gone(request);
         }

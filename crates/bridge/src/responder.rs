@@ -17,6 +17,8 @@ pub struct Push<'a> {
     pub block: &'a [u8],
     /// Whether the response ends with this block.
     pub last: bool,
+    /// Whether sending the last block may wait until the thread takes its next job: it does so at once.
+    pub may_wait: bool,
 }
 
 /// Sends the response to one job. Dropped before its end, it makes the reply fail: a job is never answered with silence.
@@ -148,7 +150,7 @@ impl Responder {
         match &mut self.0 {
             End::Local(sending) => sending.try_push_bytes(head, block, last),
             End::Remote(remote) => {
-                let mut push = Push { head, block: &block, last };
+                let mut push = Push { head, block: &block, last, may_wait: false };
                 let taken = remote.try_push(&mut push)?;
                 let left = push.block.len();
                 Ok((!taken).then(|| block.slice(block.len() - left..)))

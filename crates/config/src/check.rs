@@ -96,6 +96,7 @@ pub(crate) fn check(
     let isolation = check.word("isolation", &isolation, &isolations);
     let preload = check.preload(&preload, isolation);
     let workers_given = check.is_given("workers");
+    let threads_given = check.is_given("threads");
     let workers = match workers {
         Some(workers) => check.non_zero_count("workers", &workers, MOST_WORKERS),
         None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -164,6 +165,7 @@ pub(crate) fn check(
         workers,
         workers_given,
         threads,
+        threads_given,
         preload,
         limits,
         timeouts,

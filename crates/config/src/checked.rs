@@ -38,6 +38,8 @@ pub struct Config {
     pub workers_given: bool,
     /// Threads of each worker.
     pub threads: NonZeroUsize,
+    /// Whether the user set the number of threads; else it is the default.
+    pub threads_given: bool,
     /// The application is imported once, and worker processes are forked from there. It comes with no other isolation
     /// than `processes` and `auto`, which it makes `processes`.
     pub preload: bool,
@@ -65,7 +67,7 @@ pub enum Isolation {
     Auto,
     /// Interpreters with a GIL each, in this process. An extension module has to support it.
     Interpreters,
-    /// The main interpreter of this process, with the threads of all workers. Parallel on a free-threaded Python.
+    /// The main interpreter of this process is the one worker. Its threads run in parallel on a free-threaded Python.
     Threads,
     /// The main interpreters of child processes.
     Processes,

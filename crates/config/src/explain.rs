@@ -48,6 +48,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         isolation,
         workers,
         workers_given: _,
+        threads_given: _,
         threads,
         preload,
         limits,
@@ -256,6 +257,6 @@ mod tests {
         assert!(!text.contains("hidden"), "{text}");
         let again = Setup::new().file(&text);
         // A default that is written out is none any more.
-        assert_eq!(again.config(), Config { workers_given: true, ..loaded.config });
+        assert_eq!(again.config(), Config { workers_given: true, threads_given: true, ..loaded.config });
     }
 }

@@ -124,6 +124,12 @@ REFUSALS = (
     "can only be loaded into one interpreter per process",
 )
 refusals = []
+accepted = set()
+
+
+def accept_refusals():
+    """The application has been imported without these modules: a later attempt to import one is no news."""
+    accepted.update(refusals)
 
 
 def is_refusal(error):
@@ -154,9 +160,12 @@ def install_twin_rule():
             if not is_refusal(error):
                 raise
             twin = twin_of(spec)
-            refusals.append((spec.name, spec.origin, twin or ""))
+            refusal = (spec.name, spec.origin, twin or "")
+            if refusal not in refusals:
+                refusals.append(refusal)
             if twin is None:
-                native.refused()
+                if refusal not in accepted:
+                    native.refused()
                 message = f"extension module {spec.name!r} does not support interpreters of their own GIL ({spec.origin})"
                 raise ModuleNotFoundError(message, name=spec.name, path=spec.origin) from None
             # The import goes on with whatever loader the spec names when this returns.
@@ -243,10 +252,40 @@ def prepare_process(descriptor):
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     os.register_at_fork(after_in_child=after_in_child)
+    faulthandler.disable()  # of the process that this one was forked from
     # What stands there would take the first of them for a page fault that is tried again, and go on.
     for number in (signal.SIGSEGV, signal.SIGBUS):
         signal.signal(number, signal.SIG_DFL)
     faulthandler.enable(descriptor)
+
+
+def other_threads():
+    """What runs beside the thread that calls: the names of Python's threads, then of those that Python does not know."""
+    import os
+    import threading
+
+    known = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    names = [thread.name for thread in known]
+    python = {thread.native_id for thread in known} | {threading.get_native_id()}
+    for task in os.listdir("/proc/self/task"):
+        if int(task) not in python:
+            try:
+                with open(f"/proc/self/task/{task}/comm") as comm:
+                    names.append(f"a library's, named {comm.read().strip()!r}")
+            except OSError:
+                pass  # it has just ended
+    return names
+
+
+def fork():
+    """Forks. What is there now stays shared between the processes: garbage is not collected in it any more, which would
+    write to it."""
+    import gc
+    import os
+
+    gc.collect()
+    gc.freeze()
+    return os.fork()
 
 
 def shut_down():

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::Write,
     os::fd::AsRawFd,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use pyo3_ffi as ffi;
@@ -118,6 +119,11 @@ impl<'py> Python<'py> {
         Ok(refusals.iter().filter_map(refusal).collect())
     }
 
+    /// Takes the refusals so far for known: [`refusals_on_this_thread`] does not count the same modules again.
+    pub fn accept_refusals(self) -> Result<(), Raised<'py>> {
+        call(self, "accept_refusals", &[]).map(drop)
+    }
+
     /// The names in `module` that an application could be.
     pub fn callables(self, module: &Object<'py>) -> Result<Vec<String>, Raised<'py>> {
         Ok(call(self, "callables", &[module])?.strings(self))
@@ -148,6 +154,18 @@ impl<'py> Python<'py> {
     pub fn run_signal_handlers(self) -> Result<(), Raised<'py>> {
         // SAFETY: the token proves that this thread is attached.
         crate::object::check(self, unsafe { ffi::PyErr_CheckSignals() })
+    }
+
+    /// The names of all threads of this process but the one that calls, for people.
+    pub fn other_threads(self) -> Result<Vec<String>, Raised<'py>> {
+        Ok(call(self, "other_threads", &[])?.strings(self))
+    }
+
+    /// Forks this process, which must have no other thread: 0 in the child, the child's number in this one. What exists is
+    /// kept out of garbage collection from then on, so that the two go on sharing its memory. On Python's main thread only.
+    pub fn fork(self) -> Result<u32, Raised<'py>> {
+        let number = call(self, "fork", &[])?.integer(self)?;
+        Ok(u32::try_from(number).unwrap_or_default())
     }
 
     /// Does what the end of a Python program does: waits for the threads that are no daemons, runs the atexit handlers,
@@ -183,17 +201,27 @@ thread_local! {
     static REFUSALS: Cell<u64> = const { Cell::new(0) };
 }
 
+static REFUSALS_EVERYWHERE: AtomicU64 = AtomicU64::new(0);
+
 /// How many extension modules without a twin were refused so far in imports that this OS thread ran, in whichever
 /// interpreter. A difference around a call tells that something in it was refused, without a call into Python;
-/// [`Python::extension_refusals`] then says what. The same module may be refused, and counted, again and again.
+/// [`Python::extension_refusals`] then says what. The same module may be refused, and counted, again and again, unless it
+/// was accepted.
 pub fn refusals_on_this_thread() -> u64 {
     REFUSALS.get()
+}
+
+/// As [`refusals_on_this_thread`], of all threads. A thread that waits for another's import gets what is left of the module
+/// when that fails, and fails itself: then this number has changed.
+pub fn refusals_in_this_process() -> u64 {
+    REFUSALS_EVERYWHERE.load(Ordering::Relaxed)
 }
 
 /// `refused()`: an import on this thread met an extension module that is refused and has no twin.
 fn refused<'py>(_: &Native, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Result<Object<'py>, Raise<'py>> {
     arguments.check("refused", 0, &[])?;
     REFUSALS.set(REFUSALS.get() + 1);
+    REFUSALS_EVERYWHERE.fetch_add(1, Ordering::Relaxed);
     Ok(Object::none(py))
 }
 

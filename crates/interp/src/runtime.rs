@@ -91,11 +91,6 @@ impl Version {
     pub fn supports_own_gil(self) -> bool {
         !self.free_threaded && (self.major, self.minor) >= (3, 13)
     }
-
-    /// Whether the linked Python was built without a GIL: then the threads of one interpreter run in parallel.
-    pub fn linked_is_free_threaded() -> bool {
-        cfg!(Py_GIL_DISABLED)
-    }
 }
 
 impl fmt::Display for Version {

@@ -9,6 +9,7 @@ use std::{
         unix::{net::UnixStream, process::ExitStatusExt},
     },
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
 use tokio::process::{Child, Command};
@@ -23,6 +24,8 @@ use crate::{
 
 /// The running program, whatever has become of its file.
 const THIS_PROGRAM: &str = "/proc/self/exe";
+/// How long a process may live on that has closed a connection to the server.
+pub(crate) const LINGER_TIME: Duration = Duration::from_millis(500);
 /// Much more than all threads' stacks.
 const LONGEST_LAST_WORDS: u64 = 64 * 1024;
 
@@ -49,12 +52,13 @@ pub(crate) async fn equip(
     last_words: &LastWords,
     threads: usize,
 ) -> Result<Vec<ServerLane>, LinkError> {
-    link.send(&Order::LastWords, &[], Some(last_words.0.as_fd())).await?;
+    link.send(&Order::LastWords, &[], &[last_words.0.as_fd()]).await?;
     let mut lanes = Vec::with_capacity(threads);
     for _ in 0..threads {
-        let (ours, theirs) = UnixStream::pair()?;
-        link.send(&Order::Lane, &[], Some(theirs.as_fd())).await?;
-        lanes.push(ServerLane::new(ours)?);
+        let (jobs, their_jobs) = UnixStream::pair()?;
+        let (answers, their_answers) = UnixStream::pair()?;
+        link.send(&Order::Lane, &[], &[their_jobs.as_fd(), their_answers.as_fd()]).await?;
+        lanes.push(ServerLane::new(jobs, answers)?);
     }
     Ok(lanes)
 }
@@ -72,10 +76,27 @@ pub(crate) async fn wait_until_ready(link: &mut Link) -> Result<String, StartErr
 
 pub(crate) fn start_error(error: LinkError) -> StartError {
     match error {
-        LinkError::Closed | LinkError::Unread | LinkError::CutShort => StartError::Gone,
+        LinkError::Closed | LinkError::CutShort => StartError::Gone,
         LinkError::Io(error) => StartError::Io(error),
         LinkError::Wire(error) => StartError::Io(io::Error::new(io::ErrorKind::InvalidData, error)),
     }
+}
+
+/// What a failed start comes to: how the process ended says more than that it is gone.
+pub(crate) async fn why(error: StartError, child: &mut Child, last_words: &mut LastWords) -> StartError {
+    match error {
+        StartError::Gone => StartError::Died { exit: end_of(child).await, last_words: last_words.read() },
+        other => other,
+    }
+}
+
+/// How a process ended that has closed its connection. One that lives on is killed.
+pub(crate) async fn end_of(child: &mut Child) -> Exit {
+    if let Ok(status) = tokio::time::timeout(LINGER_TIME, child.wait()).await {
+        return status.map_or(Exit::UNKNOWN, Exit::from);
+    }
+    let _ = child.start_kill();
+    child.wait().await.map_or(Exit::UNKNOWN, Exit::from)
 }
 
 impl From<ExitStatus> for Exit {

@@ -3,12 +3,11 @@
 use std::{
     borrow::Cow,
     io::{self, IoSlice, Seek},
-    net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use stack_bridge::{
 use tokio::task::JoinError;
 
 use crate::{
-    link::{self, Link, LinkError},
+    link::{self, HangUp, Link, LinkError},
     wire::{self, BodyPlace, Head, HttpVersion, JobHead, ToServer, ToWorker, WireError},
     worker::memory_file,
 };
@@ -34,6 +33,15 @@ pub(crate) struct Lost {
     /// The job, where nothing of its response was sent; else only what it was.
     pub(crate) job: LostJob,
     pub(crate) error: LaneError,
+    watch: Arc<ClientWatch>,
+}
+
+impl Lost {
+    /// Whether the worker had not even read the job, or not that its client left. To be asked when its process has ended.
+    pub(crate) fn was_unread(&self) -> bool {
+        // A socket tells that once, where its other side is closed with something left to read.
+        self.watch.jobs.take_error().ok().flatten().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
+    }
 }
 
 #[derive(Debug)]
@@ -74,14 +82,17 @@ impl From<WireError> for LaneError {
 /// One lane.
 #[derive(Debug)]
 pub(crate) struct ServerLane {
-    link: Link,
+    /// Where responses come in. Nothing is sent there: the event loop would be woken by the room that becomes free.
+    answers: Link,
     watch: Arc<ClientWatch>,
+    outgoing: Vec<u8>,
 }
 
 /// Tells the worker when the client of the current job leaves.
 #[derive(Debug)]
 struct ClientWatch {
-    socket: UnixStream,
+    /// Where jobs go out.
+    jobs: UnixStream,
     /// A job is being written: nothing may come between its parts.
     writing: Mutex<bool>,
 }
@@ -96,7 +107,7 @@ impl WhenClientGone for ClientWatch {
                 .and_then(|()| wire::end_frame(&mut frame, 0, 0));
             debug_assert!(made.is_ok(), "a short message");
             // Without room for these few bytes the worker reads nothing, and would not read them either.
-            let _ = link::send(self.socket.as_fd(), &[IoSlice::new(&frame)], None, false);
+            let _ = link::send(self.jobs.as_fd(), &[IoSlice::new(&frame)], &[], false);
         }
     }
 }
@@ -104,20 +115,6 @@ impl WhenClientGone for ClientWatch {
 impl ClientWatch {
     fn set_writing(&self, writing: bool) {
         *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = writing;
-    }
-}
-
-/// Ends a lane whose process has ended, without keeping it open.
-#[derive(Debug)]
-pub(crate) struct HangUp(Weak<ClientWatch>);
-
-impl HangUp {
-    /// What the process sent is still received, but no more is waited for: a child of its may hold the other end open.
-    pub(crate) fn hang_up(self) {
-        if let Some(watch) = self.0.upgrade() {
-            // It fails on a lane that is over.
-            let _ = watch.socket.shutdown(Shutdown::Both);
-        }
     }
 }
 
@@ -131,13 +128,14 @@ enum Answer {
 }
 
 impl ServerLane {
-    pub(crate) fn new(socket: UnixStream) -> io::Result<Self> {
-        let watch = ClientWatch { socket: socket.try_clone()?, writing: Mutex::new(false) };
-        Ok(Self { link: Link::new(socket)?, watch: Arc::new(watch) })
+    pub(crate) fn new(jobs: UnixStream, answers: UnixStream) -> io::Result<Self> {
+        let watch = ClientWatch { jobs, writing: Mutex::new(false) };
+        Ok(Self { answers: Link::new(answers)?, watch: Arc::new(watch), outgoing: Vec::new() })
     }
 
+    /// A way to end it when its process has ended.
     pub(crate) fn hang_up_handle(&self) -> HangUp {
-        HangUp(Arc::downgrade(&self.watch))
+        self.answers.hang_up_handle()
     }
 
     /// Carries jobs until the queue has none any more for this worker, or the worker is gone.
@@ -153,18 +151,16 @@ impl ServerLane {
         let sent = self.send(&mut job.request, job.retried).await;
         self.watch.set_writing(false);
         if let Err(error) = sent {
-            return Err(Box::new(Lost { job: LostJob::Unsent(Box::new(job)), error }));
+            return Err(Box::new(self.lost(LostJob::Unsent(Box::new(job)), error)));
         }
         let Job { request, responder, deadline, retried } = job;
         responder.when_client_gone(self.watch.clone(), request.id);
         let mut answer = Answer::Waiting(responder);
-        self.receive(&request, &mut answer).await.map_err(|error| {
+        let received = self.receive(&request, &mut answer).await;
+        received.map_err(|error| {
             let job = match answer {
                 Answer::Waiting(responder) => {
-                    let job = Box::new(Job { request, responder, deadline, retried });
-                    // Or a client's leaving was not read; then nobody runs the job again.
-                    let is_unread = matches!(error, LaneError::Link(LinkError::Unread));
-                    if is_unread { LostJob::Unsent(job) } else { LostJob::Unanswered(job) }
+                    LostJob::Unanswered(Box::new(Job { request, responder, deadline, retried }))
                 }
                 Answer::Begun(responder) => {
                     responder.fail(Failure::WorkerGone);
@@ -172,8 +168,12 @@ impl ServerLane {
                 }
                 Answer::Over => LostJob::Begun(Box::new(request)),
             };
-            Box::new(Lost { job, error })
+            Box::new(self.lost(job, error))
         })
+    }
+
+    fn lost(&self, job: LostJob, error: LaneError) -> Lost {
+        Lost { job, error, watch: Arc::clone(&self.watch) }
     }
 
     async fn send(&mut self, request: &mut Request, again: bool) -> Result<(), LaneError> {
@@ -200,15 +200,28 @@ impl ServerLane {
             RequestBody::File { file, .. } => Some(file.as_fd()),
             RequestBody::Empty | RequestBody::Memory(_) => memory.as_ref().map(AsFd::as_fd),
         };
-        let message = ToWorker::Job(Box::new(job_head(request, body)));
-        Ok(self.link.send(&message, inline, descriptor).await?)
+        self.outgoing.clear();
+        wire::begin_frame(&mut self.outgoing, &ToWorker::Job(Box::new(job_head(request, body))))?;
+        wire::end_frame(&mut self.outgoing, 0, inline.len())?;
+        let parts = [IoSlice::new(&self.outgoing), IoSlice::new(inline)];
+        let sent = match link::send(self.watch.jobs.as_fd(), &parts, descriptor.as_slice(), false) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            outcome => outcome.map_err(link::gone)?,
+        };
+        if sent < self.outgoing.len() + inline.len() {
+            let rest = [&self.outgoing[..], inline].concat().split_off(sent);
+            let descriptor = descriptor.filter(|_| sent == 0).map(|descriptor| descriptor.try_clone_to_owned());
+            let (descriptor, watch) = (descriptor.transpose().map_err(LinkError::Io)?, Arc::clone(&self.watch));
+            tokio::task::spawn_blocking(move || send_all(&watch.jobs, &rest, descriptor)).await??;
+        }
+        Ok(())
     }
 
     /// Hands the response on until the worker's thread is done with the job.
     async fn receive(&mut self, request: &Request, answer: &mut Answer) -> Result<(), LaneError> {
         loop {
-            let frame = self.link.receive().await?;
-            let inbox = self.link.inbox();
+            let frame = self.answers.receive().await?;
+            let inbox = self.answers.inbox();
             let (message, rest) = wire::read::<ToServer<'_>>(inbox.frame(frame))?;
             match message {
                 ToServer::Block { head, last } => {
@@ -266,7 +279,7 @@ impl Answer {
             Ok(Some(left)) => {
                 // Disk, or a reader that must be waited for.
                 let (responder, sent) = tokio::task::spawn_blocking(move || {
-                    let sent = responder.push(&mut Push { head: None, block: &left, last });
+                    let sent = responder.push(&mut Push { head: None, block: &left, last, may_wait: false });
                     (responder, sent)
                 })
                 .await?;
@@ -292,6 +305,18 @@ impl Answer {
         self.put_back(responder, sent, last);
         Ok(())
     }
+}
+
+/// Sends what the socket had no room for. A worker that takes a job reads on until it has all of it.
+fn send_all(socket: &UnixStream, mut bytes: &[u8], mut descriptor: Option<OwnedFd>) -> Result<(), LinkError> {
+    while !bytes.is_empty() {
+        let descriptors = descriptor.as_ref().map(AsFd::as_fd);
+        let sent =
+            link::send(socket.as_fd(), &[IoSlice::new(bytes)], descriptors.as_slice(), true).map_err(link::gone)?;
+        descriptor = None;
+        bytes = &bytes[sent..];
+    }
+    Ok(())
 }
 
 fn job_head(request: &Request, body: BodyPlace) -> JobHead<'_> {

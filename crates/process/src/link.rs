@@ -9,6 +9,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
+    sync::{Arc, Weak},
 };
 
 use rustix::net::{
@@ -25,15 +26,15 @@ const INBOX_SIZE: usize = 16 * 1024;
 /// What is kept after a long frame.
 const KEPT_SIZE: usize = 256 * 1024;
 
+/// No message has more descriptors.
+const MOST_DESCRIPTORS: usize = 2;
+
 /// Why a connection is over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
     /// The other side has closed it, or is gone.
     #[error("the connection is closed")]
     Closed,
-    /// The other side is gone, and has not read all that was sent.
-    #[error("the connection is closed, and what was sent has not been read")]
-    Unread,
     /// The other side went in the middle of a frame.
     #[error("the connection ended in the middle of a frame")]
     CutShort,
@@ -47,15 +48,14 @@ pub(crate) enum LinkError {
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     parts: &[IoSlice<'_>],
-    descriptor: Option<BorrowedFd<'_>>,
+    descriptors: &[BorrowedFd<'_>],
     wait: bool,
 ) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = descriptor.map(|descriptor| [descriptor]);
-    if let Some(descriptors) = &descriptors {
+    if !descriptors.is_empty() {
         let has_room = control.push(SendAncillaryMessage::ScmRights(descriptors));
-        debug_assert!(has_room, "the space was made for one descriptor");
+        debug_assert!(has_room, "no message has more of them");
     }
     let flags = if wait { SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL | SendFlags::DONTWAIT };
     loop {
@@ -136,7 +136,7 @@ impl Inbox {
     /// Receives what is there. True where the socket may hold more. A signal ends it, with [`io::ErrorKind::Interrupted`].
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, wait: bool) -> Result<bool, LinkError> {
         self.make_room()?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
         let room = self.buffer.len() - self.end;
@@ -164,7 +164,7 @@ impl Inbox {
 /// The server's end of a connection, for tasks.
 #[derive(Debug)]
 pub(crate) struct Link {
-    socket: tokio::net::UnixStream,
+    socket: Arc<tokio::net::UnixStream>,
     inbox: Inbox,
     outgoing: Vec<u8>,
 }
@@ -173,7 +173,13 @@ impl Link {
     /// Must be called within a runtime.
     pub(crate) fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: tokio::net::UnixStream::from_std(socket)?, inbox: Inbox::new(), outgoing: Vec::new() })
+        let socket = Arc::new(tokio::net::UnixStream::from_std(socket)?);
+        Ok(Self { socket, inbox: Inbox::new(), outgoing: Vec::new() })
+    }
+
+    /// A way to end it from elsewhere, which does not keep it open.
+    pub(crate) fn hang_up_handle(&self) -> HangUp {
+        HangUp(Arc::downgrade(&self.socket))
     }
 
     /// Sends a message, with `rest` behind it in the frame.
@@ -181,24 +187,24 @@ impl Link {
         &mut self,
         message: &impl Serialize,
         rest: &[u8],
-        descriptor: Option<BorrowedFd<'_>>,
+        mut descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), LinkError> {
         self.outgoing.clear();
         wire::begin_frame(&mut self.outgoing, message)?;
         wire::end_frame(&mut self.outgoing, 0, rest.len())?;
-        let (mut frame, mut rest, mut descriptor) = (&self.outgoing[..], rest, descriptor);
+        let (mut frame, mut rest) = (&self.outgoing[..], rest);
         while !frame.is_empty() || !rest.is_empty() {
             let parts = [IoSlice::new(frame), IoSlice::new(rest)];
             // Mostly there is room, and nothing to wait for.
-            let sent = match send(self.socket.as_fd(), &parts, descriptor, false) {
+            let sent = match send(self.socket.as_fd(), &parts, descriptors, false) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let again = || send(self.socket.as_fd(), &parts, descriptor, false);
+                    let again = || send(self.socket.as_fd(), &parts, descriptors, false);
                     self.socket.async_io(Interest::WRITABLE, again).await
                 }
                 outcome => outcome,
             };
             let sent = sent.map_err(gone)?;
-            descriptor = None;
+            descriptors = &[];
             let of_frame = sent.min(frame.len());
             frame = &frame[of_frame..];
             rest = &rest[sent - of_frame..];
@@ -240,12 +246,24 @@ impl Link {
     }
 }
 
-/// A connection whose other side has died looks closed, whichever call notices. The kernel tells where that side had still
-/// something to read.
+/// Ends a connection whose other side has ended.
+#[derive(Debug)]
+pub(crate) struct HangUp(Weak<tokio::net::UnixStream>);
+
+impl HangUp {
+    /// What was sent before is still received, but no more is waited for: a child of that process may hold its end open.
+    pub(crate) fn hang_up(self) {
+        if let Some(socket) = self.0.upgrade() {
+            // It fails on a connection that is over.
+            let _ = rustix::net::shutdown(socket.as_fd(), rustix::net::Shutdown::Both);
+        }
+    }
+}
+
+/// A connection whose other side has died looks closed, whichever call notices.
 pub(crate) fn gone(error: io::Error) -> LinkError {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => LinkError::Closed,
-        io::ErrorKind::ConnectionReset => LinkError::Unread,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => LinkError::Closed,
         _ => LinkError::Io(error),
     }
 }

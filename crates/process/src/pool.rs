@@ -2,6 +2,7 @@
 
 mod back_off;
 mod exit;
+mod template;
 mod worker;
 
 use std::{ffi::OsString, io, num::NonZeroUsize, sync::Arc, time::Duration};
@@ -10,7 +11,7 @@ use stack_bridge::{Queue, WorkerId};
 use tokio::sync::{mpsc, watch};
 
 pub use self::exit::Exit;
-use self::worker::Worker;
+use self::{template::Templates, worker::Worker};
 
 /// What a pool is started with.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct ProcessSettings {
     pub arguments: Vec<OsString>,
     /// What a worker is to run; it is passed on as it is.
     pub spec: String,
+    /// Whether it is loaded once, in a process that workers are forked from.
+    pub preload: bool,
 }
 
 /// Why a pool did not start.
@@ -41,7 +44,7 @@ pub enum StartError {
         /// Its Python stack, where there is one.
         last_words: Option<String>,
     },
-    /// It closed its control connection.
+    /// It, or the one it is forked from, closed its control connection.
     #[error("a worker process closed its connection to the server")]
     Gone,
     /// The system refused something.
@@ -109,13 +112,14 @@ impl ProcessPool {
     /// Starts all workers and waits until each has loaded the application. The first that can not ends the start, and the
     /// others with it.
     pub async fn start(settings: ProcessSettings, queue: Queue) -> Result<Self, StartError> {
-        let settings = Arc::new(settings);
+        let templates = settings.preload.then(|| Templates::new(settings.arguments.clone(), settings.spec.clone()));
+        let (settings, templates) = (Arc::new(settings), templates.map(Arc::new));
         let (started, mut reports) = mpsc::channel(settings.workers.get());
         let mut places = Vec::new();
         for number in 0..settings.workers.get() {
             let id = WorkerId(settings.first.0.saturating_add(u16::try_from(number).unwrap_or(u16::MAX)));
             let (state, watched) = watch::channel(State::Starting);
-            let worker = Worker::new(id, Arc::clone(&settings), queue.clone(), state);
+            let worker = Worker::new(id, Arc::clone(&settings), templates.clone(), queue.clone(), state);
             let task = tokio::spawn(worker.live(started.clone())).abort_handle();
             places.push(Place { state: watched, task });
         }

@@ -170,10 +170,12 @@ impl From<FailureKind> for Failure {
 pub(crate) enum Order<'a> {
     /// The file for the last words of a process that dies comes along.
     LastWords,
-    /// A lane comes along; each thread has one.
+    /// The two connections of a lane come along, the one for jobs first; each thread has one.
     Lane,
-    /// All there is to know. Load the application, and serve it on the lanes that came before, or wait for [`Order::Fork`].
+    /// Be a worker: load the application, unless it was before a fork, and serve it on the lanes that came before.
     Start { worker: u16, spec: &'a str },
+    /// Be the process that workers are forked from: load the application and wait.
+    Preload { spec: &'a str },
     /// Fork a worker, whose control connection comes along.
     Fork { worker: u16 },
 }

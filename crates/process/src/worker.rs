@@ -2,6 +2,7 @@
 
 mod lane;
 mod outbox;
+mod template;
 
 use std::{
     fs::File,
@@ -17,7 +18,10 @@ use std::{
 use serde::Serialize;
 use stack_bridge::WorkerId;
 
-pub use self::lane::Lane;
+pub use self::{
+    lane::Lane,
+    template::{ForkError, Forked, Preload},
+};
 use crate::{
     link::{self, Inbox, LinkError},
     wire::{self, Notice, Order, WireError},
@@ -44,7 +48,7 @@ pub enum ControlError {
 impl From<LinkError> for ControlError {
     fn from(error: LinkError) -> Self {
         match error {
-            LinkError::Closed | LinkError::Unread | LinkError::CutShort => Self::ServerGone,
+            LinkError::Closed | LinkError::CutShort => Self::ServerGone,
             other => Self::Garbled(Box::new(other)),
         }
     }
@@ -62,6 +66,15 @@ impl From<WireError> for ControlError {
 pub struct Control {
     socket: UnixStream,
     inbox: Inbox,
+}
+
+/// What a process is to be.
+#[derive(Debug)]
+pub enum Assignment {
+    /// A worker.
+    Serve(Start),
+    /// One that workers are forked from.
+    Preload(Preload),
 }
 
 /// What a worker is started with.
@@ -106,33 +119,33 @@ impl Control {
     }
 
     /// Waits for what this process is to do.
-    pub fn receive_start(&mut self) -> Result<Start, ControlError> {
+    pub fn receive(&mut self) -> Result<Assignment, ControlError> {
         let (mut lanes, mut last_words) = (Vec::new(), None);
         loop {
             let frame = self.next_frame()?;
             // The message borrows the inbox, from which its descriptor is taken next.
-            let start = match wire::read::<Order<'_>>(self.inbox.frame(frame))?.0 {
-                Order::Lane => None,
+            let (worker, spec) = match wire::read::<Order<'_>>(self.inbox.frame(frame))?.0 {
+                Order::Lane => {
+                    let jobs = UnixStream::from(self.inbox.descriptor()?);
+                    if lanes.is_empty() {
+                        jobs.set_read_timeout(Some(SIGNAL_TIME)).map_err(LinkError::from)?;
+                    }
+                    lanes.push(Lane::new(jobs, UnixStream::from(self.inbox.descriptor()?)));
+                    continue;
+                }
                 Order::LastWords => {
                     last_words = Some(File::from(self.inbox.descriptor()?));
                     continue;
                 }
-                Order::Start { worker, spec } => Some((WorkerId(worker), spec.to_owned())),
+                Order::Start { worker, spec } => (Some(WorkerId(worker)), spec.to_owned()),
+                Order::Preload { spec } => (None, spec.to_owned()),
                 Order::Fork { .. } => return Err(WireError::OutOfPlace.into()),
             };
-            match start {
-                None => {
-                    let socket = UnixStream::from(self.inbox.descriptor()?);
-                    if lanes.is_empty() {
-                        socket.set_read_timeout(Some(SIGNAL_TIME)).map_err(LinkError::from)?;
-                    }
-                    lanes.push(Lane::new(socket));
-                }
-                Some((worker, spec)) => {
-                    let last_words = last_words.ok_or(WireError::NoDescriptor)?;
-                    return Ok(Start { worker, spec, lanes, last_words });
-                }
-            }
+            let last_words = last_words.ok_or(WireError::NoDescriptor)?;
+            return Ok(match worker {
+                Some(worker) => Assignment::Serve(Start { worker, spec, lanes, last_words }),
+                None => Assignment::Preload(Preload { spec, last_words }),
+            });
         }
     }
 
@@ -164,7 +177,7 @@ impl Control {
         wire::end_frame(&mut frame, 0, 0)?;
         let mut rest = &frame[..];
         while !rest.is_empty() {
-            let sent = link::send(self.socket.as_fd(), &[IoSlice::new(rest)], None, true).map_err(link::gone)?;
+            let sent = link::send(self.socket.as_fd(), &[IoSlice::new(rest)], &[], true).map_err(link::gone)?;
             rest = &rest[sent..];
         }
         Ok(())

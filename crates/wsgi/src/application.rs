@@ -3,6 +3,8 @@
 use stack_config::{AppSpec, Callable};
 use stack_interp::{Exception, Object, Python, Raised};
 
+use crate::refused::{self, Refused};
+
 const NO_ARGUMENTS: &str = "no arguments";
 /// The callables tried where the user named none.
 const DEFAULT_CALLABLES: [&str; 2] = ["application", "app"];
@@ -25,6 +27,16 @@ pub enum LoadError {
     ImportRaised {
         /// The module that was named.
         module: String,
+        /// What it raised.
+        exception: Box<Exception>,
+    },
+    /// Its code, or the factory's, raised because this interpreter refused extension modules that it needs.
+    #[error("{}\n{}", refused::explained(.refused), .exception.traceback.trim_end())]
+    Refused {
+        /// The module that was named.
+        module: String,
+        /// Whose extension modules they are.
+        refused: Vec<Refused>,
         /// What it raised.
         exception: Box<Exception>,
     },
@@ -121,6 +133,10 @@ pub(crate) fn load<'py>(py: Python<'py>, spec: &AppSpec) -> Result<Object<'py>, 
 fn import_error<'py>(py: Python<'py>, module: &str, raised: Raised<'py>) -> LoadError {
     let exception = Box::new(raised.into_exception(py));
     let module = module.to_owned();
+    let refused = refused::blamed(py, &exception);
+    if !refused.is_empty() {
+        return LoadError::Refused { module, refused, exception };
+    }
     match &exception.module {
         // The module named, or a package above it; anything else is an import inside the application.
         Some(missing) if module == *missing || module.starts_with(&format!("{missing}.")) => {
@@ -129,6 +145,16 @@ fn import_error<'py>(py: Python<'py>, module: &str, raised: Raised<'py>) -> Load
             LoadError::ModuleNotFound { missing: missing.clone(), module, sys_path }
         }
         _ => LoadError::ImportRaised { module, exception },
+    }
+}
+
+fn factory_error<'py>(py: Python<'py>, module: &str, callable: &str, raised: Raised<'py>) -> LoadError {
+    let exception = Box::new(raised.into_exception(py));
+    let refused = refused::blamed(py, &exception);
+    if refused.is_empty() {
+        LoadError::FactoryRaised { module: module.into(), callable: callable.into(), exception }
+    } else {
+        LoadError::Refused { module: module.into(), refused, exception }
     }
 }
 
@@ -156,11 +182,7 @@ fn named<'py>(
     if !value.is_callable() {
         return Err(not_callable(py, module, &callable.path, &value));
     }
-    let made = value.call(py, &[]).map_err(|raised| LoadError::FactoryRaised {
-        module: module.into(),
-        callable: callable.path.clone(),
-        exception: Box::new(raised.into_exception(py)),
-    })?;
+    let made = value.call(py, &[]).map_err(|raised| factory_error(py, module, &callable.path, raised))?;
     checked(py, module, &format!("{}()", callable.path), made)
 }
 

@@ -1,17 +1,18 @@
 //! One request through the application: PEP 3333 from the environ to `close()`.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use http::Method;
 use stack_bridge::{ClientConnection, Failure, Job, RequestBody, RequestId};
-use stack_interp::{Object, Python, Raise, Raised, Type};
+use stack_interp::{Object, Python, Raise, Raised, Type, refusals_in_this_process, refusals_on_this_thread};
 
 use crate::{
     environ::{Environs, Facts},
     errors::Errors,
     file_wrapper::FileWrapper,
     input::Input,
-    response::{Response, Sent},
+    refused::{Refused, left_out},
+    response::{After, Response, Sent},
 };
 
 /// Runs requests on one thread of one interpreter.
@@ -26,6 +27,29 @@ pub(crate) struct Gateway<'py> {
     responses: Type<'py, Response>,
     start_response: Object<'py>,
     close: Object<'py>,
+    when_refused: Option<Arc<dyn WhenRefused>>,
+}
+
+/// Is told of extension modules that refuse to load while a request runs: imports that a start does not see.
+pub trait WhenRefused: fmt::Debug + Send + Sync {
+    /// Something was refused in that request; `packages` finds out what is refused by now, which takes a while. Called each
+    /// time, attached.
+    fn refused(&self, request: RequestId, packages: &dyn Fn() -> Vec<Refused>);
+    /// Whether a request that fails after a refusal can be run elsewhere. Asked before each request, and not to be slow.
+    fn can_run_elsewhere(&self) -> bool;
+    /// Whether an earlier request was refused something that later ones may miss too.
+    fn is_suspect(&self) -> bool;
+    /// That request came to nothing, and nothing of its response was sent: it can be run elsewhere.
+    fn run_elsewhere(&self, job: Job);
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It has its response, or nobody waits for one.
+    Answered,
+    /// Nothing of its response was sent: the application failed where it might not in another interpreter.
+    Withheld,
 }
 
 /// What the log says about a request.
@@ -45,7 +69,12 @@ struct Parts<'py> {
 }
 
 impl<'py> Gateway<'py> {
-    pub(crate) fn new(py: Python<'py>, application: Object<'py>, facts: Facts) -> Result<Self, Raised<'py>> {
+    pub(crate) fn new(
+        py: Python<'py>,
+        application: Object<'py>,
+        facts: Facts,
+        when_refused: Option<Arc<dyn WhenRefused>>,
+    ) -> Result<Self, Raised<'py>> {
         let file_wrapper = FileWrapper::new(py)?;
         Ok(Self {
             environs: Environs::new(py, facts, &file_wrapper.class)?,
@@ -56,6 +85,7 @@ impl<'py> Gateway<'py> {
             responses: py.class()?,
             start_response: Object::interned(py, "start_response")?,
             close: Object::interned(py, "close")?,
+            when_refused,
             py,
         })
     }
@@ -65,6 +95,7 @@ impl<'py> Gateway<'py> {
         let py = self.py;
         let request = &mut job.request;
         let body = std::mem::replace(&mut request.body, RequestBody::Empty);
+        let spare = self.spare(&request.method, &body);
         let subject = Subject {
             id: request.id,
             method: request.method.clone(),
@@ -78,9 +109,12 @@ impl<'py> Gateway<'py> {
             Err(raised) => return subject.gateway_failed(py, raised),
         };
         let value = self.responses.value(&response).expect("made above");
+        let (refusals, refusals_everywhere) = (refusals_on_this_thread(), refusals_in_this_process());
+        let mut outcome = Outcome::Answered;
         match self.parts(&job.request, body_length, Input::new(body), &response) {
             Ok(parts) => {
-                self.run(&parts, value, &subject);
+                let elsewhere = spare.as_ref().map(|_| refusals_everywhere);
+                outcome = self.run(&parts, value, &subject, elsewhere);
                 self.inputs.value(&parts.input).expect("made above").expire();
                 self.errors.value(&parts.errors).expect("made above").finish(py);
             }
@@ -89,7 +123,32 @@ impl<'py> Gateway<'py> {
                 subject.gateway_failed(py, raised);
             }
         }
+        let withheld =
+            spare.filter(|_| outcome == Outcome::Withheld).and_then(|body| Some((body, value.take_responder()?)));
         value.expire();
+        let Some(when_refused) = &self.when_refused else { return };
+        if refusals_on_this_thread() != refusals {
+            when_refused.refused(subject.id, &|| left_out(py));
+        }
+        if let Some((body, responder)) = withheld {
+            job.request.body = body;
+            job.request.connection = subject.connection;
+            when_refused.run_elsewhere(Job { responder, ..job });
+        }
+    }
+
+    /// The body for a second run of a request, where one would do no harm and somebody would have it run.
+    fn spare(&self, method: &Method, body: &RequestBody) -> Option<RequestBody> {
+        let is_wanted = self.when_refused.as_ref().is_some_and(|when_refused| when_refused.can_run_elsewhere());
+        if !is_wanted || !method.is_safe() {
+            return None;
+        }
+        match body {
+            RequestBody::Empty => Some(RequestBody::Empty),
+            RequestBody::Memory(bytes) => Some(RequestBody::Memory(bytes.clone())),
+            // Its position is shared with the run that reads it. A safe request with such a body is not worth the care.
+            RequestBody::File { .. } => None,
+        }
     }
 
     fn parts(
@@ -107,25 +166,49 @@ impl<'py> Gateway<'py> {
         Ok(Parts { environ, start_response, input, errors })
     }
 
-    fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject) {
+    /// Runs the application. With the number of `refusals` in the process before, a failure is withheld if there was a
+    /// further one, in whichever thread, as long as nothing was sent.
+    fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject, refusals: Option<u64>) -> Outcome {
         let py = self.py;
+        let is_refused = || {
+            let is_suspect = self.when_refused.as_ref().is_some_and(|when_refused| when_refused.is_suspect());
+            refusals.is_some_and(|before| is_suspect || refusals_in_this_process() != before)
+        };
+        let failed = |raise| {
+            if response.is_unsent() && is_refused() {
+                return Outcome::Withheld;
+            }
+            self.failed(raise, response, subject);
+            Outcome::Answered
+        };
         let result = match self.application.call(py, &[&parts.environ, &parts.start_response]) {
             Ok(result) => result,
-            Err(raised) => return self.failed(Raise::Again(raised), response, subject),
+            Err(raised) => return failed(Raise::Again(raised)),
         };
-        match self.send(&result, response).and_then(|()| response.finish(py)) {
-            Ok(true) => {}
-            Ok(false) => subject.client_gone(py),
-            Err(raise) => self.failed(raise, response, subject),
-        }
+        let close = result.optional_attr(py, &self.close);
+        let last = if matches!(close, Ok(None)) { After::Nothing } else { After::End };
+        // Frameworks make a response of what was raised.
+        let outcome = if response.is_unsent_server_error() && is_refused() {
+            Outcome::Withheld
+        } else {
+            match self.send(&result, response, last).and_then(|()| response.finish(py)) {
+                Ok(true) => Outcome::Answered,
+                Ok(false) => {
+                    subject.client_gone(py);
+                    Outcome::Answered
+                }
+                Err(raise) => failed(raise),
+            }
+        };
         // PEP 3333: close() is called upon completion of the request, also when it ended in an error.
-        let closed = result.optional_attr(py, &self.close).and_then(|close| match close {
+        let closed = close.and_then(|close| match close {
             Some(close) => close.call(py, &[]).map(drop),
             None => Ok(()),
         });
         if let Err(raised) = closed {
             subject.close_raised(py, raised);
         }
+        outcome
     }
 
     /// The application raised or broke the contract: the client sees an error, a cut, or a close.
@@ -144,8 +227,8 @@ impl<'py> Gateway<'py> {
         }
     }
 
-    /// Sends all blocks of the iterable.
-    fn send(&self, result: &Object<'py>, response: &Response) -> Result<(), Raise<'py>> {
+    /// Sends all blocks of the iterable. `last` is what comes after the last.
+    fn send(&self, result: &Object<'py>, response: &Response, last: After) -> Result<(), Raise<'py>> {
         let py = self.py;
         if response.is_started()
             && let Some(region) = self.file_wrapper.region(py, result)?
@@ -158,12 +241,12 @@ impl<'py> Gateway<'py> {
             let Some(block) = result.sequence_item(py, 0) else { return Ok(()) };
             let bytes = self.block(&block)?;
             response.set_length(bytes.len());
-            return response.send(py, bytes, true).map(drop);
+            return response.send(py, bytes, last).map(drop);
         }
         for block in result.items(py)? {
             let block = block?;
             let bytes = self.block(&block)?;
-            if !bytes.is_empty() && response.send(py, bytes, false)? == Sent::ClientGone {
+            if !bytes.is_empty() && response.send(py, bytes, After::More)? == Sent::ClientGone {
                 return Ok(());
             }
             if response.is_bodiless_and_sent() {

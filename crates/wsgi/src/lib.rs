@@ -18,11 +18,15 @@ mod file_wrapper;
 mod gateway;
 mod headers;
 mod input;
+pub mod inspect;
 mod pool;
+mod refused;
 mod response;
 mod worker;
 
 pub use application::LoadError;
 pub use discover::{DiscoverError, Discovered, discover};
+pub use gateway::WhenRefused;
 pub use pool::{Place, Pool, PoolSettings, StartError, Stopped};
+pub use refused::{Refused, by_package, listed};
 pub use worker::{Worker, WorkerReport, WorkerSettings, WorkerState};

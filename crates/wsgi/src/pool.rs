@@ -14,6 +14,7 @@ use stack_interp::{CreateError, Interpreter, InterpreterHandle, Python};
 
 use crate::{
     application::LoadError,
+    gateway::WhenRefused,
     worker::{STACK_SIZE, Worker, WorkerReport, WorkerSettings, WorkerState, thread_name},
 };
 
@@ -30,6 +31,8 @@ pub struct PoolSettings {
     pub place: Place,
     /// Threads of each worker.
     pub threads: NonZeroUsize,
+    /// Who is told of extension modules that refuse to load in a request.
+    pub when_refused: Option<Arc<dyn WhenRefused>>,
 }
 
 /// Where the workers of this process run the application.
@@ -57,6 +60,7 @@ impl PoolSettings {
             env: self.env.clone(),
             threads: self.threads,
             multiprocess: self.workers() > 1,
+            when_refused: self.when_refused.clone(),
         })
     }
 }
@@ -142,19 +146,20 @@ impl Pool {
         let workers = settings.workers();
         let (settings, states) = (Arc::new(settings), States::new(workers));
         let (started, reports) = mpsc::channel();
-        for number in 0..workers {
+        for id in numbers(workers) {
             let member = Member {
-                id: WorkerId(u16::try_from(number).unwrap_or(u16::MAX)),
+                id,
                 settings: Arc::clone(&settings),
                 queue: queue.clone(),
                 states: states.clone(),
                 started: started.clone(),
             };
-            member.spawn(main.clone()).inspect_err(|_| queue.close())?;
+            member.spawn(main.clone()).inspect_err(|_| retire(&queue, workers))?;
         }
         drop(started);
-        // Workers that did come up end with the queue, their atexit handlers run.
-        let reports = reports.iter().take(workers).collect::<Result<_, _>>().inspect_err(|_| queue.close())?;
+        // Workers that did come up are done, their atexit handlers run.
+        let reports =
+            reports.iter().take(workers).collect::<Result<_, _>>().inspect_err(|_| retire(&queue, workers))?;
         Ok(Self { states, queue, reports })
     }
 
@@ -168,11 +173,9 @@ impl Pool {
         self.states.all()
     }
 
-    /// Gives the workers no more jobs; each ends when it has done what it has. The queue goes on.
-    pub fn retire(&self) {
-        for number in 0..self.states.all().len() {
-            self.queue.retire(WorkerId(u16::try_from(number).unwrap_or(u16::MAX)));
-        }
+    /// The workers' numbers.
+    pub fn workers(&self) -> impl Iterator<Item = WorkerId> {
+        numbers(self.states.all().len())
     }
 
     /// Closes the queue, lets the workers finish what they have, and runs each application's end; all within `timeout`.
@@ -182,6 +185,15 @@ impl Pool {
         let states = self.states.wait(Instant::now() + timeout, ended);
         Stopped { stuck: states.into_iter().filter(|state| !ended(*state)).count() }
     }
+}
+
+fn numbers(workers: usize) -> impl Iterator<Item = WorkerId> {
+    (0..workers).map(|number| WorkerId(u16::try_from(number).unwrap_or(u16::MAX)))
+}
+
+/// Gives the workers no more jobs. The queue goes on.
+fn retire(queue: &Queue, workers: usize) {
+    numbers(workers).for_each(|worker| queue.retire(worker));
 }
 
 impl Member {

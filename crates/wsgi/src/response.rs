@@ -50,6 +50,17 @@ enum Stage {
     Over,
 }
 
+/// What comes after a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Perhaps another.
+    More,
+    /// The end of the response.
+    End,
+    /// The end of the response and of the request: there is no `close()` to call.
+    Nothing,
+}
+
 /// What became of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
@@ -118,7 +129,7 @@ impl Response {
             return Err(Raise::type_error(format!("write() takes bytes, not {}", data.type_name(py))));
         };
         // Unlike a block of the iterable, an empty one sends the head here: it asks for it.
-        match self.send(py, block, false)? {
+        match self.send(py, block, After::More)? {
             Sent::Open | Sent::Complete => Ok(Object::none(py)),
             // There is no other way to tell an application that writes on and on.
             Sent::ClientGone => Err(Raise::New(Raises::OSError, "the client has gone".into())),
@@ -142,7 +153,8 @@ impl Response {
     }
 
     /// Hands one block over, with the head in front of the first. Waits, detached, where the body is over its limits.
-    pub(crate) fn send<'py>(&self, py: Python<'py>, block: &[u8], last: bool) -> Result<Sent, Raise<'py>> {
+    pub(crate) fn send<'py>(&self, py: Python<'py>, block: &[u8], after: After) -> Result<Sent, Raise<'py>> {
+        let last = after != After::More;
         let mut state = self.lock();
         let (mut responder, head) = match std::mem::replace(&mut state.stage, Stage::Moving) {
             Stage::Started(responder, head) => {
@@ -169,7 +181,8 @@ impl Response {
         }
         state.sent += length;
         let complete = last || state.bodiless || state.promised == Some(state.sent);
-        let mut push = Push { head, block: if state.bodiless { &[] } else { block }, last: complete };
+        let block = if state.bodiless { &[] } else { block };
+        let mut push = Push { head, block, last: complete, may_wait: after == After::Nothing };
         // Under the mutex, because it waits for nothing: the blocks of two threads go out one after the other.
         let sent = match responder.try_push(&mut push) {
             Ok(true) => Ok(()),
@@ -214,7 +227,7 @@ impl Response {
         }
         let head = Some((head.response, head.flow));
         let sent = if region.length == 0 {
-            responder.try_push(&mut Push { head, block: &[], last: true }).map(drop)
+            responder.try_push(&mut Push { head, block: &[], last: true, may_wait: false }).map(drop)
         } else {
             responder.finish_with_file(head, region)
         };
@@ -225,6 +238,28 @@ impl Response {
     /// Whether the head waits for the first block.
     pub(crate) fn is_started(&self) -> bool {
         matches!(self.lock().stage, Stage::Started(..))
+    }
+
+    /// Whether nothing has been sent yet.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self.lock().stage, Stage::New(_) | Stage::Started(..))
+    }
+
+    /// Whether nothing has been sent yet, and what would be is an error of the server's.
+    pub(crate) fn is_unsent_server_error(&self) -> bool {
+        matches!(&self.lock().stage, Stage::Started(_, head) if head.response.status.is_server_error())
+    }
+
+    /// Takes the response out of the application's hands, where nothing has been sent yet: it is for another to make.
+    pub(crate) fn take_responder(&self) -> Option<Responder> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut state.stage, Stage::Over) {
+            Stage::New(responder) | Stage::Started(responder, _) => Some(responder),
+            stage => {
+                state.stage = stage;
+                None
+            }
+        }
     }
 
     /// Whether the client left before it had all.
@@ -253,7 +288,7 @@ impl Response {
             }
             _ => drop(state),
         }
-        Ok(self.send(py, b"", true)? != Sent::ClientGone)
+        Ok(self.send(py, b"", After::End)? != Sent::ClientGone)
     }
 
     /// The application failed: an error where the head is still here, else a cut connection.

@@ -15,7 +15,7 @@ use stack_interp::{ExtensionRefusal, InterpreterHandle, LoadGuard, Python, Raise
 use crate::{
     application::{self, LoadError},
     environ::Facts,
-    gateway::Gateway,
+    gateway::{Gateway, WhenRefused},
     pool::StartError,
 };
 
@@ -65,6 +65,8 @@ pub struct WorkerSettings {
     pub threads: NonZeroUsize,
     /// Whether others run the same application (`wsgi.multiprocess`).
     pub multiprocess: bool,
+    /// Who is told of extension modules that refuse to load in a request.
+    pub when_refused: Option<Arc<dyn WhenRefused>>,
 }
 
 /// One worker, in the interpreter of the thread that calls.
@@ -95,6 +97,7 @@ impl Worker {
         let application = application::load(py, &settings.app)?;
         let keep = || {
             py.keep(APPLICATION, &application)?;
+            py.accept_refusals()?;
             py.extension_refusals()
         };
         let refusals = keep().map_err(|raised| prepare_error(py, raised))?;
@@ -170,7 +173,7 @@ impl Worker {
         let make = || {
             py.register_thread(&thread_name(self.id(), number))?;
             let application = py.kept(APPLICATION)?.expect("kept when it was loaded");
-            Gateway::new(py, application, facts)
+            Gateway::new(py, application, facts, settings.when_refused.clone())
         };
         make().map_err(|raised| prepare_error(py, raised))
     }

@@ -25,7 +25,12 @@ fn a_waiting_reader_is_woken_and_a_waiting_worker_goes_on() {
     loom::model(|| {
         let (mut responder, mut reply) = exchange(limits(1, 0));
         let worker = thread::spawn(move || {
-            responder.push(&mut Push { head: Some((ok_head(), Flow::Buffered)), block: b"ab", last: true })
+            responder.push(&mut Push {
+                head: Some((ok_head(), Flow::Buffered)),
+                block: b"ab",
+                last: true,
+                may_wait: false,
+            })
         });
         assert!(block_on(reply.head()).is_ok());
         assert_eq!(drain(&mut reply), (2, None));
@@ -38,7 +43,12 @@ fn a_reader_that_leaves_at_any_point_releases_the_worker() {
     loom::model(|| {
         let (mut responder, reply) = exchange(limits(1, 0));
         let reader = thread::spawn(move || drop(reply));
-        let outcome = responder.push(&mut Push { head: Some((ok_head(), Flow::Buffered)), block: b"ab", last: true });
+        let outcome = responder.push(&mut Push {
+            head: Some((ok_head(), Flow::Buffered)),
+            block: b"ab",
+            last: true,
+            may_wait: false,
+        });
         assert_eq!(outcome, Err(SendError::ClientGone));
         reader.join().unwrap();
     });

@@ -124,7 +124,7 @@ impl Sending {
             if state.in_files == 0 || state.in_files + region.length <= self.shared.limits.spill {
                 break;
             }
-            state = self.shared.room.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+            state = self.shared.wait(state);
             if state.reader_gone {
                 return Err(SendError::ClientGone);
             }
@@ -150,7 +150,7 @@ impl Sending {
                 Ok(read) => {
                     done += read as u64;
                     let last = last && done == region.length;
-                    self.push(&mut Push { head: None, block: &buffer[..read], last })?;
+                    self.push(&mut Push { head: None, block: &buffer[..read], last, may_wait: false })?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
@@ -246,7 +246,7 @@ impl Sending {
             if state.room(&self.shared.limits) > 0 {
                 return Ok(());
             }
-            state = self.shared.room.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+            state = self.shared.wait(state);
         }
     }
 }

@@ -11,11 +11,11 @@ use crate::{
 };
 
 fn push(block: &[u8], last: bool) -> Push<'_> {
-    Push { head: None, block, last }
+    Push { head: None, block, last, may_wait: false }
 }
 
 fn first(block: &[u8], last: bool, flow: Flow) -> Push<'_> {
-    Push { head: Some((ok_head(), flow)), block, last }
+    Push { head: Some((ok_head(), flow)), block, last, may_wait: false }
 }
 
 /// Everything up to the end, and what ended it.

@@ -59,7 +59,7 @@ fn a_worker_that_has_answered_goes_before_one_that_computes() {
     let _replies = [push(&queue), push(&queue)];
     let computing = consumers[0].take().unwrap();
     let mut answered = consumers[2].take().unwrap();
-    let mut whole = Push { head: None, block: b"", last: true };
+    let mut whole = Push { head: None, block: b"", last: true, may_wait: false };
     answered.responder.try_push(&mut whole).unwrap();
     // Both have a second thread that waits, and one that is not back yet.
     let (took, took_by) = mpsc::channel();
@@ -76,7 +76,7 @@ fn computing_and_returning(queue: &Queue) -> (Vec<Reply>, [Job; 2], [Consumer; 2
     let replies = vec![push(queue), push(queue)];
     let computing = first.take().unwrap();
     let mut answered = second.take().unwrap();
-    answered.responder.try_push(&mut Push { head: None, block: b"", last: true }).unwrap();
+    answered.responder.try_push(&mut Push { head: None, block: b"", last: true, may_wait: false }).unwrap();
     (replies, [computing, answered], [first, second])
 }
 

@@ -99,9 +99,9 @@ pub(super) const TABLE: &[Key] = &[
         help: "What keeps the workers apart, and lets Python run in parallel",
         details: "interpreters: each worker is an interpreter with a GIL of its own, in this process; extension modules \
                   have to support that. processes: each worker is a process of its own; everything loads there. \
-                  threads: one interpreter with the threads of all workers, for a free-threaded Python. auto: threads \
-                  on a free-threaded Python, else interpreters if the application can be imported in one, else \
-                  processes; `stack doctor` shows what it picks, and why.",
+                  threads: one worker, whose threads run in parallel on a free-threaded Python; workers does not \
+                  count there. auto: threads on a free-threaded Python, else interpreters if the application can be \
+                  imported in one, else processes; `stack doctor` shows what it picks, and why.",
         presets: both(Preset::Value("auto")),
         elsewhere: &["worker_class", "worker_type", "runtime_mode", "concurrency", "multiprocess"],
     },
@@ -126,7 +126,8 @@ pub(super) const TABLE: &[Key] = &[
         in_file: true,
         heading: APPLICATION,
         help: "Threads of each worker",
-        details: "A worker answers that many requests at a time, be it an interpreter or a process.",
+        details: "A worker answers that many requests at a time, be it an interpreter or a process. With isolation = \
+                  threads on a free-threaded Python the default is one for each CPU, where that is more.",
         presets: both(Preset::Value("4")),
         elsewhere: &["worker_threads", "blocking_threads", "num_threads"],
     },

@@ -80,6 +80,7 @@ fn the_defaults_of_prod_are_these() {
         isolation: Isolation::Auto,
         workers: std::thread::available_parallelism().unwrap(),
         workers_given: false,
+        threads_given: false,
         threads: NonZeroUsize::new(4).unwrap(),
         preload: false,
         limits: Limits {

@@ -20,7 +20,7 @@ fn every_request_is_one_line_and_a_cut_one_says_so() {
             }
             let mut responder = job.responder;
             let head = Some((crate::server::head(200, &[]), stack_bridge::Flow::Buffered));
-            responder.push(&mut stack_bridge::Push { head, block: b"part", last: false }).unwrap();
+            responder.push(&mut stack_bridge::Push { head, block: b"part", last: false, may_wait: false }).unwrap();
             responder.fail(Failure::Application);
         },
     );

@@ -35,7 +35,10 @@ fn running_job_is_told(leave: impl FnOnce(crate::client::Client)) {
     leave(client);
     wait_until("the worker told", || responder.is_client_gone());
     let head = Some((head(200, &[]), Flow::Buffered));
-    assert_eq!(responder.push(&mut Push { head, block: b"x", last: true }), Err(SendError::ClientGone));
+    assert_eq!(
+        responder.push(&mut Push { head, block: b"x", last: true, may_wait: false }),
+        Err(SendError::ClientGone)
+    );
 }
 
 #[test]
@@ -75,7 +78,9 @@ fn a_worker_that_streams_to_a_client_that_left_is_told() {
             let mut head = Some((head(200, &[]), Flow::Buffered));
             let block = [b'x'; 10_000];
             let error = loop {
-                if let Err(error) = responder.push(&mut Push { head: head.take(), block: &block, last: false }) {
+                if let Err(error) =
+                    responder.push(&mut Push { head: head.take(), block: &block, last: false, may_wait: false })
+                {
                     break error;
                 }
             };
@@ -96,7 +101,7 @@ fn a_silent_stream_is_told_that_its_client_left() {
         move |job| {
             let mut responder = job.responder;
             let head = Some((head(200, &[("content-type", "text/event-stream")]), Flow::Streamed));
-            responder.push(&mut Push { head, block: b"data: 1\n\n", last: false }).unwrap();
+            responder.push(&mut Push { head, block: b"data: 1\n\n", last: false, may_wait: false }).unwrap();
             wait_until("the worker told", || responder.is_client_gone());
             gone.send(()).unwrap();
         },

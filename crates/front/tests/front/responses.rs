@@ -16,12 +16,12 @@ fn stream(job: Job, fields: &[(&'static str, &str)], blocks: &[&[u8]], failure: 
     let mut responder = job.responder;
     let mut first = Some((head(200, fields), Flow::Buffered));
     for block in blocks {
-        let _ = responder.push(&mut Push { head: first.take(), block, last: false });
+        let _ = responder.push(&mut Push { head: first.take(), block, last: false, may_wait: false });
     }
     match failure {
         Some(failure) => responder.fail(failure),
         None => {
-            let _ = responder.push(&mut Push { head: first, block: b"", last: true });
+            let _ = responder.push(&mut Push { head: first, block: b"", last: true, may_wait: false });
         }
     }
 }
@@ -44,9 +44,9 @@ fn a_block_is_sent_as_it_comes() {
         move |job| {
             let mut responder = job.responder;
             let first = Some((head(200, &[("content-length", "6")]), Flow::Buffered));
-            responder.push(&mut Push { head: first, block: b"one", last: false }).unwrap();
+            responder.push(&mut Push { head: first, block: b"one", last: false, may_wait: false }).unwrap();
             wait.recv().unwrap();
-            responder.push(&mut Push { head: None, block: b"two", last: true }).unwrap();
+            responder.push(&mut Push { head: None, block: b"two", last: true, may_wait: false }).unwrap();
         },
     );
     let mut client = server.client();
@@ -64,7 +64,9 @@ fn reason_server_and_fields_are_the_applications() {
             let mut responder = job.responder;
             let mut head = head(299, &[("server", "mine"), ("x-a", "1"), ("x-a", "2")]);
             head.reason = Some("Fine By Me".into());
-            responder.push(&mut Push { head: Some((head, Flow::Buffered)), block: b"", last: true }).unwrap();
+            responder
+                .push(&mut Push { head: Some((head, Flow::Buffered)), block: b"", last: true, may_wait: false })
+                .unwrap();
         },
     );
     let response = server.client().get("/");
@@ -82,7 +84,12 @@ fn head_204_and_304_send_no_body() {
             let status = String::from_utf8_lossy(&job.request.path)[1..].parse().unwrap();
             let mut responder = job.responder;
             let head = head(status, &[]);
-            let _ = responder.push(&mut Push { head: Some((head, Flow::Buffered)), block: b"body", last: true });
+            let _ = responder.push(&mut Push {
+                head: Some((head, Flow::Buffered)),
+                block: b"body",
+                last: true,
+                may_wait: false,
+            });
         },
     );
     let mut client = server.client();
@@ -152,7 +159,7 @@ fn a_body_shorter_than_its_content_length_cuts_the_connection() {
         |job| {
             let mut responder = job.responder;
             let first = Some((head(200, &[("content-length", "10")]), Flow::Buffered));
-            responder.push(&mut Push { head: first, block: b"part", last: true }).unwrap();
+            responder.push(&mut Push { head: first, block: b"part", last: true, may_wait: false }).unwrap();
         },
     );
     let mut client = server.client();

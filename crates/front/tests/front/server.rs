@@ -107,6 +107,7 @@ fn config() -> Config {
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
         workers_given: false,
+        threads_given: false,
         threads: NonZero::<usize>::MIN,
         preload: false,
         limits: Limits {
@@ -146,12 +147,12 @@ pub(crate) fn head(status: u16, fields: &[(&'static str, &str)]) -> ResponseHead
 
 /// Answers with 200 and a body.
 pub(crate) fn respond(job: Job, body: impl AsRef<[u8]>) {
-    let Job { request, mut responder, deadline: _ } = job;
+    let Job { request, mut responder, deadline: _, retried: _ } = job;
     drop(request);
     let body = body.as_ref();
     let length = body.len().to_string();
     let head = head(200, &[("content-length", &length)]);
-    let _ = responder.push(&mut Push { head: Some((head, Flow::Buffered)), block: body, last: true });
+    let _ = responder.push(&mut Push { head: Some((head, Flow::Buffered)), block: body, last: true, may_wait: false });
 }
 
 /// Answers with what was asked for: method, path, query and body.

@@ -1,28 +1,29 @@
 //! One worker's place in the pool: start, watch, settle, start again.
 
 use std::{
+    os::unix::net::UnixStream,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use stack_bridge::{Failure, Queue, WorkerId};
 use tokio::{
-    sync::{mpsc, watch},
+    process::Child,
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::sleep,
 };
 
-use super::{Exit, ProcessSettings, StartError, State, back_off::BackOff};
+use super::{Exit, ProcessSettings, StartError, State, back_off::BackOff, template::Templates};
 use crate::{
-    control::{self, LastWords, Started},
-    lane::{HangUp, Lost, LostJob, ServerLane},
-    link::Link,
+    control::{self, LINGER_TIME, LastWords},
+    lane::{Lost, LostJob, ServerLane},
+    link::{HangUp, Link},
     wire::Order,
 };
 
-/// How long a process may live on that has closed a lane.
-const LINGER_TIME: Duration = Duration::from_millis(500);
 /// How long the lanes of a process that died may take to notice. One that waits for a slow client takes longer.
 const NOTICE_TIME: Duration = Duration::from_millis(100);
 
@@ -32,19 +33,67 @@ type Lanes = JoinSet<Result<(), Box<Lost>>>;
 pub(super) struct Worker {
     id: WorkerId,
     settings: Arc<ProcessSettings>,
+    /// Where workers are forked; without it each is started by exec.
+    templates: Option<Arc<Templates>>,
     queue: Queue,
     state: watch::Sender<State>,
 }
 
 /// A process that serves.
 struct Running {
-    child: tokio::process::Child,
-    pid: u32,
-    /// Kept open: the worker takes its end for the server's.
-    _link: Link,
+    process: Process,
     last_words: LastWords,
     lanes: Vec<ServerLane>,
     report: String,
+}
+
+/// A worker's process. Dropping it ends the process.
+struct Process {
+    /// The worker takes its end for the server's.
+    link: Link,
+    pid: u32,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Our child.
+    Exec(Child),
+    /// Another's child, which tells when it has ended. Without it, its end is that of its connection.
+    Forked(Option<oneshot::Receiver<Exit>>),
+}
+
+impl Process {
+    /// Waits for its end. It may be dropped and called again.
+    async fn wait(&mut self) -> Exit {
+        let forked = match &mut self.kind {
+            Kind::Exec(child) => return child.wait().await.map_or(Exit::UNKNOWN, Exit::from),
+            Kind::Forked(forked) => forked,
+        };
+        if let Some(exit) = forked {
+            let exit = exit.await;
+            *forked = None;
+            if let Ok(exit) = exit {
+                return exit;
+            }
+        }
+        while self.link.receive().await.is_ok() {}
+        Exit::UNKNOWN
+    }
+
+    fn kill(&mut self) {
+        match &mut self.kind {
+            // It has ended already.
+            Kind::Exec(child) => drop(child.start_kill()),
+            Kind::Forked(Some(_)) => {
+                // Its parent waits for it, so the number is still its own.
+                if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+            }
+            // The end of its connection is what it leaves at.
+            Kind::Forked(None) => {}
+        }
+    }
 }
 
 /// How a process that served came to its end.
@@ -55,8 +104,14 @@ enum End {
 }
 
 impl Worker {
-    pub(super) fn new(id: WorkerId, settings: Arc<ProcessSettings>, queue: Queue, state: watch::Sender<State>) -> Self {
-        Self { id, settings, queue, state }
+    pub(super) fn new(
+        id: WorkerId,
+        settings: Arc<ProcessSettings>,
+        templates: Option<Arc<Templates>>,
+        queue: Queue,
+        state: watch::Sender<State>,
+    ) -> Self {
+        Self { id, settings, templates, queue, state }
     }
 
     /// The one place where the state changes.
@@ -78,7 +133,11 @@ impl Worker {
                         // The pool may have given up by now; then this task is about to be ended.
                         let _ = started.send(Ok(std::mem::take(&mut running.report))).await;
                     } else {
-                        tracing::info!(worker = self.id.0, pid = running.pid, "a worker process was started again");
+                        tracing::info!(
+                            worker = self.id.0,
+                            pid = running.process.pid,
+                            "a worker process was started again"
+                        );
                     }
                     self.set(State::Ready);
                     let ready = Instant::now();
@@ -107,30 +166,44 @@ impl Worker {
     }
 
     async fn start(&self) -> Result<Running, StartError> {
-        let Started { mut link, mut child, mut last_words } = control::exec(&self.settings.arguments)?;
-        let pid = child.id().unwrap_or_default();
-        let threads = self.settings.threads.get();
-        let prepared = async {
-            let lanes = control::equip(&mut link, &last_words, threads).await.map_err(control::start_error)?;
-            let start = Order::Start { worker: self.id.0, spec: &self.settings.spec };
-            link.send(&start, &[], None).await.map_err(control::start_error)?;
-            let report = control::wait_until_ready(&mut link).await?;
-            Ok((lanes, report))
+        let mut last_words;
+        let (mut process, preloaded) = if let Some(templates) = &self.templates {
+            let (ours, theirs) = UnixStream::pair()?;
+            let (worker, report) = templates.fork(self.id.0, theirs).await?;
+            last_words = LastWords::new()?;
+            let kind = Kind::Forked(Some(worker.exit));
+            (Process { link: Link::new(ours)?, pid: worker.pid, kind }, Some(report))
+        } else {
+            let started = control::exec(&self.settings.arguments)?;
+            last_words = started.last_words;
+            let pid = started.child.id().unwrap_or_default();
+            (Process { link: started.link, pid, kind: Kind::Exec(started.child) }, None)
         };
-        match prepared.await {
-            Ok((lanes, report)) => Ok(Running { child, pid, _link: link, last_words, lanes, report }),
+        match self.prepare(&mut process.link, &last_words).await {
+            Ok((lanes, report)) => Ok(Running { process, last_words, lanes, report: preloaded.unwrap_or(report) }),
             // How it ended says more than that it is gone.
-            Err(StartError::Gone) => match tokio::time::timeout(LINGER_TIME, child.wait()).await {
-                Ok(status) => Err(StartError::Died { exit: status?.into(), last_words: last_words.read() }),
-                Err(_) => Err(StartError::Gone),
-            },
+            Err(StartError::Gone) => {
+                let ended = tokio::time::timeout(LINGER_TIME, process.wait()).await;
+                let exit = ended.unwrap_or(Exit::UNKNOWN);
+                process.kill();
+                Err(StartError::Died { exit, last_words: last_words.read() })
+            }
             Err(error) => Err(error),
         }
     }
 
+    async fn prepare(&self, link: &mut Link, last_words: &LastWords) -> Result<(Vec<ServerLane>, String), StartError> {
+        let threads = self.settings.threads.get();
+        let lanes = control::equip(link, last_words, threads).await.map_err(control::start_error)?;
+        let start = Order::Start { worker: self.id.0, spec: &self.settings.spec };
+        link.send(&start, &[], &[]).await.map_err(control::start_error)?;
+        Ok((lanes, control::wait_until_ready(link).await?))
+    }
+
     /// Has the process serve until it ends.
     async fn serve(&self, running: Running) -> End {
-        let Running { mut child, pid, _link, mut last_words, lanes, report: _ } = running;
+        let Running { mut process, mut last_words, lanes, report: _ } = running;
+        let pid = process.pid;
         let since = Instant::now();
         let mut serving = Lanes::new();
         let hang_ups: Vec<_> = lanes.iter().map(ServerLane::hang_up_handle).collect();
@@ -141,7 +214,7 @@ impl Worker {
         let exit: Exit = loop {
             let lingers = !lost.is_empty();
             tokio::select! {
-                status = child.wait() => break status.map_or(Exit::UNKNOWN, Exit::from),
+                exit = process.wait() => break exit,
                 Some(ended) = serving.join_next() => {
                     lost.extend(ended.ok().and_then(Result::err));
                     if serving.is_empty() && lost.is_empty() {
@@ -150,7 +223,7 @@ impl Worker {
                 }
                 () = sleep(LINGER_TIME), if lingers => {
                     // It lives, and is of no use.
-                    let _ = child.start_kill();
+                    process.kill();
                 }
             }
         };
@@ -180,37 +253,39 @@ impl Worker {
             "a worker process died"
         );
         for lost in lost {
-            self.settle(*lost);
+            settle(&self.queue, self.id, *lost);
         }
         if all.is_err() {
-            let worker = Self::new(self.id, Arc::clone(&self.settings), self.queue.clone(), self.state.clone());
+            let (queue, id) = (self.queue.clone(), self.id);
             tokio::spawn(async move {
                 while let Some(ended) = serving.join_next().await {
                     if let Some(lost) = ended.ok().and_then(Result::err) {
-                        worker.settle(*lost);
+                        settle(&queue, id, *lost);
                     }
                 }
             });
         }
         End::Died
     }
+}
 
-    /// Gives a lost job to another worker, or answers it.
-    fn settle(&self, lost: Lost) {
-        let Lost { job, error } = lost;
-        tracing::debug!(worker = self.id.0, request_id = %job.request().id, %error, "a job was lost");
-        match job {
-            LostJob::Unsent(job) => self.queue.give_back(*job),
-            LostJob::Unanswered(mut job) => {
-                let is_safe = [Method::GET, Method::HEAD].contains(&job.request.method);
-                if is_safe && !std::mem::replace(&mut job.retried, true) {
-                    self.queue.give_back(*job);
-                } else {
-                    job.responder.fail(Failure::WorkerGone);
-                }
+/// Gives a lost job to another worker, or answers it.
+fn settle(queue: &Queue, worker: WorkerId, lost: Lost) {
+    let was_unread = lost.was_unread();
+    tracing::debug!(worker = worker.0, request_id = %lost.job.request().id, error = %lost.error, was_unread, "a job was lost");
+    match lost.job {
+        LostJob::Unsent(job) => queue.give_back(*job),
+        // If it was the client's leaving, nobody runs the job again.
+        LostJob::Unanswered(job) if was_unread => queue.give_back(*job),
+        LostJob::Unanswered(mut job) => {
+            let is_safe = [Method::GET, Method::HEAD].contains(&job.request.method);
+            if is_safe && !std::mem::replace(&mut job.retried, true) {
+                queue.give_back(*job);
+            } else {
+                job.responder.fail(Failure::WorkerGone);
             }
-            LostJob::Begun(_) => {}
         }
+        LostJob::Begun(_) => {}
     }
 }
 

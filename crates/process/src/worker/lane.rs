@@ -19,7 +19,10 @@ use stack_bridge::{
     RequestBody, RequestId, Responder, ResponseHead, Scheme, SendError,
 };
 
-use super::{LargeBlocks, outbox::Outbox};
+use super::{
+    LargeBlocks,
+    outbox::{Outbox, Unsendable},
+};
 use crate::{
     link::{self, Inbox, LinkError},
     wire::{self, BodyPlace, Head, HttpVersion, JobHead, ToServer, ToWorker, WireError},
@@ -40,7 +43,10 @@ pub struct Lane {
 
 #[derive(Debug)]
 struct Shared {
-    socket: UnixStream,
+    /// Where jobs come in.
+    jobs: UnixStream,
+    /// Where responses go out.
+    answers: UnixStream,
     state: Mutex<State>,
 }
 
@@ -71,17 +77,17 @@ impl Shared {
     /// Puts a message on its way, never waiting.
     fn tell(&self, message: &ToServer<'_>, descriptor: Option<OwnedFd>) {
         let mut state = self.lock();
-        if state.outbox.add(&self.socket, message, &[], descriptor).is_err() {
+        if state.outbox.add(&self.answers, message, &[], descriptor).is_err() {
             state.client_gone = true;
         }
     }
 }
 
 impl Lane {
-    pub(super) fn new(socket: UnixStream) -> Self {
+    pub(super) fn new(jobs: UnixStream, answers: UnixStream) -> Self {
         let state =
             State { inbox: Inbox::new(), outbox: Outbox::default(), current: None, client_gone: false, large: None };
-        Self { shared: Arc::new(Shared { socket, state: Mutex::new(state) }), local: None, running: false }
+        Self { shared: Arc::new(Shared { jobs, answers, state: Mutex::new(state) }), local: None, running: false }
     }
 
     pub(super) fn set_large_blocks(&mut self, large: LargeBlocks) {
@@ -94,9 +100,9 @@ impl Lane {
         let mut state = shared.lock();
         state.current = None;
         if std::mem::replace(&mut self.running, false) {
-            state.outbox.add(&shared.socket, &ToServer::Done, &[], None).map_err(|_| LinkError::Closed)?;
+            state.outbox.hold(&ToServer::Done, &[])?;
         }
-        state.outbox.flush(&shared.socket, true)?;
+        state.outbox.flush(&shared.answers, true).map_err(link::gone)?;
         loop {
             if let Some(frame) = state.inbox.next_frame()? {
                 if let Some(job) = self.job(&mut state, frame)? {
@@ -105,7 +111,7 @@ impl Lane {
                 }
                 continue;
             }
-            match state.inbox.receive(shared.socket.as_fd(), true) {
+            match state.inbox.receive(shared.jobs.as_fd(), true) {
                 Err(error) if link::is_interruption(&error) => return Ok(None),
                 outcome => outcome?,
             };
@@ -199,7 +205,7 @@ impl Jobs for Lane {
     /// that says something that is no job ends the worker.
     fn take_or_signal(&mut self) -> Result<Option<Job>, Closed> {
         self.receive().map_err(|error| {
-            if !matches!(error, LinkError::Closed | LinkError::Unread) {
+            if !matches!(error, LinkError::Closed) {
                 tracing::error!(code = "STACK0315", %error, "a worker's lane is broken");
             }
             Closed
@@ -245,7 +251,7 @@ impl LaneResponder {
                         Ok((ToWorker::Job(_), _)) | Err(_) => true,
                     };
                 }
-                Ok(None) => match state.inbox.receive(self.shared.socket.as_fd(), false) {
+                Ok(None) => match state.inbox.receive(self.shared.jobs.as_fd(), false) {
                     Ok(_) => {}
                     Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                     Err(_) => state.client_gone = true,
@@ -264,8 +270,8 @@ impl LaneResponder {
             self.check_client(&mut state)?;
         }
         loop {
-            if !state.outbox.is_empty() {
-                match state.outbox.flush(&shared.socket, wait) {
+            if !state.outbox.is_clear() {
+                match state.outbox.flush(&shared.answers, wait) {
                     Ok(true) => {}
                     Ok(false) => return Ok(false),
                     Err(_) => return Err(state.lost()),
@@ -281,7 +287,12 @@ impl LaneResponder {
             push.block = later;
             self.begun = true;
             self.ended |= last;
-            if state.outbox.add(&shared.socket, &message, now, None).is_err() {
+            let sent = if last && push.may_wait {
+                state.outbox.hold(&message, now).map_err(Unsendable::from)
+            } else {
+                state.outbox.add(&shared.answers, &message, now, None)
+            };
+            if sent.is_err() {
                 return Err(state.lost());
             }
         }
@@ -353,7 +364,7 @@ impl RemoteResponder for LaneResponder {
             self.begun = true;
             self.ended |= push.last;
             push.block = &[];
-            if state.outbox.add(&shared.socket, &message, &[], Some(file.into())).is_err() {
+            if state.outbox.add(&shared.answers, &message, &[], Some(file.into())).is_err() {
                 return Err(state.lost());
             }
         }

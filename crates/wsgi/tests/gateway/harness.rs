@@ -21,7 +21,7 @@ use stack_config::{AppSpec, Callable};
 use stack_interp::{InterpreterHandle, Runtime, RuntimeSettings, Version as PythonVersion};
 use stack_wsgi::{Place, Pool, PoolSettings, StartError};
 
-fn main_interpreter() -> &'static InterpreterHandle {
+pub(crate) fn main_interpreter() -> &'static InterpreterHandle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Runtime::start(&RuntimeSettings::default()).expect("the runtime starts")).main()
 }
@@ -78,6 +78,7 @@ impl App {
             env: vec![("STACK_TEST_VARIABLE".into(), "from the environment file".into())],
             place: Place::OwnInterpreters(NonZeroUsize::MIN),
             threads: NonZeroUsize::new(threads).unwrap(),
+            when_refused: None,
         };
         let pool = Pool::start(main_interpreter(), settings, queue.clone())?;
         Ok(Self { folder, pool: Some(pool), queue })

@@ -14,5 +14,6 @@ macro_rules! tests {
 mod bodies;
 mod environ;
 mod harness;
+mod inspecting;
 mod loading;
 mod start_response;

@@ -1,0 +1,94 @@
+//! An application that turns out, while it serves, not to run in interpreters of their own: `tests/apps/wsgi/lazy.py`.
+
+use std::thread;
+
+use crate::{
+    harness::{Server, serve, virtual_environment},
+    isolation::auto_tries_the_application,
+};
+
+fn server(arguments: &[&str]) -> Server {
+    let venv = virtual_environment().to_str().unwrap();
+    serve("lazy", &["--venv", venv, "--workers", "2", "--threads", "4"]).arguments(arguments).server()
+}
+
+fn pid(server: &Server, target: &str) -> u32 {
+    server.get(target).expect(200).header("x-pid").unwrap().parse().unwrap()
+}
+
+const EXPLAINED: &str = "a request imported what does not support sub-interpreters";
+
+#[test]
+fn a_request_that_needs_processes_gets_them_and_none_fails_on_the_way() {
+    if !auto_tries_the_application() {
+        return;
+    }
+    let server = server(&["--isolation", "auto"]);
+    let parent = server.process().pids()[0];
+    assert_eq!(pid(&server, "/"), parent, "it begins in interpreters");
+    thread::scope(|scope| {
+        let get = |target: &'static str| scope.spawn(|| server.get(target).expect(200).text().to_owned());
+        // One that is in flight while the application moves, and more than there are threads that fail.
+        let slow = get("/slow");
+        let hashes: Vec<_> = (0..16).map(|number| get(if number % 2 == 0 { "/hash" } else { "/framework" })).collect();
+        let plain: Vec<_> = (0..16).map(|_| get("/")).collect();
+        for hash in hashes {
+            assert!(["True", "5.0.0"].contains(&hash.join().unwrap().as_str()));
+        }
+        for plain in plain {
+            assert_eq!(plain.join().unwrap(), "plain");
+        }
+        assert_eq!(slow.join().unwrap(), "slow");
+    });
+    let line = server.wait_for_line(EXPLAINED);
+    assert!(
+        line.contains("STACK0318") && line.contains("bcrypt 5.0.0") && line.contains("isolation=processes"),
+        "{line}"
+    );
+    server.wait_for_line("the application has moved to worker processes");
+    for _ in 0..8 {
+        assert_ne!(pid(&server, "/"), parent, "nothing runs in interpreters any more");
+    }
+    let finished = server.stop();
+    assert_eq!(finished.stderr().matches(EXPLAINED).count(), 1, "once is enough");
+}
+
+#[test]
+fn what_a_package_can_do_without_moves_the_application_too_but_is_answered_at_once() {
+    if !auto_tries_the_application() {
+        return;
+    }
+    let server = server(&["--isolation", "auto"]);
+    assert_eq!(server.get("/optional").expect(200).text(), "without");
+    server.wait_for_line("the application has moved to worker processes");
+    assert_eq!(server.get("/optional").expect(200).text(), "with");
+    server.stop();
+}
+
+#[test]
+fn a_request_that_may_have_had_effects_is_not_run_twice() {
+    if !auto_tries_the_application() {
+        return;
+    }
+    let server = server(&["--isolation", "auto"]);
+    let mut connection = server.connect();
+    connection.request("POST", "/hash", &[], b"").expect(500);
+    server.wait_for_line("the application has moved to worker processes");
+    connection.request("POST", "/hash", &[], b"").expect(200);
+    server.stop();
+}
+
+#[test]
+fn who_insists_on_interpreters_keeps_them_and_is_told_once() {
+    if !auto_tries_the_application() {
+        return;
+    }
+    let server = server(&["--isolation", "interpreters"]);
+    for _ in 0..4 {
+        server.get("/hash").expect(500);
+        assert!(server.get("/framework").expect(500).text().contains("an error page"));
+    }
+    let line = server.wait_for_line(EXPLAINED);
+    assert!(line.contains("bcrypt 5.0.0") && line.contains("use isolation=processes or auto"), "{line}");
+    assert_eq!(server.stop().stderr().matches(EXPLAINED).count(), 1);
+}
