@@ -237,21 +237,35 @@ def prepare_process(descriptor):
     import faulthandler
     import os
     import signal
+    import threading
 
     # A terminal and a service manager send these to all processes of a group. A handler, unlike SIG_IGN, is not passed on
-    # to programs that the application starts. One that it forks is its own affair: multiprocessing ends those by SIGTERM.
+    # to programs that the application starts.
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
     def leave_to_server(number, frame):
         pass
 
-    before = {number: signal.signal(number, leave_to_server) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, leave_to_server) for number in numbers}
+
+    # A process that the application forks is its own affair: multiprocessing ends those by SIGTERM, maybe at once. Until
+    # the usual handlers are back there such a signal waits; Python's own would forget it.
+    mask = threading.local()
+
+    def before_fork():
+        mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def after_in_parent():
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
 
     def after_in_child():
         faulthandler.disable()
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             if signal.getsignal(number) is leave_to_server:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
 
-    os.register_at_fork(after_in_child=after_in_child)
+    os.register_at_fork(before=before_fork, after_in_parent=after_in_parent, after_in_child=after_in_child)
     # What stands there would take the first of them for a page fault that is tried again, and go on.
     for number in (signal.SIGSEGV, signal.SIGBUS):
         signal.signal(number, signal.SIG_DFL)

@@ -76,7 +76,7 @@ pub(crate) async fn wait_until_ready(link: &mut Link) -> Result<String, StartErr
 
 pub(crate) fn start_error(error: LinkError) -> StartError {
     match error {
-        LinkError::Closed | LinkError::Unread | LinkError::CutShort => StartError::Gone,
+        LinkError::Closed | LinkError::CutShort => StartError::Gone,
         LinkError::Io(error) => StartError::Io(error),
         LinkError::Wire(error) => StartError::Io(io::Error::new(io::ErrorKind::InvalidData, error)),
     }

@@ -20,7 +20,7 @@ use stack_bridge::{
 use tokio::task::JoinError;
 
 use crate::{
-    link::{self, Link, LinkError},
+    link::{self, HangUp, Link, LinkError},
     wire::{self, BodyPlace, Head, HttpVersion, JobHead, ToServer, ToWorker, WireError},
     worker::memory_file,
 };
@@ -116,18 +116,6 @@ impl ClientWatch {
     }
 }
 
-/// Ends a lane whose process has ended.
-#[derive(Debug)]
-pub(crate) struct HangUp(OwnedFd);
-
-impl HangUp {
-    /// What the process sent is still received, but no more is waited for: a child of its may hold the other end open.
-    pub(crate) fn hang_up(self) {
-        // It fails on a lane that is over.
-        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
-    }
-}
-
 /// Where the response to the current job goes.
 enum Answer {
     /// Nothing has been sent.
@@ -143,8 +131,9 @@ impl ServerLane {
         Ok(Self { answers: Link::new(answers)?, watch: Arc::new(watch), outgoing: Vec::new() })
     }
 
-    pub(crate) fn hang_up_handle(&self) -> io::Result<HangUp> {
-        Ok(HangUp(self.answers.as_fd().try_clone_to_owned()?))
+    /// A way to end it when its process has ended.
+    pub(crate) fn hang_up_handle(&self) -> HangUp {
+        self.answers.hang_up_handle()
     }
 
     /// Carries jobs until the queue has none any more for this worker, or the worker is gone.

@@ -9,6 +9,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
+    sync::{Arc, Weak},
 };
 
 use rustix::net::{
@@ -34,9 +35,6 @@ pub(crate) enum LinkError {
     /// The other side has closed it, or is gone.
     #[error("the connection is closed")]
     Closed,
-    /// The other side is gone, and has not read all that was sent.
-    #[error("the connection is closed, and what was sent has not been read")]
-    Unread,
     /// The other side went in the middle of a frame.
     #[error("the connection ended in the middle of a frame")]
     CutShort,
@@ -166,7 +164,7 @@ impl Inbox {
 /// The server's end of a connection, for tasks.
 #[derive(Debug)]
 pub(crate) struct Link {
-    socket: tokio::net::UnixStream,
+    socket: Arc<tokio::net::UnixStream>,
     inbox: Inbox,
     outgoing: Vec<u8>,
 }
@@ -175,7 +173,13 @@ impl Link {
     /// Must be called within a runtime.
     pub(crate) fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: tokio::net::UnixStream::from_std(socket)?, inbox: Inbox::new(), outgoing: Vec::new() })
+        let socket = Arc::new(tokio::net::UnixStream::from_std(socket)?);
+        Ok(Self { socket, inbox: Inbox::new(), outgoing: Vec::new() })
+    }
+
+    /// A way to end it from elsewhere, which does not keep it open.
+    pub(crate) fn hang_up_handle(&self) -> HangUp {
+        HangUp(Arc::downgrade(&self.socket))
     }
 
     /// Sends a message, with `rest` behind it in the frame.
@@ -237,21 +241,29 @@ impl Link {
         }
     }
 
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-
     pub(crate) fn inbox(&mut self) -> &mut Inbox {
         &mut self.inbox
     }
 }
 
-/// A connection whose other side has died looks closed, whichever call notices. The kernel tells where that side had still
-/// something to read.
+/// Ends a connection whose other side has ended.
+#[derive(Debug)]
+pub(crate) struct HangUp(Weak<tokio::net::UnixStream>);
+
+impl HangUp {
+    /// What was sent before is still received, but no more is waited for: a child of that process may hold its end open.
+    pub(crate) fn hang_up(self) {
+        if let Some(socket) = self.0.upgrade() {
+            // It fails on a connection that is over.
+            let _ = rustix::net::shutdown(socket.as_fd(), rustix::net::Shutdown::Both);
+        }
+    }
+}
+
+/// A connection whose other side has died looks closed, whichever call notices.
 pub(crate) fn gone(error: io::Error) -> LinkError {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => LinkError::Closed,
-        io::ErrorKind::ConnectionReset => LinkError::Unread,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => LinkError::Closed,
         _ => LinkError::Io(error),
     }
 }

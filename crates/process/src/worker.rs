@@ -48,7 +48,7 @@ pub enum ControlError {
 impl From<LinkError> for ControlError {
     fn from(error: LinkError) -> Self {
         match error {
-            LinkError::Closed | LinkError::Unread | LinkError::CutShort => Self::ServerGone,
+            LinkError::Closed | LinkError::CutShort => Self::ServerGone,
             other => Self::Garbled(Box::new(other)),
         }
     }

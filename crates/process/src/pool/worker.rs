@@ -19,8 +19,8 @@ use tokio::{
 use super::{Exit, ProcessSettings, StartError, State, back_off::BackOff, template::Templates};
 use crate::{
     control::{self, LINGER_TIME, LastWords},
-    lane::{HangUp, Lost, LostJob, ServerLane},
-    link::Link,
+    lane::{Lost, LostJob, ServerLane},
+    link::{HangUp, Link},
     wire::Order,
 };
 
@@ -206,8 +206,7 @@ impl Worker {
         let pid = process.pid;
         let since = Instant::now();
         let mut serving = Lanes::new();
-        // Without one (there are no more descriptors) the end of its lane is noticed later.
-        let hang_ups: Vec<_> = lanes.iter().flat_map(ServerLane::hang_up_handle).collect();
+        let hang_ups: Vec<_> = lanes.iter().map(ServerLane::hang_up_handle).collect();
         for lane in lanes {
             serving.spawn(lane.run(self.queue.task_consumer(self.id)));
         }

@@ -205,7 +205,7 @@ impl Jobs for Lane {
     /// that says something that is no job ends the worker.
     fn take_or_signal(&mut self) -> Result<Option<Job>, Closed> {
         self.receive().map_err(|error| {
-            if !matches!(error, LinkError::Closed | LinkError::Unread) {
+            if !matches!(error, LinkError::Closed) {
                 tracing::error!(code = "STACK0315", %error, "a worker's lane is broken");
             }
             Closed
