@@ -1,6 +1,9 @@
 //! Workers, threads, and clients that hold none of them.
 
-use crate::harness::{Connection, Gate, Held, Server, eventually, pattern, workers};
+use crate::{
+    harness::{Connection, Gate, Held, Server, eventually, pattern, workers},
+    isolation::auto_tries_the_application,
+};
 
 /// Sends as many requests at once as there are threads, and waits until all of them stand at the gate.
 fn fill(server: &Server, gate: &Gate, number: usize) -> (Vec<Connection>, Vec<Held>) {
@@ -28,6 +31,9 @@ fn every_thread_of_every_worker_serves_at_once() {
 
 #[test]
 fn each_interpreter_has_a_gil_of_its_own_and_idle_workers_get_work_first() {
+    if !auto_tries_the_application() {
+        return;
+    }
     idle_workers_get_work_first("interpreters");
 }
 

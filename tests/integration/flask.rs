@@ -3,7 +3,10 @@
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Browser, Server, stack, tests_argument, virtual_environment};
+use crate::{
+    harness::{Browser, Server, stack, tests_argument, virtual_environment},
+    isolation::auto_tries_the_application,
+};
 
 fn server(app: &str) -> (Server, TempDir) {
     server_with(app, &[])
@@ -71,6 +74,9 @@ fn many_guests_write_at_once() {
 
 #[test]
 fn a_refused_extension_runs_as_its_pure_twin_and_the_log_says_so() {
+    if !auto_tries_the_application() {
+        return;
+    }
     let (server, _directory) = server_with("wsgi", &["--isolation", "interpreters"]);
     let answer = server.get("/accelerated").expect(200).json();
     assert_eq!(answer["accelerated"], false, "{answer}");

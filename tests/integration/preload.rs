@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::harness::{Response, Server, eventually, serve, stack};
 
 fn server(imports: &Path) -> Server {
-    serve("preloaded", &["--preload", "--workers", "2"]).env("IMPORTS", imports).server()
+    serve("preloaded", &["--isolation", "processes", "--preload", "--workers", "2"]).env("IMPORTS", imports).server()
 }
 
 fn number(response: &Response, header: &str) -> u32 {
@@ -95,7 +95,7 @@ fn the_process_that_workers_are_forked_from_may_die_and_is_started_again_when_it
 fn an_application_that_starts_threads_when_imported_is_refused_with_their_names() {
     let source = "import threading\nthreading.Thread(target=threading.Event().wait, name='scheduler', daemon=True).start()\n\
                   def application(environ, start_response): pass\n";
-    stack(["serve", "--bind", "127.0.0.1:0", "--preload", "--app", "app"])
+    stack(["serve", "--bind", "127.0.0.1:0", "--isolation", "processes", "--preload", "--app", "app"])
         .file("app.py", source)
         .run()
         .expect(1)
@@ -104,7 +104,7 @@ fn an_application_that_starts_threads_when_imported_is_refused_with_their_names(
 
 #[test]
 fn an_application_that_does_not_import_is_a_start_error() {
-    stack(["serve", "--bind", "127.0.0.1:0", "--preload", "--app", "app"])
+    stack(["serve", "--bind", "127.0.0.1:0", "--isolation", "processes", "--preload", "--app", "app"])
         .file("app.py", "import nowhere_to_be_found\n")
         .run()
         .expect(1)

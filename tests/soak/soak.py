@@ -43,11 +43,11 @@ def raise_file_limit():
 class Process:
     """A server that was started here, with the processes that descend from it."""
 
-    def __init__(self, command, environment=None):
+    def __init__(self, command, environment=None, directory=APPS):
         self.log = tempfile.TemporaryFile("w+")
         clean = {name: value for name, value in os.environ.items() if not name.startswith("STACK_") and name != "PORT"}
         self.child = subprocess.Popen(
-            command, cwd=APPS, stdout=self.log, stderr=self.log, env={**clean, **(environment or {})}
+            command, cwd=directory, stdout=self.log, stderr=self.log, env={**clean, **(environment or {})}
         )
 
     def output(self):
@@ -74,6 +74,14 @@ class Process:
 
     def memory(self):
         return self.sum_of_status("VmRSS:")
+
+    def proportional_memory(self):
+        """What the processes take together: a page that several have in common counts once, shared out among them."""
+        total = 0
+        for pid in self.pids():
+            with open(f"/proc/{pid}/smaps_rollup") as smaps:
+                total += sum(int(line.split()[1]) * 1024 for line in smaps if line.startswith("Pss:"))
+        return total
 
     def peak_memory(self):
         return self.sum_of_status("VmHWM:")
@@ -113,7 +121,7 @@ class Process:
 class Server(Process):
     """`stack serve` on a free port."""
 
-    def __init__(self, app, *arguments):
+    def __init__(self, app, *arguments, environment=None, directory=APPS):
         super().__init__(
             [
                 executable(),
@@ -121,17 +129,34 @@ class Server(Process):
                 "--bind",
                 "127.0.0.1:0",
                 "--chdir",
-                APPS,
+                directory,
                 "--app",
                 app,
                 "--access-log",
                 "off",
                 *arguments,
-            ]
+            ],
+            environment,
+            directory,
         )
         wait_for(lambda: re.search(r"http://127\.0\.0\.1:(\d+)", self.output()), "the address", self)
         self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)", self.output())[1])
         get(self.port, "/")
+
+
+class Peer(Process):
+    """Another server, on this port."""
+
+    def __init__(self, port, command, environment=None, directory=APPS):
+        super().__init__(command, environment, directory)
+        self.port = port
+        wait_for(self.answers, f"{command[0]} answers", self)
+
+    def answers(self):
+        try:
+            return get(self.port, "/")[0] < 500
+        except OSError:
+            return False
 
 
 def wait_for(look, what, process=None, limit=60):

@@ -4,13 +4,17 @@
 //! worker's thread takes it out, runs the application and sends the response back through its [`Responder`], which the
 //! front reads as a [`Reply`].
 //!
-//! This crate does not know axum, TLS, sockets, a runtime or Python: the front is tested with a worker written in Rust,
-//! the WSGI side with jobs made by hand.
+//! A worker's thread may be in another process. Then a task takes its jobs out of the queue ([`TaskConsumer`]) and sends
+//! its responses; in that process the thread has [`Jobs`] of another kind and a [`RemoteResponder`].
+//!
+//! This crate does not know axum, TLS, sockets, a runtime, Python or other processes: the front is tested with a worker
+//! written in Rust, the WSGI side with jobs made by hand.
 //!
 //! Invariants:
 //! - Every job is answered. A [`Responder`] that is dropped before it finished makes its [`Reply`] fail; it never hangs.
 //! - The front never blocks here, and a worker blocks only where the response body is over its limits.
 //! - A job whose [`Reply`] is gone never reaches a worker.
+//! - A job that is given back ([`Queue::give_back`]) is run before those that wait, or answered.
 //! - While any worker has all its threads idle, no worker gets a second job.
 #![forbid(unsafe_code)]
 

@@ -266,7 +266,6 @@ def prepare_process(descriptor):
         signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
 
     os.register_at_fork(before=before_fork, after_in_parent=after_in_parent, after_in_child=after_in_child)
-    faulthandler.disable()  # of the process that this one was forked from
     # What stands there would take the first of them for a page fault that is tried again, and go on.
     for number in (signal.SIGSEGV, signal.SIGBUS):
         signal.signal(number, signal.SIG_DFL)

@@ -150,12 +150,6 @@ impl<'py> Python<'py> {
         call(self, "prepare_process", &[&Object::int(self, last_words.as_raw_fd().into())?]).map(drop)
     }
 
-    /// Runs the handlers of the signals that came in, in the main thread of the main interpreter; elsewhere it does nothing.
-    pub fn run_signal_handlers(self) -> Result<(), Raised<'py>> {
-        // SAFETY: the token proves that this thread is attached.
-        crate::object::check(self, unsafe { ffi::PyErr_CheckSignals() })
-    }
-
     /// The names of all threads of this process but the one that calls, for people.
     pub fn other_threads(self) -> Result<Vec<String>, Raised<'py>> {
         Ok(call(self, "other_threads", &[])?.strings(self))
@@ -166,6 +160,12 @@ impl<'py> Python<'py> {
     pub fn fork(self) -> Result<u32, Raised<'py>> {
         let number = call(self, "fork", &[])?.integer(self)?;
         Ok(u32::try_from(number).unwrap_or_default())
+    }
+
+    /// Runs the handlers of the signals that came in, in the main thread of the main interpreter; elsewhere it does nothing.
+    pub fn run_signal_handlers(self) -> Result<(), Raised<'py>> {
+        // SAFETY: the token proves that this thread is attached.
+        crate::object::check(self, unsafe { ffi::PyErr_CheckSignals() })
     }
 
     /// Does what the end of a Python program does: waits for the threads that are no daemons, runs the atexit handlers,

@@ -6,6 +6,7 @@ mod tests;
 use std::{
     borrow::Cow,
     io::{self, IoSlice, Seek},
+    net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -36,15 +37,6 @@ pub(crate) struct Lost {
     /// The job, where nothing of its response was sent; else only what it was.
     pub(crate) job: LostJob,
     pub(crate) error: LaneError,
-    watch: Arc<ClientWatch>,
-}
-
-impl Lost {
-    /// Whether the worker had not even read the job, or not that its client left. To be asked when its process has ended.
-    pub(crate) fn was_unread(&self) -> bool {
-        // A socket tells that once, where its other side is closed with something left to read.
-        self.watch.jobs.take_error().ok().flatten().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
-    }
 }
 
 #[derive(Debug)]
@@ -116,6 +108,12 @@ impl WhenClientGone for ClientWatch {
 }
 
 impl ClientWatch {
+    /// Whether the worker's end is gone, and with it something that was sent: the job, or word of a client that left, and then
+    /// nobody runs the job again.
+    fn is_unread(&self) -> bool {
+        matches!(self.jobs.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionReset)
+    }
+
     fn set_writing(&self, writing: bool) {
         *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = writing;
     }
@@ -143,10 +141,15 @@ impl ServerLane {
 
     /// Carries jobs until the queue has none any more for this worker, or the worker is gone.
     pub(crate) async fn run(mut self, mut consumer: TaskConsumer) -> Result<(), Box<Lost>> {
-        while let Ok(job) = consumer.take(tokio::time::sleep).await {
-            self.carry(job).await?;
-        }
-        Ok(())
+        let outcome = loop {
+            let Ok(job) = consumer.take(tokio::time::sleep).await else { break Ok(()) };
+            if let Err(lost) = self.carry(job).await {
+                break Err(lost);
+            }
+        };
+        // A response that is still being read keeps the watch: the worker is to see the end of its jobs now.
+        let _ = self.watch.jobs.shutdown(Shutdown::Both);
+        outcome
     }
 
     async fn carry(&mut self, mut job: Job) -> Result<(), Box<Lost>> {
@@ -154,16 +157,16 @@ impl ServerLane {
         let sent = self.send(&mut job.request, job.retried).await;
         self.watch.set_writing(false);
         if let Err(error) = sent {
-            return Err(Box::new(self.lost(LostJob::Unsent(Box::new(job)), error)));
+            return Err(Box::new(Lost { job: LostJob::Unsent(Box::new(job)), error }));
         }
         let Job { request, responder, deadline, retried } = job;
         responder.when_client_gone(self.watch.clone(), request.id);
         let mut answer = Answer::Waiting(responder);
-        let received = self.receive(&request, &mut answer).await;
-        received.map_err(|error| {
+        self.receive(&request, &mut answer).await.map_err(|error| {
             let job = match answer {
                 Answer::Waiting(responder) => {
-                    LostJob::Unanswered(Box::new(Job { request, responder, deadline, retried }))
+                    let job = Box::new(Job { request, responder, deadline, retried });
+                    if self.watch.is_unread() { LostJob::Unsent(job) } else { LostJob::Unanswered(job) }
                 }
                 Answer::Begun(responder) => {
                     responder.fail(Failure::WorkerGone);
@@ -171,12 +174,8 @@ impl ServerLane {
                 }
                 Answer::Over => LostJob::Begun(Box::new(request)),
             };
-            Box::new(self.lost(job, error))
+            Box::new(Lost { job, error })
         })
-    }
-
-    fn lost(&self, job: LostJob, error: LaneError) -> Lost {
-        Lost { job, error, watch: Arc::clone(&self.watch) }
     }
 
     async fn send(&mut self, request: &mut Request, again: bool) -> Result<(), LaneError> {

@@ -71,3 +71,48 @@ fn a_job_is_answered_whether_it_is_pushed_taken_or_dropped() {
         worker.join().unwrap();
     });
 }
+
+#[test]
+fn a_job_that_meets_a_task_which_is_leaving_goes_to_another() {
+    loom::model(|| {
+        let queue = Queue::new(1);
+        let mut leaving = queue.task_consumer(WorkerId(0));
+        let task = thread::spawn(move || {
+            let mut context = Context::from_waker(Waker::noop());
+            let mut take = std::pin::pin!(leaving.take(|_| std::future::ready(())));
+            match take.as_mut().poll(&mut context) {
+                Poll::Ready(Ok(job)) => Some(job),
+                Poll::Ready(Err(_)) | Poll::Pending => None,
+            }
+            // Here it leaves, with a letter on its way or not.
+        });
+        let (job, mut reply) = crate::testing::job();
+        queue.push(job).unwrap();
+        if let Some(job) = task.join().unwrap() {
+            queue.give_back(job);
+        }
+        let job = queue.consumer(WorkerId(1)).take().unwrap();
+        job.responder.fail(Failure::Application);
+        assert_eq!(block_on(reply.head()), Err(Failure::Application));
+    });
+}
+
+#[test]
+fn a_task_that_waits_is_woken_by_a_job_and_by_the_end() {
+    loom::model(|| {
+        let queue = Queue::new(1);
+        let mut consumer = queue.task_consumer(WorkerId(0));
+        let task = thread::spawn(move || {
+            block_on(async {
+                while let Ok(job) = consumer.take(|_| std::future::ready(())).await {
+                    job.responder.fail(Failure::Application);
+                }
+            });
+        });
+        let (job, mut reply) = crate::testing::job();
+        queue.push(job).unwrap();
+        queue.close();
+        assert_eq!(block_on(reply.head()), Err(Failure::Application));
+        task.join().unwrap();
+    });
+}

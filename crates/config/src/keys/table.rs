@@ -140,7 +140,8 @@ pub(super) const TABLE: &[Key] = &[
         heading: APPLICATION,
         help: "Import the application once and fork the worker processes from there",
         details: "What the import made is shared memory then. It takes isolation = processes, which auto becomes with \
-                  it. Connections and threads that the application opens while it is imported do not survive a fork.",
+                  it. An import that leaves a thread running is refused; a connection that it opens is shared by all \
+                  workers.",
         presets: both(Preset::Value("false")),
         elsewhere: &["preload_app", "lazy_apps", "lazy", "fork"],
     },
