@@ -1,5 +1,8 @@
 //! The server's side of a lane: a task that takes jobs from the queue for one thread of a worker process.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     borrow::Cow,
     io::{self, IoSlice, Seek},

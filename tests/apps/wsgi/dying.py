@@ -1,10 +1,12 @@
 """Ends its process in the way that `die` names. Each request that names a `mark` leaves a file of that name in MARKS, with a
-number; with `times`, it does not die with more of them. Answers with its process and with what its body was."""
+number; with `times`, it does not die with more of them. Takes the `seconds` that are named. Answers with its process and
+with what its body was."""
 
 import ctypes
 import json
 import os
 import signal
+import time
 import zlib
 
 import gate
@@ -38,6 +40,7 @@ def application(environ, start_response):
     body = environ["wsgi.input"].read()
     if gate.query(environ, "gate"):
         gate.wait(environ)
+    time.sleep(float(gate.query(environ, "seconds", "0")))
     way = gate.query(environ, "die")
     if way and number <= int(gate.query(environ, "times", "1000")):
         WAYS[way]()
