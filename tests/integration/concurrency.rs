@@ -148,6 +148,15 @@ fn an_application_with_threads_of_its_own_is_served_and_stopped() {
 }
 
 #[test]
+fn a_thread_that_the_import_starts_is_no_daemon_in_any_mode() {
+    for isolation in ["interpreters", "processes", "threads"] {
+        let server = Server::start("starting_a_thread", &["--isolation", isolation]);
+        assert_eq!(server.get("/").expect(200).text(), "False False", "{isolation}");
+        server.stop();
+    }
+}
+
+#[test]
 fn many_connections_at_once_are_all_answered() {
     let server = Server::start("upload", &["--workers", "2", "--threads", "4"]);
     let body = pattern(10_000);

@@ -95,6 +95,8 @@ impl Worker {
         let begun = Instant::now();
         let settings = &self.settings;
         let _loading = LoadGuard::acquire(py);
+        // Threads that the import starts would be daemons otherwise, where this thread is not the interpreter's first.
+        py.register_thread(&thread_name(self.id(), 0)).map_err(|raised| prepare_error(py, raised))?;
         application::prepare(py, &settings.directory, &settings.env)?;
         let application = application::load(py, &settings.app)?;
         let keep = || {

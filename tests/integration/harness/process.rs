@@ -106,9 +106,7 @@ impl Stack {
     }
 
     pub(crate) fn start(self) -> Process {
-        let is_given = |wanted: &str| self.command.get_args().any(|argument| argument == wanted);
-        // Preloading decides by itself.
-        let runs_application = (is_given("serve") || is_given("check")) && !is_given("--preload");
+        let runs_application = self.command.get_args().any(|argument| argument == "serve" || argument == "check");
         let stack = match isolation() {
             Some(isolation) if runs_application => self.default("--isolation", isolation),
             _ => self,
