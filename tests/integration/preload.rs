@@ -95,11 +95,13 @@ fn the_process_that_workers_are_forked_from_may_die_and_is_started_again_when_it
 fn an_application_that_starts_threads_when_imported_is_refused_with_their_names() {
     let source = "import threading\nthreading.Thread(target=threading.Event().wait, name='scheduler', daemon=True).start()\n\
                   def application(environ, start_response): pass\n";
-    stack(["serve", "--bind", "127.0.0.1:0", "--isolation", "processes", "--preload", "--app", "app"])
-        .file("app.py", source)
-        .run()
-        .expect(1)
-        .says(&["can not be preloaded", "starts threads (scheduler)"]);
+    for command in ["serve", "check"] {
+        stack([command, "--bind", "127.0.0.1:0", "--isolation", "processes", "--preload", "--app", "app"])
+            .file("app.py", source)
+            .run()
+            .expect(1)
+            .says(&["can not be preloaded", "starts threads (scheduler)"]);
+    }
 }
 
 #[test]

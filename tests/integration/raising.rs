@@ -109,3 +109,23 @@ fn close_is_called_once_however_the_response_ends() {
     eventually("all are closed", || (server.get("/count").json() == expected).then_some(()));
     server.stop();
 }
+
+#[test]
+fn what_a_thread_writes_after_its_request_is_never_in_another_s_response() {
+    for isolation in ["processes", "threads"] {
+        let server = Server::start("late_write", &["--isolation", isolation, "--workers", "1", "--threads", "1"]);
+        let mut connection = server.connect();
+        let mut late = server.connect();
+        for _ in 0..20 {
+            // Its own response may be cut: it was not made in time.
+            if late.try_send("GET /late HTTP/1.1\r\nHost: a\r\n\r\n").is_err() || late.response("GET").is_err() {
+                late = server.connect();
+            }
+            for _ in 0..4 {
+                let text = connection.get("/").expect(200).text().to_owned();
+                assert!(text == "plain", "{isolation}: {} bytes of another response", text.len());
+            }
+        }
+        server.stop();
+    }
+}

@@ -3,8 +3,8 @@
 use std::thread;
 
 use crate::{
-    harness::{Server, serve, virtual_environment},
-    isolation::auto_tries_the_application,
+    harness::{Server, serve, stack, virtual_environment},
+    isolation::{IN_MAIN, auto_tries_the_application},
 };
 
 fn server(arguments: &[&str]) -> Server {
@@ -91,4 +91,33 @@ fn who_insists_on_interpreters_keeps_them_and_is_told_once() {
     let line = server.wait_for_line(EXPLAINED);
     assert!(line.contains("bcrypt 5.0.0") && line.contains("use isolation=processes or auto"), "{line}");
     assert_eq!(server.stop().stderr().matches(EXPLAINED).count(), 1);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_an_import_that_the_move_began() {
+    if !auto_tries_the_application() {
+        return;
+    }
+    let venv = virtual_environment().to_str().unwrap();
+    let source = format!(
+        "{IN_MAIN}
+import time
+if in_main:
+    print('importing in a process', flush=True)
+    time.sleep(600)
+
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/hash':
+        import bcrypt
+    start_response('200 OK', [])
+    return [b'fine']
+"
+    );
+    let arguments = ["serve", "--isolation", "auto", "--venv", venv, "--app", "app", "--grace-period", "1"];
+    let server = stack(arguments).file("app.py", &source).server();
+    let mut waiting = server.connect();
+    waiting.send("GET /hash HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.wait_for_line("importing in a process");
+    assert_eq!(server.get("/").expect(200).text(), "fine", "the interpreters go on meanwhile");
+    server.stop();
 }
