@@ -6,10 +6,11 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use stack_bridge::{Failure, Job, Queue, RequestId};
+use stack_interp::refusals_in_this_process;
 use stack_wsgi::{Refused, WhenRefused, listed};
 use tokio::sync::Notify;
 
@@ -45,13 +46,28 @@ pub(crate) struct Relocation {
     open: AtomicBool,
     /// Whether the refusal has been explained.
     told: AtomicBool,
+    /// Refusals in this process when all workers had loaded the application.
+    refusals_at_start: AtomicU64,
     wanted: Notify,
 }
 
 impl Relocation {
     pub(crate) fn new(policy: Policy, queue: Queue) -> Arc<Self> {
         let (stage, open) = (Mutex::new(Stage::Settled), AtomicBool::new(policy == Policy::Move));
-        Arc::new(Self { policy, queue, stage, open, told: AtomicBool::new(false), wanted: Notify::new() })
+        Arc::new(Self {
+            policy,
+            queue,
+            stage,
+            open,
+            told: AtomicBool::new(false),
+            refusals_at_start: AtomicU64::new(0),
+            wanted: Notify::new(),
+        })
+    }
+
+    /// All workers have loaded the application: what is refused from now on is refused to a request.
+    pub(crate) fn all_loaded(&self) {
+        self.refusals_at_start.store(refusals_in_this_process(), Ordering::Relaxed);
     }
 
     /// Waits until the application is to move.
@@ -99,15 +115,15 @@ impl WhenRefused for Relocation {
         self.open.load(Ordering::Relaxed)
     }
 
-    fn is_suspect(&self) -> bool {
-        matches!(*self.stage(), Stage::Moving(_) | Stage::Moved)
+    fn is_news(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
     }
 
-    fn refused(&self, request: RequestId, packages: &dyn Fn() -> Vec<Refused>) {
-        if self.told.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let packages = packages();
+    fn is_suspect(&self) -> bool {
+        refusals_in_this_process() != self.refusals_at_start.load(Ordering::Relaxed)
+    }
+
+    fn refused(&self, request: RequestId, packages: Vec<Refused>) {
         let remedy = match self.policy {
             Policy::Move => "moving to worker processes; to start there, set isolation=processes",
             Policy::Explain => "use isolation=processes or auto",

@@ -84,7 +84,11 @@ impl Plan {
             multiprocess: config.workers.get() > 1,
             log_level: config.log.level,
             log_format: config.log.format,
-            largest_block: config.limits.response_buffer_size,
+            // With no disk for responses every block goes through the socket, and waits there.
+            largest_block: match config.limits.max_response_spill {
+                0 => usize::MAX,
+                _ => config.limits.response_buffer_size,
+            },
             temp_dir: config.limits.temp_dir.clone(),
         };
         let settings = ProcessSettings {
@@ -108,6 +112,19 @@ impl Plan {
 pub(crate) fn spelled(app: &AppSpec) -> String {
     let Some(callable) = &app.callable else { return app.module.clone() };
     format!("{}:{}{}", app.module, callable.path, if callable.factory { "()" } else { "" })
+}
+
+/// Refuses to fork from an application whose import left these threads behind.
+pub(crate) fn can_be_preloaded(app: &AppSpec, threads: &[String]) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        threads.is_empty(),
+        "the application {} can not be preloaded: importing it starts threads ({}), and a process with threads can not be \
+         forked safely; have it start them with the first request, or serve it without preload (numpy starts none with \
+         OPENBLAS_NUM_THREADS=1 in the environment)",
+        spelled(app),
+        threads.join(", ")
+    );
+    Ok(())
 }
 
 /// One line about the extension modules that run without their accelerator, and one about those that are left out.

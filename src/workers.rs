@@ -8,7 +8,7 @@ use stack_config::{Config, Isolation};
 use stack_interp::Version;
 use stack_process::ProcessPool;
 use stack_wsgi::{Place, Pool};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::AbortHandle};
 
 use crate::{
     isolation::{self, Choice, Mode, Why},
@@ -27,6 +27,8 @@ pub(crate) struct Workers {
     pub(crate) here: Option<Pool>,
     /// Those in processes of their own. Under `auto` they may come later, in the place of those here.
     processes: Arc<Mutex<Option<ProcessPool>>>,
+    /// Waits for a reason to move there, and moves.
+    moving: Option<AbortHandle>,
 }
 
 impl Workers {
@@ -36,34 +38,42 @@ impl Workers {
         let deciding = tokio::task::spawn_blocking(move || isolation::decide(&for_choice, &plan_for_choice));
         let choice = deciding.await.context("the choice of the isolation ended")??;
         match choice.mode {
-            Mode::Processes => Self::start_processes(choice, config, plan, queue).await,
+            Mode::Processes => Self::start_processes(choice, WorkerId(0), config, plan, queue).await,
             Mode::Threads => Self::start_here(choice, config, plan, queue, None).await,
             Mode::Interpreters => {
                 let policy = if config.isolation == Isolation::Auto { Policy::Move } else { Policy::Explain };
                 let relocation = Relocation::new(policy, queue.clone());
                 let watch = Some(Arc::clone(&relocation));
-                let workers = match Self::start_here(choice, config, plan, queue, watch).await {
+                let mut workers = match Self::start_here(choice, config, plan, queue, watch).await {
                     Ok(workers) => workers,
                     // What one interpreter loads may still refuse a second one.
                     Err(error) if policy == Policy::Move => {
                         let choice = Choice { mode: Mode::Processes, why: Some(Why::Failed(format!("{error:#}"))) };
-                        return Self::start_processes(choice, config, plan, queue).await;
+                        return Self::start_processes(choice, behind(config), config, plan, queue).await;
                     }
                     Err(error) => return Err(error),
                 };
+                relocation.all_loaded();
                 if policy == Policy::Move {
-                    tokio::spawn(workers.move_when_wanted(relocation, config.clone(), plan.clone(), queue.clone()));
+                    let moving = workers.move_when_wanted(relocation, config.clone(), plan.clone(), queue.clone());
+                    workers.moving = Some(tokio::spawn(moving).abort_handle());
                 }
                 Ok(workers)
             }
         }
     }
 
-    async fn start_processes(choice: Choice, config: &Config, plan: &Plan, queue: &Queue) -> anyhow::Result<Self> {
-        let pool = plan.start_processes(config, first_process(config), queue.clone()).await?;
+    async fn start_processes(
+        choice: Choice,
+        first: WorkerId,
+        config: &Config,
+        plan: &Plan,
+        queue: &Queue,
+    ) -> anyhow::Result<Self> {
+        let pool = plan.start_processes(config, first, queue.clone()).await?;
         let report = pool.reports().first().and_then(|report| serde_json::from_str(report).ok());
         let python = report.map(|report: ProcessReport| report.python).unwrap_or_default();
-        Ok(Self { choice, python, here: None, processes: Arc::new(Mutex::new(Some(pool))) })
+        Ok(Self { choice, python, here: None, processes: Arc::new(Mutex::new(Some(pool))), moving: None })
     }
 
     async fn start_here(
@@ -84,7 +94,7 @@ impl Workers {
             anyhow::Ok((pool, python.full_version()))
         });
         let (pool, python) = starting.await.context("the start ended")??;
-        Ok(Self { choice, python, here: Some(pool), processes: Arc::default() })
+        Ok(Self { choice, python, here: Some(pool), processes: Arc::default(), moving: None })
     }
 
     /// Waits for a request that shows that the application does not run in interpreters of their own, and then moves it.
@@ -99,9 +109,8 @@ impl Workers {
         let retire: Vec<WorkerId> = self.here.as_ref().map(|pool| pool.workers().collect()).unwrap_or_default();
         async move {
             relocation.wanted().await;
-            // Held until they are there, so that a stop waits for them.
             let mut processes = processes.lock().await;
-            match plan.start_processes(&config, first_process(&config), queue.clone()).await {
+            match plan.start_processes(&config, behind(&config), queue.clone()).await {
                 Ok(pool) => {
                     *processes = Some(pool);
                     for worker in retire {
@@ -127,6 +136,10 @@ impl Workers {
 
     /// Ends them; gives the number of those that were not done in time.
     pub(crate) async fn stop(self, timeout: Duration) -> anyhow::Result<usize> {
+        if let Some(moving) = &self.moving {
+            // Processes that are only being started end with the task.
+            moving.abort();
+        }
         let here = async {
             let Some(pool) = self.here else { return anyhow::Ok(0) };
             let ending = tokio::task::spawn_blocking(move || pool.stop(timeout));
@@ -143,12 +156,9 @@ impl Workers {
     }
 }
 
-/// The number of the first worker process: behind those of the interpreters, which may be there too for a while.
-fn first_process(config: &Config) -> WorkerId {
-    match config.isolation {
-        Isolation::Auto => WorkerId(u16::try_from(config.workers.get()).unwrap_or(u16::MAX)),
-        Isolation::Interpreters | Isolation::Threads | Isolation::Processes => WorkerId(0),
-    }
+/// The number of the first worker process behind those of the interpreters, which may still be there.
+fn behind(config: &Config) -> WorkerId {
+    WorkerId(u16::try_from(config.workers.get()).unwrap_or(u16::MAX))
 }
 
 /// The number of workers and of their threads that an isolation comes to.

@@ -8,7 +8,7 @@ use crate::{
     Exit,
     isolation::{self, Choice, Mode, Tried},
     logging,
-    start::{Plan, spelled},
+    start::{Plan, can_be_preloaded, spelled},
     workers::shape,
 };
 
@@ -22,6 +22,9 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
         .map_err(|failure| isolation::can_not_be_served(&plan, format!("importing it {failure}")))?;
     if let Some(failure) = tried.import.failure {
         return Err(isolation::can_not_be_served(&plan, failure.text));
+    }
+    if config.preload {
+        can_be_preloaded(&plan.app, &tried.import.threads)?;
     }
     super::print(summary(&config, &plan, &choice, &tried)?.as_bytes())?;
     Ok(Exit::Success)

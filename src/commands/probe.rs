@@ -101,6 +101,7 @@ fn import(py: Python<'_>, application: &Application, before: Memory) -> Import {
         gil: inspect::is_gil_enabled(py),
         replaced: modules(true),
         left_out: modules(false),
+        threads: py.other_threads().unwrap_or_default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{fs::File, num::NonZeroUsize, thread};
 
 use anyhow::Context;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use stack_bridge::{Jobs, WorkerId};
 use stack_config::{AccessLog, Log};
 use stack_interp::{Python, Runtime, RuntimeSettings, Venv, Version, widen_signal_stack};
@@ -11,12 +12,14 @@ use stack_wsgi::{Worker, WorkerSettings, WorkerState};
 
 use crate::{
     Exit, logging,
-    start::spelled,
+    start::{can_be_preloaded, spelled},
     worker_spec::{ProcessReport, WorkerSpec},
 };
 
 /// Runs jobs until the server has no more, or forks those that do.
 pub(crate) fn run() -> anyhow::Result<Exit> {
+    // Else it is named after /proc/self/exe in all lists of processes. It may be refused, and is no more than a name.
+    let _ = rustix::thread::set_name(c"stack worker");
     let mut control = Control::from_stdin()?;
     match control.receive()? {
         Assignment::Serve(start) => {
@@ -68,6 +71,8 @@ fn serve(start: Start, control: &Control) -> anyhow::Result<()> {
 
 /// A process that workers are forked from. It returns here in them too.
 fn preloaded(control: Control, preload: &Preload) -> anyhow::Result<Exit> {
+    // It has no thread that could watch for the server's end while it imports. Workers do not inherit this.
+    set_parent_process_death_signal(Some(Signal::KILL)).context("no signal for the server's end")?;
     let spec = WorkerSpec::parse(&preload.spec)?;
     let runtime = match start_python(&spec) {
         Ok(runtime) => runtime,
@@ -99,14 +104,7 @@ fn load_for_forks(py: Python<'_>, runtime: &Runtime, preload: &Preload, spec: &W
     prepare(py, &preload.last_words)?;
     let report = load(py, runtime, &worker(spec, WorkerId(0), 1)?, spec)?;
     let threads = py.other_threads().map_err(|raised| raised.into_exception(py))?;
-    anyhow::ensure!(
-        threads.is_empty(),
-        "the application {} can not be preloaded: importing it starts threads ({}), and a process with threads can not be \
-         forked safely; have it start them with the first request, or serve it without preload (numpy starts none with \
-         OPENBLAS_NUM_THREADS=1 in the environment)",
-        spelled(&spec.app),
-        threads.join(", ")
-    );
+    can_be_preloaded(&spec.app, &threads)?;
     Ok(report)
 }
 
@@ -123,6 +121,7 @@ fn worker(spec: &WorkerSpec, id: WorkerId, threads: usize) -> anyhow::Result<Wor
         threads: NonZeroUsize::new(threads).context("a worker without a lane")?,
         multiprocess: spec.multiprocess,
         when_refused: None,
+        all_threads: true,
     }))
 }
 

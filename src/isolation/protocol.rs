@@ -80,6 +80,8 @@ pub(crate) struct Import {
     pub(crate) replaced: Vec<String>,
     /// Those that refused and have none.
     pub(crate) left_out: Vec<String>,
+    /// Threads that run since.
+    pub(crate) threads: Vec<String>,
 }
 
 /// Why an import failed.

@@ -16,7 +16,15 @@ fn config(workers: usize) -> Config {
 }
 
 fn import(failure: Option<ImportFailure>) -> Import {
-    Import { failure, load_time: Duration::ZERO, memory: None, gil: true, replaced: Vec::new(), left_out: Vec::new() }
+    Import {
+        failure,
+        load_time: Duration::ZERO,
+        memory: None,
+        gil: true,
+        replaced: Vec::new(),
+        left_out: Vec::new(),
+        threads: Vec::new(),
+    }
 }
 
 fn failure(raised: Option<&str>, refused: &[(&str, &str)]) -> ImportFailure {

@@ -156,8 +156,15 @@ impl ServerLane {
         self.watch.set_writing(true);
         let sent = self.send(&mut job.request, job.retried).await;
         self.watch.set_writing(false);
-        if let Err(error) = sent {
-            return Err(Box::new(Lost { job: LostJob::Unsent(Box::new(job)), error }));
+        match sent {
+            Ok(()) => {}
+            Err(LaneError::Body(error)) => {
+                // Nothing has been sent: the worker is as it was.
+                tracing::error!(code = "STACK0305", request_id = %job.request.id, %error, "a request body could not be passed on");
+                job.responder.fail(Failure::Gateway);
+                return Ok(());
+            }
+            Err(error) => return Err(Box::new(Lost { job: LostJob::Unsent(Box::new(job)), error })),
         }
         let Job { request, responder, deadline, retried } = job;
         responder.when_client_gone(self.watch.clone(), request.id);
@@ -213,7 +220,7 @@ impl ServerLane {
         if sent < self.outgoing.len() + inline.len() {
             let rest = [&self.outgoing[..], inline].concat().split_off(sent);
             let descriptor = descriptor.filter(|_| sent == 0).map(|descriptor| descriptor.try_clone_to_owned());
-            let (descriptor, watch) = (descriptor.transpose().map_err(LinkError::Io)?, Arc::clone(&self.watch));
+            let (descriptor, watch) = (descriptor.transpose().map_err(LaneError::Body)?, Arc::clone(&self.watch));
             tokio::task::spawn_blocking(move || send_all(&watch.jobs, &rest, descriptor)).await??;
         }
         Ok(())
@@ -233,15 +240,27 @@ impl ServerLane {
                 }
                 ToServer::FileBlock { head, offset, length, last } => {
                     let head = head.map(response_head).transpose()?;
-                    let region = FileRegion { file: inbox.descriptor()?.into(), offset, length };
-                    answer.file_block(head, region, last).await?;
+                    match inbox.descriptor() {
+                        Ok(file) => {
+                            let region = FileRegion { file: file.into(), offset, length };
+                            answer.file_block(head, region, last).await?;
+                        }
+                        Err(error @ WireError::NoRoom) => answer.lacks_file(request.id, &error),
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 ToServer::FileTail { head, offset, length } => {
                     let head = head.map(response_head).transpose()?;
-                    let region = FileRegion { file: inbox.descriptor()?.into(), offset, length };
-                    if let Some(mut responder) = answer.take() {
-                        // Where the client has gone the worker has nothing more to send anyway.
-                        let _ = responder.finish_with_file(head, region);
+                    match inbox.descriptor() {
+                        Ok(file) => {
+                            let region = FileRegion { file: file.into(), offset, length };
+                            if let Some(mut responder) = answer.take() {
+                                // Where the client has gone the worker has nothing more to send anyway.
+                                let _ = responder.finish_with_file(head, region);
+                            }
+                        }
+                        Err(error @ WireError::NoRoom) => answer.lacks_file(request.id, &error),
+                        Err(error) => return Err(error.into()),
                     }
                 }
                 ToServer::Failed(kind) => {
@@ -265,6 +284,14 @@ impl Answer {
         match std::mem::replace(self, Self::Over) {
             Self::Waiting(responder) | Self::Begun(responder) => Some(responder),
             Self::Over => None,
+        }
+    }
+
+    /// A part of the response is in a file that this process could not open: the response is cut, the worker goes on.
+    fn lacks_file(&mut self, request: RequestId, error: &WireError) {
+        if let Some(responder) = self.take() {
+            tracing::error!(code = "STACK0305", request_id = %request, %error, "a part of a response could not be taken over");
+            responder.fail(Failure::Gateway);
         }
     }
 

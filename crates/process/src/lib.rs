@@ -1,7 +1,7 @@
 //! Worker processes: how they are started and watched, and how jobs cross to them.
 //!
-//! A worker process has one control connection for its life, and one *lane* for each of its threads: a socket pair that
-//! carries one job at a time. On the server's side a task holds a place in the job queue for each lane, so a worker process
+//! A worker process has one control connection for its life, and one *lane* for each of its threads: two socket pairs, one
+//! for jobs and one for answers, that carry one job at a time. On the server's side a task holds a place in the job queue for each lane, so a worker process
 //! is one more consumer of that queue; on the worker's side a thread takes jobs from its lane as it would from the queue.
 //!
 //! This crate does not know Python, WSGI or HTTP's wire format: what a worker is to run is a text it passes on.

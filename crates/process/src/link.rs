@@ -13,8 +13,8 @@ use std::{
 };
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use serde::Serialize;
 use tokio::io::Interest;
@@ -79,7 +79,8 @@ pub(crate) struct Inbox {
     /// Where the bytes are that have not been read: all of them lie in the buffer.
     start: usize,
     end: usize,
-    descriptors: VecDeque<OwnedFd>,
+    /// `None` stands for one that this process had no room for.
+    descriptors: VecDeque<Option<OwnedFd>>,
 }
 
 impl Inbox {
@@ -105,7 +106,7 @@ impl Inbox {
 
     /// The descriptor that came with the message.
     pub(crate) fn descriptor(&mut self) -> Result<OwnedFd, WireError> {
-        self.descriptors.pop_front().ok_or(WireError::NoDescriptor)
+        self.descriptors.pop_front().ok_or(WireError::NoDescriptor)?.ok_or(WireError::NoRoom)
     }
 
     fn frame_length(&self) -> Result<Option<usize>, WireError> {
@@ -145,8 +146,11 @@ impl Inbox {
         let known = self.descriptors.len();
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.descriptors.extend(descriptors);
+                self.descriptors.extend(descriptors.map(Some));
             }
+        }
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            self.descriptors.push_back(None);
         }
         // The kernel stops behind a message that brought descriptors, whatever follows it.
         let stopped_early = self.descriptors.len() > known;

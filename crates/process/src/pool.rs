@@ -47,6 +47,9 @@ pub enum StartError {
     /// It, or the one it is forked from, closed its control connection.
     #[error("a worker process closed its connection to the server")]
     Gone,
+    /// It was started again and is not ready after this time.
+    #[error("a worker process was not ready after {} s", .0.as_secs())]
+    TooLong(Duration),
     /// The system refused something.
     #[error("a worker process could not be started")]
     Io(#[from] io::Error),
@@ -93,6 +96,7 @@ pub struct ProcessPool {
     queue: Queue,
     places: Vec<Place>,
     reports: Vec<String>,
+    stopping: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -114,17 +118,19 @@ impl ProcessPool {
     pub async fn start(settings: ProcessSettings, queue: Queue) -> Result<Self, StartError> {
         let templates = settings.preload.then(|| Templates::new(settings.arguments.clone(), settings.spec.clone()));
         let (settings, templates) = (Arc::new(settings), templates.map(Arc::new));
+        let (stopping, is_stopping) = watch::channel(false);
         let (started, mut reports) = mpsc::channel(settings.workers.get());
         let mut places = Vec::new();
         for number in 0..settings.workers.get() {
             let id = WorkerId(settings.first.0.saturating_add(u16::try_from(number).unwrap_or(u16::MAX)));
             let (state, watched) = watch::channel(State::Starting);
-            let worker = Worker::new(id, Arc::clone(&settings), templates.clone(), queue.clone(), state);
+            let worker =
+                Worker::new(id, Arc::clone(&settings), templates.clone(), queue.clone(), state, is_stopping.clone());
             let task = tokio::spawn(worker.live(started.clone())).abort_handle();
             places.push(Place { state: watched, task });
         }
         drop(started);
-        let mut pool = Self { queue, places, reports: Vec::new() };
+        let mut pool = Self { queue, places, reports: Vec::new(), stopping };
         while let Some(report) = reports.recv().await {
             pool.reports.push(report?);
         }
@@ -145,6 +151,7 @@ impl ProcessPool {
     /// `timeout` is killed.
     pub async fn stop(mut self, timeout: Duration) -> Stopped {
         self.queue.close();
+        self.stopping.send_replace(true);
         let ended = async {
             for place in &mut self.places {
                 // A task that is gone has no state to wait for.

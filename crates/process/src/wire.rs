@@ -18,7 +18,7 @@ pub(crate) const LENGTH_SIZE: usize = 4;
 /// No frame is longer: bodies cross in pieces or as files, and heads have a limit far below.
 pub(crate) const LONGEST_FRAME: usize = 64 * 1024 * 1024;
 
-/// Why a frame can not be understood. The connection is of no use after that.
+/// Why a frame can not be understood. The connection is mostly of no use after that.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     #[error("a frame of {0} bytes")]
@@ -27,6 +27,9 @@ pub(crate) enum WireError {
     Message(#[from] postcard::Error),
     #[error("a message without its descriptor")]
     NoDescriptor,
+    /// The kernel left it out. Unlike after the others the connection is still of use.
+    #[error("there is no room for a message's descriptor: this process may open no more files")]
+    NoRoom,
     #[error("a message that has no place here")]
     OutOfPlace,
 }

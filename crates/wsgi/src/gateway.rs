@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::Method;
 use stack_bridge::{ClientConnection, Failure, Job, RequestBody, RequestId};
-use stack_interp::{Object, Python, Raise, Raised, Type, refusals_in_this_process, refusals_on_this_thread};
+use stack_interp::{Object, Python, Raise, Raised, Type, refusals_on_this_thread};
 
 use crate::{
     environ::{Environs, Facts},
@@ -32,12 +32,13 @@ pub(crate) struct Gateway<'py> {
 
 /// Is told of extension modules that refuse to load while a request runs: imports that a start does not see.
 pub trait WhenRefused: fmt::Debug + Send + Sync {
-    /// Something was refused in that request; `packages` finds out what is refused by now, which takes a while. Called each
-    /// time, attached.
-    fn refused(&self, request: RequestId, packages: &dyn Fn() -> Vec<Refused>);
+    /// Whether it wants to be told of a refusal. Asked after each.
+    fn is_news(&self) -> bool;
+    /// These packages are refused by now, the last of them in that request. Called without the GIL.
+    fn refused(&self, request: RequestId, packages: Vec<Refused>);
     /// Whether a request that fails after a refusal can be run elsewhere. Asked before each request, and not to be slow.
     fn can_run_elsewhere(&self) -> bool;
-    /// Whether an earlier request was refused something that later ones may miss too.
+    /// Whether anything was refused in this process since all workers serve, in whichever thread.
     fn is_suspect(&self) -> bool;
     /// That request came to nothing, and nothing of its response was sent: it can be run elsewhere.
     fn run_elsewhere(&self, job: Job);
@@ -109,12 +110,11 @@ impl<'py> Gateway<'py> {
             Err(raised) => return subject.gateway_failed(py, raised),
         };
         let value = self.responses.value(&response).expect("made above");
-        let (refusals, refusals_everywhere) = (refusals_on_this_thread(), refusals_in_this_process());
+        let refusals = refusals_on_this_thread();
         let mut outcome = Outcome::Answered;
         match self.parts(&job.request, body_length, Input::new(body), &response) {
             Ok(parts) => {
-                let elsewhere = spare.as_ref().map(|_| refusals_everywhere);
-                outcome = self.run(&parts, value, &subject, elsewhere);
+                outcome = self.run(&parts, value, &subject, spare.is_some());
                 self.inputs.value(&parts.input).expect("made above").expire();
                 self.errors.value(&parts.errors).expect("made above").finish(py);
             }
@@ -127,8 +127,9 @@ impl<'py> Gateway<'py> {
             spare.filter(|_| outcome == Outcome::Withheld).and_then(|body| Some((body, value.take_responder()?)));
         value.expire();
         let Some(when_refused) = &self.when_refused else { return };
-        if refusals_on_this_thread() != refusals {
-            when_refused.refused(subject.id, &|| left_out(py));
+        if refusals_on_this_thread() != refusals && when_refused.is_news() {
+            let packages = left_out(py);
+            py.detach(|| when_refused.refused(subject.id, packages));
         }
         if let Some((body, responder)) = withheld {
             job.request.body = body;
@@ -166,16 +167,15 @@ impl<'py> Gateway<'py> {
         Ok(Parts { environ, start_response, input, errors })
     }
 
-    /// Runs the application. With the number of `refusals` in the process before, a failure is withheld if there was a
-    /// further one, in whichever thread, as long as nothing was sent.
-    fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject, refusals: Option<u64>) -> Outcome {
+    /// Runs the application. Where the request can be run `elsewhere`, a failure is withheld as long as nothing was sent, if
+    /// anything was refused since the start: by now, or in an import that another thread began and this one waited for.
+    fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject, elsewhere: bool) -> Outcome {
         let py = self.py;
-        let is_refused = || {
-            let is_suspect = self.when_refused.as_ref().is_some_and(|when_refused| when_refused.is_suspect());
-            refusals.is_some_and(|before| is_suspect || refusals_in_this_process() != before)
-        };
+        let is_suspect =
+            || elsewhere && self.when_refused.as_ref().is_some_and(|when_refused| when_refused.is_suspect());
         let failed = |raise| {
-            if response.is_unsent() && is_refused() {
+            if response.is_unsent() && is_suspect() {
+                subject.withheld(py, raise);
                 return Outcome::Withheld;
             }
             self.failed(raise, response, subject);
@@ -188,7 +188,7 @@ impl<'py> Gateway<'py> {
         let close = result.optional_attr(py, &self.close);
         let last = if matches!(close, Ok(None)) { After::Nothing } else { After::End };
         // Frameworks make a response of what was raised.
-        let outcome = if response.is_unsent_server_error() && is_refused() {
+        let outcome = if response.is_unsent_server_error() && is_suspect() {
             Outcome::Withheld
         } else {
             match self.send(&result, response, last).and_then(|()| response.finish(py)) {
@@ -279,6 +279,17 @@ impl Subject {
         let traceback = exception.traceback.trim_end();
         py.detach(|| {
             tracing::error!(code = "STACK0201", request_id = %id, %method, path, exception = exception.kind, traceback, "the application raised");
+        });
+    }
+
+    fn withheld<'py>(&self, py: Python<'py>, raise: Raise<'py>) {
+        let Self { id, method, path, connection: _ } = self;
+        let traceback = match raise {
+            Raise::Again(raised) => raised.into_exception(py).traceback,
+            Raise::New(_, message) => message,
+        };
+        py.detach(|| {
+            tracing::info!(request_id = %id, %method, path, traceback, "the application raised beside a refused module; the request waits to be run again");
         });
     }
 

@@ -61,6 +61,7 @@ impl PoolSettings {
             threads: self.threads,
             multiprocess: self.workers() > 1,
             when_refused: self.when_refused.clone(),
+            all_threads: false,
         })
     }
 }
@@ -77,6 +78,16 @@ pub enum StartError {
     /// This server's own fault.
     #[error("a worker panicked while it started")]
     Panicked,
+    /// Some of its threads could not be started, and it can not do without.
+    #[error(
+        "only {started} of {wanted} threads of a worker could be started; raise the limit of threads, or lower threads"
+    )]
+    TooFewThreads {
+        /// As many run.
+        started: usize,
+        /// As many were asked for.
+        wanted: usize,
+    },
     /// The system refused a thread.
     #[error("no thread for a worker")]
     Thread(#[source] std::io::Error),

@@ -67,6 +67,8 @@ pub struct WorkerSettings {
     pub multiprocess: bool,
     /// Who is told of extension modules that refuse to load in a request.
     pub when_refused: Option<Arc<dyn WhenRefused>>,
+    /// Whether it needs all its threads: each has jobs of its own. Else it can do with fewer.
+    pub all_threads: bool,
 }
 
 /// One worker, in the interpreter of the thread that calls.
@@ -115,10 +117,14 @@ impl Worker {
         jobs: Vec<Box<dyn Jobs>>,
         entered: impl Fn(WorkerState),
     ) -> Result<(), StartError> {
+        let wanted = jobs.len();
         let mut jobs = jobs.into_iter();
         let own = jobs.next();
         let gateway = self.gateway(py, 0)?;
         let threads = self.start_threads(interpreter, jobs);
+        if self.settings.all_threads && threads.len() + 1 < wanted {
+            return Err(StartError::TooFewThreads { started: threads.len() + 1, wanted });
+        }
         entered(WorkerState::Ready);
         if let Some(own) = own {
             self.take_jobs(py, gateway, own);

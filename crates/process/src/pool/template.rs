@@ -141,7 +141,10 @@ fn take_note(
                 let _ = ended.send(Exit { code, signal, core_dumped });
             }
         }
-        Notice::Ready { .. } | Notice::Failed { .. } => return Err(WireError::OutOfPlace),
+        Notice::Failed { problem } => {
+            tracing::error!(code = "STACK0317", problem, "the process that workers are forked from can not go on");
+        }
+        Notice::Ready { .. } => return Err(WireError::OutOfPlace),
     }
     Ok(())
 }

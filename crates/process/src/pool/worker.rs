@@ -13,7 +13,7 @@ use tokio::{
     process::Child,
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{Exit, ProcessSettings, StartError, State, back_off::BackOff, template::Templates};
@@ -24,6 +24,9 @@ use crate::{
     wire::Order,
 };
 
+/// How long a process that is started again may take until it is ready: at least this, and as many times as long as the first.
+const LEAST_START_TIME: Duration = Duration::from_mins(1);
+const START_TIME_FACTOR: u32 = 10;
 /// How long the lanes of a process that died may take to notice. One that waits for a slow client takes longer.
 const NOTICE_TIME: Duration = Duration::from_millis(100);
 
@@ -37,6 +40,8 @@ pub(super) struct Worker {
     templates: Option<Arc<Templates>>,
     queue: Queue,
     state: watch::Sender<State>,
+    /// True from when the pool is stopped.
+    stopping: watch::Receiver<bool>,
 }
 
 /// A process that serves.
@@ -90,8 +95,8 @@ impl Process {
                     let _ = kill_process(pid, Signal::KILL);
                 }
             }
-            // The end of its connection is what it leaves at.
-            Kind::Forked(None) => {}
+            // It leaves at the end of its connection.
+            Kind::Forked(None) => self.link.hang_up_handle().hang_up(),
         }
     }
 }
@@ -110,8 +115,9 @@ impl Worker {
         templates: Option<Arc<Templates>>,
         queue: Queue,
         state: watch::Sender<State>,
+        stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { id, settings, templates, queue, state }
+        Self { id, settings, templates, queue, state, stopping }
     }
 
     /// The one place where the state changes.
@@ -124,11 +130,24 @@ impl Worker {
     /// to `started`.
     pub(super) async fn live(self, started: mpsc::Sender<Result<String, StartError>>) {
         let mut started = Some(started);
-        let mut back_off = BackOff::default();
+        let (mut back_off, mut limit) = (BackOff::default(), None);
         loop {
             self.set(State::Starting);
-            let life = match self.start().await {
+            let begun = Instant::now();
+            let start = async {
+                match limit {
+                    Some(limit) => timeout(limit, self.start()).await.unwrap_or(Err(StartError::TooLong(limit))),
+                    None => self.start().await,
+                }
+            };
+            let outcome = tokio::select! {
+                outcome = start => outcome,
+                // Nothing waits for a process that is only now being started again.
+                () = self.stopped(), if started.is_none() => return self.set(State::Ended),
+            };
+            let life = match outcome {
                 Ok(mut running) => {
+                    limit = limit.or_else(|| Some(LEAST_START_TIME.max(begun.elapsed() * START_TIME_FACTOR)));
                     if let Some(started) = started.take() {
                         // The pool may have given up by now; then this task is about to be ended.
                         let _ = started.send(Ok(std::mem::take(&mut running.report))).await;
@@ -161,8 +180,18 @@ impl Worker {
                 return self.set(State::Ended);
             }
             self.set(State::Waiting);
-            sleep(back_off.after(life)).await;
+            tokio::select! {
+                () = sleep(back_off.after(life)) => {}
+                () = self.stopped() => return self.set(State::Ended),
+            }
         }
+    }
+
+    /// Waits until the pool is being stopped.
+    async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        // Where the pool is gone this task is about to be ended.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
     async fn start(&self) -> Result<Running, StartError> {
@@ -183,7 +212,7 @@ impl Worker {
             Ok((lanes, report)) => Ok(Running { process, last_words, lanes, report: preloaded.unwrap_or(report) }),
             // How it ended says more than that it is gone.
             Err(StartError::Gone) => {
-                let ended = tokio::time::timeout(LINGER_TIME, process.wait()).await;
+                let ended = timeout(LINGER_TIME, process.wait()).await;
                 let exit = ended.unwrap_or(Exit::UNKNOWN);
                 process.kill();
                 Err(StartError::Died { exit, last_words: last_words.read() })
@@ -210,25 +239,27 @@ impl Worker {
         for lane in lanes {
             serving.spawn(lane.run(self.queue.task_consumer(self.id)));
         }
-        let mut lost = Vec::new();
+        let (mut lost, mut broken) = (Vec::new(), false);
         let exit: Exit = loop {
-            let lingers = !lost.is_empty();
             tokio::select! {
                 exit = process.wait() => break exit,
                 Some(ended) = serving.join_next() => {
+                    broken |= !matches!(ended, Ok(Ok(())));
                     lost.extend(ended.ok().and_then(Result::err));
-                    if serving.is_empty() && lost.is_empty() {
+                    if serving.is_empty() && !broken {
                         self.set(State::ShuttingDown);
                     }
                 }
-                () = sleep(LINGER_TIME), if lingers => {
+                () = sleep(LINGER_TIME), if broken => {
                     // It lives, and is of no use.
+                    tracing::error!(code = "STACK0315", worker = self.id.0, pid, error = first_error(&lost), "a worker's lane is broken; the worker is ended");
                     process.kill();
                 }
             }
         };
-        if serving.is_empty() && lost.is_empty() {
-            if exit.code != Some(0) {
+        if serving.is_empty() && !broken {
+            // What ends after the process that it was forked from can not be asked how.
+            if exit.code != Some(0) && exit != Exit::UNKNOWN {
                 tracing::warn!(code = "STACK0316", worker = self.id.0, pid, %exit, "a worker process died at its end");
             }
             return End::Regular;
@@ -240,7 +271,7 @@ impl Worker {
                 lost.extend(ended.ok().and_then(Result::err));
             }
         };
-        let all = tokio::time::timeout(NOTICE_TIME, noticed).await;
+        let all = timeout(NOTICE_TIME, noticed).await;
         let requests: Vec<String> = lost.iter().map(|lost| describe(lost)).collect();
         tracing::error!(
             code = "STACK0313",
@@ -285,6 +316,12 @@ fn settle(queue: &Queue, worker: WorkerId, lost: Lost) {
         }
         LostJob::Begun(_) => {}
     }
+}
+
+/// Why a lane is of no use any more.
+fn first_error(lost: &[Box<Lost>]) -> String {
+    // A task that ended without a word panicked; its thread has said so.
+    lost.first().map_or_else(|| "its task ended".into(), |lost| lost.error.to_string())
 }
 
 fn describe(lost: &Lost) -> String {

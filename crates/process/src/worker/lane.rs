@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     fs::File,
     io,
+    ops::Range,
     os::{
         fd::{AsFd, OwnedFd},
         unix::{fs::FileExt, net::UnixStream},
@@ -47,14 +48,16 @@ struct Shared {
     jobs: UnixStream,
     /// Where responses go out.
     answers: UnixStream,
+    /// Locked while the thread waits for a job; else after `state`, by whoever has the job that is being run.
+    inbox: Mutex<Inbox>,
+    /// Never locked for long: threads that hold the GIL lock it.
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    inbox: Inbox,
     outbox: Outbox,
-    /// The job that is being run.
+    /// The job that is being run. What an application still holds of another says nothing on this lane.
     current: Option<RequestId>,
     /// Its client has gone, or the server.
     client_gone: bool,
@@ -74,10 +77,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a message on its way, never waiting.
-    fn tell(&self, message: &ToServer<'_>, descriptor: Option<OwnedFd>) {
+    /// Puts a message about a job on its way, never waiting.
+    fn tell(&self, id: RequestId, message: &ToServer<'_>, descriptor: Option<OwnedFd>) {
         let mut state = self.lock();
-        if state.outbox.add(&self.answers, message, &[], descriptor).is_err() {
+        if state.current == Some(id) && state.outbox.add(&self.answers, message, &[], descriptor).is_err() {
             state.client_gone = true;
         }
     }
@@ -85,9 +88,9 @@ impl Shared {
 
 impl Lane {
     pub(super) fn new(jobs: UnixStream, answers: UnixStream) -> Self {
-        let state =
-            State { inbox: Inbox::new(), outbox: Outbox::default(), current: None, client_gone: false, large: None };
-        Self { shared: Arc::new(Shared { jobs, answers, state: Mutex::new(state) }), local: None, running: false }
+        let state = State { outbox: Outbox::default(), current: None, client_gone: false, large: None };
+        let (inbox, state) = (Mutex::new(Inbox::new()), Mutex::new(state));
+        Self { shared: Arc::new(Shared { jobs, answers, inbox, state }), local: None, running: false }
     }
 
     pub(super) fn set_large_blocks(&mut self, large: LargeBlocks) {
@@ -97,30 +100,51 @@ impl Lane {
     /// Waits for a job, or for a signal.
     fn receive(&mut self) -> Result<Option<Job>, LinkError> {
         let shared = Arc::clone(&self.shared);
-        let mut state = shared.lock();
-        state.current = None;
+        let mut outbox = {
+            let mut state = shared.lock();
+            state.current = None;
+            std::mem::take(&mut state.outbox)
+        };
         if std::mem::replace(&mut self.running, false) {
-            state.outbox.hold(&ToServer::Done, &[])?;
+            outbox.hold(&ToServer::Done, &[])?;
         }
-        state.outbox.flush(&shared.answers, true).map_err(link::gone)?;
+        outbox.flush(&shared.answers, true).map_err(link::gone)?;
+        let mut inbox = shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(frame) = state.inbox.next_frame()? {
-                if let Some(job) = self.job(&mut state, frame)? {
+            if let Some(frame) = inbox.next_frame()? {
+                let job = match self.job(&mut inbox, frame) {
+                    Err(LinkError::Wire(WireError::NoRoom)) => {
+                        tracing::error!(code = "STACK0305", error = %WireError::NoRoom, "a request body could not be taken over");
+                        outbox.hold(&ToServer::Failed(Failure::Gateway.into()), &[])?;
+                        outbox.hold(&ToServer::Done, &[])?;
+                        None
+                    }
+                    job => job?,
+                };
+                if let Some(job) = job {
+                    let mut state = shared.lock();
+                    state.outbox = outbox;
+                    state.current = Some(job.request.id);
+                    state.client_gone = false;
                     self.running = true;
                     return Ok(Some(job));
                 }
+                outbox.flush(&shared.answers, true).map_err(link::gone)?;
                 continue;
             }
-            match state.inbox.receive(shared.jobs.as_fd(), true) {
-                Err(error) if link::is_interruption(&error) => return Ok(None),
+            match inbox.receive(shared.jobs.as_fd(), true) {
+                Err(error) if link::is_interruption(&error) => {
+                    shared.lock().outbox = outbox;
+                    return Ok(None);
+                }
                 outcome => outcome?,
             };
         }
     }
 
     /// The job in a frame; none where it speaks of one that is over.
-    fn job(&mut self, state: &mut State, frame: std::ops::Range<usize>) -> Result<Option<Job>, LinkError> {
-        let (message, rest) = wire::read::<ToWorker<'_>>(state.inbox.frame(frame))?;
+    fn job(&mut self, inbox: &mut Inbox, frame: Range<usize>) -> Result<Option<Job>, LinkError> {
+        let (message, rest) = wire::read::<ToWorker<'_>>(inbox.frame(frame))?;
         let ToWorker::Job(head) = message else { return Ok(None) };
         let place = head.body;
         let body = match place {
@@ -129,17 +153,10 @@ impl Lane {
         };
         let mut request = self.request(*head, body)?;
         if let BodyPlace::File { length } = place {
-            request.body = RequestBody::File { file: File::from(state.inbox.descriptor()?), length };
+            request.body = RequestBody::File { file: File::from(inbox.descriptor()?), length };
         }
-        state.current = Some(request.id);
-        state.client_gone = false;
-        let responder = LaneResponder {
-            shared: Arc::clone(&self.shared),
-            id: request.id,
-            begun: false,
-            ended: false,
-            streamed: false,
-        };
+        let shared = Arc::clone(&self.shared);
+        let responder = LaneResponder { shared, id: request.id, begun: false, ended: false, streamed: false };
         Ok(Some(Job { request, responder: Responder::remote(Box::new(responder)), deadline: None, retried: false }))
     }
 
@@ -219,10 +236,7 @@ struct LaneConnection(Arc<Shared>, RequestId);
 
 impl ClientConnection for LaneConnection {
     fn close(&self) {
-        let is_current = self.0.lock().current == Some(self.1);
-        if is_current {
-            self.0.tell(&ToServer::CloseConnection, None);
-        }
+        self.0.tell(self.1, &ToServer::CloseConnection, None);
     }
 }
 
@@ -240,20 +254,24 @@ struct LaneResponder {
 }
 
 impl LaneResponder {
-    /// Looks whether the server has said that the client is gone.
+    /// Looks whether the server has said that the client is gone. Of a job that is over it always is.
     fn check_client(&self, state: &mut State) -> Result<(), SendError> {
+        if state.current != Some(self.id) {
+            return Err(SendError::ClientGone);
+        }
+        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         while !state.client_gone {
-            match state.inbox.next_frame() {
+            match inbox.next_frame() {
                 Ok(Some(frame)) => {
-                    let said = wire::read::<ToWorker<'_>>(state.inbox.frame(frame));
+                    let said = wire::read::<ToWorker<'_>>(inbox.frame(frame));
                     state.client_gone = match said {
                         Ok((ToWorker::ClientGone { id }, _)) => id == self.id.0,
                         Ok((ToWorker::Job(_), _)) | Err(_) => true,
                     };
                 }
-                Ok(None) => match state.inbox.receive(self.shared.jobs.as_fd(), false) {
+                Ok(None) => match inbox.receive(self.shared.jobs.as_fd(), false) {
                     Ok(_) => {}
-                    Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) if link::is_interruption(&error) => return Ok(()),
                     Err(_) => state.client_gone = true,
                 },
                 Err(_) => state.client_gone = true,
@@ -266,7 +284,7 @@ impl LaneResponder {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         // A small response that is sent in one piece is not worth a look at the client.
-        if self.begun || !push.last {
+        if self.begun || !push.last || state.current != Some(self.id) {
             self.check_client(&mut state)?;
         }
         loop {
@@ -326,7 +344,7 @@ impl LaneResponder {
 
     fn finish(&mut self, message: &ToServer<'_>, descriptor: Option<OwnedFd>) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.shared.tell(message, descriptor);
+            self.shared.tell(self.id, message, descriptor);
         }
     }
 }

@@ -46,7 +46,18 @@ struct Child {
 impl Control {
     /// Forks a worker whenever the server asks for one, and tells it when one has ended. `fork` is `fork(2)`: 0 in the child,
     /// which returns from here at once, and the child's number in this process, which returns when the server is gone.
-    pub fn serve_forks<E>(mut self, mut fork: impl FnMut() -> Result<u32, E>) -> Result<Forked, ForkError<E>> {
+    pub fn serve_forks<E: std::error::Error + 'static>(
+        mut self,
+        fork: impl FnMut() -> Result<u32, E>,
+    ) -> Result<Forked, ForkError<E>> {
+        self.fork_when_asked(fork).inspect_err(|error| {
+            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            // Where the server is gone there is nobody to tell.
+            let _ = self.failed(&format!("{error}{cause}"));
+        })
+    }
+
+    fn fork_when_asked<E>(&mut self, mut fork: impl FnMut() -> Result<u32, E>) -> Result<Forked, ForkError<E>> {
         let mut children: Vec<Child> = Vec::new();
         loop {
             while let Some(frame) = self.inbox.next_frame().map_err(ControlError::from)? {
@@ -115,7 +126,7 @@ pub enum ForkError<E> {
     Control(#[from] ControlError),
     /// The fork itself.
     #[error("a worker could not be forked")]
-    Fork(E),
+    Fork(#[source] E),
     /// The system refused something.
     #[error("the forked workers can not be watched")]
     Io(#[from] io::Error),
