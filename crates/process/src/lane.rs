@@ -37,6 +37,15 @@ pub(crate) struct Lost {
     /// The job, where nothing of its response was sent; else only what it was.
     pub(crate) job: LostJob,
     pub(crate) error: LaneError,
+    watch: Arc<ClientWatch>,
+}
+
+impl Lost {
+    /// Whether the worker is gone and has not read all that was sent: the job, or word of a client that left, and then nobody runs
+    /// the job again. Only its end tells: a process that ends closes its descriptors one by one.
+    pub(crate) fn was_unread(&self) -> bool {
+        matches!(self.watch.jobs.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionReset)
+    }
 }
 
 #[derive(Debug)]
@@ -108,12 +117,6 @@ impl WhenClientGone for ClientWatch {
 }
 
 impl ClientWatch {
-    /// Whether the worker's end is gone, and with it something that was sent: the job, or word of a client that left, and then
-    /// nobody runs the job again.
-    fn is_unread(&self) -> bool {
-        matches!(self.jobs.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionReset)
-    }
-
     fn set_writing(&self, writing: bool) {
         *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = writing;
     }
@@ -164,7 +167,10 @@ impl ServerLane {
                 job.responder.fail(Failure::Gateway);
                 return Ok(());
             }
-            Err(error) => return Err(Box::new(Lost { job: LostJob::Unsent(Box::new(job)), error })),
+            Err(error) => {
+                let watch = Arc::clone(&self.watch);
+                return Err(Box::new(Lost { job: LostJob::Unsent(Box::new(job)), error, watch }));
+            }
         }
         let Job { request, responder, deadline, retried } = job;
         responder.when_client_gone(self.watch.clone(), request.id);
@@ -173,7 +179,7 @@ impl ServerLane {
             let job = match answer {
                 Answer::Waiting(responder) => {
                     let job = Box::new(Job { request, responder, deadline, retried });
-                    if self.watch.is_unread() { LostJob::Unsent(job) } else { LostJob::Unanswered(job) }
+                    LostJob::Unanswered(job)
                 }
                 Answer::Begun(responder) => {
                     responder.fail(Failure::WorkerGone);
@@ -181,7 +187,7 @@ impl ServerLane {
                 }
                 Answer::Over => LostJob::Begun(Box::new(request)),
             };
-            Box::new(Lost { job, error })
+            Box::new(Lost { job, error, watch: Arc::clone(&self.watch) })
         })
     }
 

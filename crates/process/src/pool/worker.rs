@@ -300,12 +300,13 @@ impl Worker {
     }
 }
 
-/// Gives a lost job to another worker, or answers it.
+/// Gives a lost job to another worker, or answers it. Its process has ended.
 fn settle(queue: &Queue, worker: WorkerId, lost: Lost) {
-    let Lost { job, error } = lost;
-    tracing::debug!(worker = worker.0, request_id = %job.request().id, %error, "a job was lost");
-    match job {
+    let was_unread = lost.was_unread();
+    tracing::debug!(worker = worker.0, request_id = %lost.job.request().id, error = %lost.error, was_unread, "a job was lost");
+    match lost.job {
         LostJob::Unsent(job) => queue.give_back(*job),
+        LostJob::Unanswered(job) if was_unread => queue.give_back(*job),
         LostJob::Unanswered(mut job) => {
             let is_safe = [Method::GET, Method::HEAD].contains(&job.request.method);
             if is_safe && !std::mem::replace(&mut job.retried, true) {
