@@ -48,7 +48,9 @@ impl Workers {
                     Ok(workers) => workers,
                     // What one interpreter loads may still refuse a second one.
                     Err(error) if policy == Policy::Move => {
-                        let choice = Choice { mode: Mode::Processes, why: Some(Why::Failed(format!("{error:#}"))) };
+                        // The first line says what; a traceback has no place in a sentence.
+                        let problem = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+                        let choice = Choice { mode: Mode::Processes, why: Some(Why::Failed(problem)) };
                         return Self::start_processes(choice, behind(config), config, plan, queue).await;
                     }
                     Err(error) => return Err(error),
