@@ -149,7 +149,8 @@ fn an_application_with_threads_of_its_own_is_served_and_stopped() {
 
 #[test]
 fn a_thread_that_the_import_starts_is_no_daemon_in_any_mode() {
-    for isolation in ["interpreters", "processes", "threads"] {
+    let interpreters = auto_tries_the_application().then_some("interpreters");
+    for isolation in ["processes", "threads"].into_iter().chain(interpreters) {
         let server = Server::start("starting_a_thread", &["--isolation", isolation]);
         assert_eq!(server.get("/").expect(200).text(), "False False", "{isolation}");
         server.stop();
