@@ -22,8 +22,11 @@ use crate::{
     sync::{Arc, AtomicUsize, Mutex, Ordering, lock},
 };
 
-/// How long a thread that has answered may take to come back for a job that is kept for it: its `close()` runs.
+/// How long a thread that has answered may take to come back for a job that is kept for it (its `close()` runs, or it waits
+/// for a CPU), before the one in reserve looks; and how often that looks before it takes the job itself. In a worker that
+/// computes the job would wait for the GIL, 5 ms and more.
 const RESERVE_TIME: Duration = Duration::from_millis(1);
+const RESERVE_TURNS: u32 = 10;
 
 /// Names a worker: one interpreter, with its threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -331,6 +334,13 @@ impl Queue {
             running: state.workers.iter().map(|worker| worker.running).sum(),
             idle: state.workers.iter().map(|worker| worker.idle.len()).sum(),
         }
+    }
+
+    /// Whether a job still waits for a worker that is about to be back, rather than for this one, which computes.
+    fn is_kept_from(&self, worker: WorkerId) -> bool {
+        let mut state = lock(&self.state);
+        let is_returning = state.workers.iter().any(|other| other.id != worker && other.is_returning());
+        is_returning && !state.waiting.is_empty() && state.worker(worker).unanswered.count() > 0
     }
 
     /// A thread of `worker` wants its next job, and is done with the one before if it `ran`.

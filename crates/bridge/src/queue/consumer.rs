@@ -3,7 +3,7 @@
 use std::{future::poll_fn, time::Duration};
 
 use super::{
-    Closed, Job, Jobs, Queue, WorkerId,
+    Closed, Job, Jobs, Queue, RESERVE_TURNS, WorkerId,
     mailbox::{Letter, Mailbox, TaskMailbox},
 };
 use crate::sync::{
@@ -36,7 +36,12 @@ impl Consumer {
                 None => match self.receiver.recv() {
                     Ok(Letter::Job(job)) => *job,
                     Ok(Letter::Reserve) => {
-                        pause(self.queue.reserve_time);
+                        for _ in 0..RESERVE_TURNS {
+                            pause(self.queue.reserve_time);
+                            if !self.queue.is_kept_from(self.worker) {
+                                break;
+                            }
+                        }
                         continue;
                     }
                     Ok(Letter::Closed) | Err(_) => return Err(Closed),
@@ -88,7 +93,12 @@ impl TaskConsumer {
     pub async fn take<S: Future<Output = ()>>(&mut self, sleep: impl Fn(Duration) -> S) -> Result<Job, Closed> {
         loop {
             if self.in_reserve {
-                sleep(self.queue.reserve_time).await;
+                for _ in 0..RESERVE_TURNS {
+                    sleep(self.queue.reserve_time).await;
+                    if !self.queue.is_kept_from(self.worker) {
+                        break;
+                    }
+                }
                 self.in_reserve = false;
             }
             let job = if self.is_waiting { None } else { self.next()? };

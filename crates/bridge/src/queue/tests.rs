@@ -104,6 +104,20 @@ fn a_job_that_is_kept_too_long_goes_to_the_thread_in_reserve() {
 }
 
 #[test]
+fn a_thread_in_reserve_does_not_wait_for_what_nobody_keeps_any_more() {
+    let queue = Queue { reserve_time: Duration::from_secs(1), ..Queue::new(8) };
+    let (_replies, jobs, consumers) = computing_and_returning(&queue);
+    let (took, took_by) = mpsc::channel();
+    let _thread = worker(&queue, 0, &took);
+    wait_for(&queue, |depth| depth.idle == 1);
+    let _next = push(&queue);
+    // The worker that was about to be back is gone.
+    queue.retire(WorkerId(1));
+    assert_eq!(took_by.recv_timeout(Duration::from_secs(5)), Ok(0), "after one look, not after all of them");
+    drop((jobs, consumers));
+}
+
+#[test]
 fn a_full_queue_refuses_and_gives_the_job_back() {
     let queue = Queue::new(1);
     let _waits = push(&queue);
