@@ -29,6 +29,7 @@ mod packages;
 mod preload;
 mod processes;
 mod raising;
+mod raw;
 mod relocation;
 mod shutdown;
 mod start_errors;
