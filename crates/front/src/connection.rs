@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use crate::{server::Server, transport::Socket};
+use crate::{metrics::Counted, server::Server, transport::Socket};
 
 mod gate;
 mod http1;
@@ -37,9 +37,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are read before the protocol is known.
 const FIRST_BLOCK: usize = 1024;
 
-/// Serves one connection until either side closes it, or the server stops. True if a request was cut off.
-pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: Arc<Connection>) -> bool {
-    let is_aborted = {
+/// Serves one connection until either side closes it, or the server stops. Gives the number of requests cut off.
+pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: Arc<Connection>) -> usize {
+    let cut_off = {
         let mut work = pin!(async {
             serve_requests(&server, &mut socket, &connection).await;
             if connection.is_lingering() {
@@ -49,15 +49,15 @@ pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: A
         poll_fn(|cx| {
             connection.listen(cx);
             if connection.order() == Order::Abort {
-                return Poll::Ready(connection.phase().is_in_flight());
+                return Poll::Ready(connection.in_flight());
             }
-            work.as_mut().poll(cx).map(|()| false)
+            work.as_mut().poll(cx).map(|()| 0)
         })
         .await
     };
     drop(socket);
     connection.finish_entries(true);
-    is_aborted
+    cut_off
 }
 
 async fn serve_requests(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Connection>) {
@@ -78,6 +78,7 @@ async fn serve_requests(server: &Arc<Server>, socket: &mut Socket, connection: &
 /// Waits for the first byte of a request. False where there will be none: the client was silent for too long, or the
 /// server stops.
 async fn wait(server: &Arc<Server>, socket: &Socket, connection: &Arc<Connection>) -> bool {
+    let _parked = Counted::new(&server.metrics.parked);
     let idle_since = connection.idle_since().map_or_else(Instant::now, Instant::from_std);
     let mut deadline = idle_since + server.timeouts.idle;
     let mut timer = pin!(sleep_until(deadline));

@@ -26,11 +26,7 @@ pub(crate) struct Context {
 }
 
 /// Answers one request. Dropped before its end, the client has left: what it waited for is given up.
-pub(crate) async fn answer(
-    server: Arc<Server>,
-    stream: Stream,
-    request: Request<Incoming>,
-) -> Response<SentBody> {
+pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request<Incoming>) -> Response<SentBody> {
     stream.enter(Phase::Answering);
     let id = server.next_id();
     let (mut parts, body) = request.into_parts();
@@ -77,12 +73,7 @@ fn options() -> Response {
     response
 }
 
-fn complete(
-    mut response: Response,
-    is_head: bool,
-    mut entry: Entry,
-    stream: Stream,
-) -> Response<SentBody> {
+fn complete(mut response: Response, is_head: bool, mut entry: Entry, stream: Stream) -> Response<SentBody> {
     let status = response.status();
     entry.answered(status);
     let headers = response.headers_mut();

@@ -27,13 +27,7 @@ pub(crate) struct SentBody {
 
 impl SentBody {
     /// `has_body` is false where HTTP allows none: HEAD, 204, 304 (RFC 9110 §6.4.1).
-    pub(crate) fn new(
-        body: Body,
-        has_body: bool,
-        length: Option<u64>,
-        entry: Entry,
-        stream: Stream,
-    ) -> Self {
+    pub(crate) fn new(body: Body, has_body: bool, length: Option<u64>, entry: Entry, stream: Stream) -> Self {
         Self { body, length, sent: 0, ended: !has_body, cut: None, entry: Some(entry), stream }
     }
 }

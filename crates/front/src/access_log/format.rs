@@ -258,7 +258,10 @@ pub(super) mod tests {
         assert!(text.contains("] \"G\\x16T / \\x22HTTP/1.1\" 200"), "{text}");
         let json = written(LogFormat::Json, &Record { refused: refused(), ..record() });
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!((&value["method"], &value["refused"]), (&serde_json::Value::Null, &"G\\x16T / \\x22HTTP/1.1".into()));
+        assert_eq!(
+            (&value["method"], &value["refused"]),
+            (&serde_json::Value::Null, &"G\\x16T / \\x22HTTP/1.1".into())
+        );
     }
 
     #[test]

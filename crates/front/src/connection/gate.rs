@@ -60,7 +60,10 @@ pub(super) struct Gate<'a> {
 #[derive(Debug)]
 enum Stage {
     /// A head, or the one empty line that may stand before it (RFC 9112 §2.2).
-    Head { reader: HeadReader, may_skip: bool },
+    Head {
+        reader: HeadReader,
+        may_skip: bool,
+    },
     /// This many bytes of a head that has passed, and then its body.
     Passing(usize, Body),
     Body(Body),

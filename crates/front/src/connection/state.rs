@@ -38,7 +38,7 @@ impl Phase {
     const ALL: [Self; 6] = [Self::Idle, Self::Head, Self::Body, Self::Answering, Self::Flushing, Self::Closing];
 
     /// Whether a request would be lost if the connection ended now.
-    pub(crate) fn is_in_flight(self) -> bool {
+    fn is_in_flight(self) -> bool {
         match self {
             Self::Idle | Self::Head | Self::Closing => false,
             Self::Body | Self::Answering | Self::Flushing => true,
@@ -151,6 +151,11 @@ impl Connection {
             self.becomes_idle();
             self.waker.wake();
         }
+    }
+
+    /// Requests that would be lost if the connection ended now.
+    pub(super) fn in_flight(&self) -> usize {
+        if self.phase().is_in_flight() { self.streams().max(1) } else { 0 }
     }
 
     /// Requests of an HTTP/2 connection that are not answered yet.

@@ -58,12 +58,38 @@ mod tests {
 
     #[test]
     fn a_host_has_a_name_and_perhaps_a_port() {
-        for host in ["a.example", "a.example:80", "A_b.example.:65535", "127.0.0.1:1", "[::1]", "[::1]:80", "a%41", "", "a:"] {
+        for host in
+            ["a.example", "a.example:80", "A_b.example.:65535", "127.0.0.1:1", "[::1]", "[::1]:80", "a%41", "", "a:"]
+        {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for host in [
-            "a b", "a@b", "a/b", "a:b", "a:80:80", "[::1", "::1", "[::1]x", "[]", "[a]", "[::1%25eth0]", "a, b", "a,b", "a%4", "a%zz",
-            "a:65536", "a:123456", "a:-1", "a:+1", ":80", "a\"", "a\\b", "a?b", "a#b", "a<b", "é",
+            "a b",
+            "a@b",
+            "a/b",
+            "a:b",
+            "a:80:80",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "[]",
+            "[a]",
+            "[::1%25eth0]",
+            "a, b",
+            "a,b",
+            "a%4",
+            "a%zz",
+            "a:65536",
+            "a:123456",
+            "a:-1",
+            "a:+1",
+            ":80",
+            "a\"",
+            "a\\b",
+            "a?b",
+            "a#b",
+            "a<b",
+            "é",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
         }

@@ -84,7 +84,9 @@ fn a_malformed_head_is_refused() {
 
 #[test]
 fn a_line_ends_in_both_characters_and_has_neither_in_it() {
-    for text in ["GET / HTTP/1.1\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\n"] {
+    for text in
+        ["GET / HTTP/1.1\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\n"]
+    {
         assert_eq!(read(text), Err(Refusal::Malformed(Malformed::LineEnd)), "{text:?}");
     }
     assert_eq!(read("GET / HTTP/1.1\r\r\nHost: a\r\n\r\n"), Err(Refusal::Malformed(Malformed::RequestLine)));
