@@ -22,7 +22,7 @@ use crate::{request, server::Server, timer::LazyTimer, transport::Socket};
 pub(super) const FIRST_REQUEST: Duration = Duration::from_millis(250);
 
 /// How long a connection is idle before it is parked. Soon enough for memory, and late enough that a busy one never is.
-const PARK_AFTER: Duration = Duration::from_millis(500);
+const PARK_AFTER: Duration = Duration::from_millis(100);
 
 /// hyper's own minimum.
 const SMALLEST_BUFFER: usize = 8 * 1024;
