@@ -21,6 +21,7 @@ use crate::{
     application::Application,
     files::{DocumentRoot, OwnedPrefix},
     metrics::Metrics,
+    strict::head::HeadLimits,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
@@ -28,6 +29,7 @@ use crate::{
 pub(crate) struct Server {
     pub(crate) router: Router,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) head_limits: HeadLimits,
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Sender>,
@@ -41,6 +43,11 @@ impl Server {
         let application = Application::new(queue, Arc::clone(&limits), &config.timeouts, Arc::clone(&metrics));
         Self {
             router: router(&config.statics, application),
+            head_limits: HeadLimits {
+                line: limits.max_request_line_size.get(),
+                head: limits.max_head_size.get(),
+                fields: limits.max_header_fields.get(),
+            },
             limits,
             timeouts: config.timeouts.clone(),
             metrics,
