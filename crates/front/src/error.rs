@@ -74,6 +74,7 @@ fn refused(refusal: Refusal) -> (StatusCode, &'static str, Blame, bool, &'static
         Refusal::SlowHead => ("STACK0102", "The request head took too long\n"),
         Refusal::Version => ("STACK0109", "HTTP version not supported\n"),
         Refusal::LongLine => ("STACK0110", "The request line is too long\n"),
+        Refusal::Expectation => ("STACK0138", "Expectation failed\n"),
         Refusal::LargeHead | Refusal::ManyFields => ("STACK0137", "The request head is too large\n"),
     };
     (refusal.status(), code, Blame::Client, true, text)
@@ -173,6 +174,7 @@ mod tests {
             Error::Refused(Refusal::Version),
             Error::Refused(Refusal::LongLine),
             Error::Refused(Refusal::LargeHead),
+            Error::Refused(Refusal::Expectation),
             Error::Connect,
             Error::BodyTimeout,
             Error::BodyTooLarge,

@@ -17,6 +17,8 @@ mod error;
 mod file_stream;
 mod files;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod listen;
 mod metrics;
 mod path;

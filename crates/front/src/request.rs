@@ -59,7 +59,7 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
 fn verdict(stream: &Stream, parts: &mut Parts) -> Result<(), Refusal> {
     if stream.is_http2() {
-        return Ok(strict::http2::normalise(parts)?);
+        return strict::http2::normalise(parts);
     }
     stream.connection().refused().map_or(Ok(()), |refused| Err(refused.refusal))
 }

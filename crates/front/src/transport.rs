@@ -15,11 +15,17 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod memory;
+
 /// A connected stream socket. It is closed when this is dropped.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Bytes that cross no kernel, so that a test decides what comes when.
+    #[cfg(any(test, fuzzing))]
+    Memory(memory::Memory),
 }
 
 impl Socket {
@@ -36,6 +42,8 @@ impl Socket {
                     let _ = ready!(stream.poll_read_ready(cx));
                     stream.try_io(Interest::READABLE, || peek(stream))
                 }
+                #[cfg(any(test, fuzzing))]
+                Self::Memory(memory) => return memory.poll_readable(cx),
             };
             if !looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
                 return Poll::Ready(());
@@ -63,6 +71,8 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_read(cx, buf),
         }
     }
 }
@@ -72,6 +82,8 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_write(cx, buf),
         }
     }
 
@@ -83,6 +95,8 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -94,6 +108,8 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_flush(cx),
         }
     }
 
@@ -101,6 +117,8 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_shutdown(cx),
         }
     }
 }

@@ -10,10 +10,12 @@
 //! - It agrees with every row of the table.
 #![forbid(unsafe_code)]
 
+mod agree;
 mod mutate;
 mod request;
 mod table;
 
+pub use agree::{Asked, agree};
 pub use mutate::Mutator;
 pub use request::{Conversation, End, Limits, Request, conversation};
 pub use table::{Outcome, Part, Row, Seen, TableError, parse, table};

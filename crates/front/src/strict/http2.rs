@@ -2,10 +2,17 @@
 
 use http::{HeaderMap, Method, header, request::Parts};
 
-use super::{Malformed, host};
+use super::{Malformed, Refusal, fields, host};
 
 /// Checks a request, and makes it look like one that came over HTTP/1.1: with Host, and a target without authority.
-pub(crate) fn normalise(parts: &mut Parts) -> Result<(), Malformed> {
+pub(crate) fn normalise(parts: &mut Parts) -> Result<(), Refusal> {
+    if parts.headers.get_all(header::EXPECT).iter().any(|value| !fields::is_continue(value.as_bytes())) {
+        return Err(Refusal::Expectation);
+    }
+    Ok(check(parts)?)
+}
+
+fn check(parts: &mut Parts) -> Result<(), Malformed> {
     if parts.headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
         return Err(Malformed::SeveralTypes);
     }
@@ -62,7 +69,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let mut parts = request.body(()).unwrap().into_parts().0;
-        normalise(&mut parts)?;
+        check(&mut parts)?;
         Ok((parts.uri.to_string(), parts.headers[header::HOST].to_str().unwrap().to_owned()))
     }
 
