@@ -9,7 +9,9 @@ use hyper::ext::ReasonPhrase;
 use stack_bridge::{BodyLimits, Job, Queue, Refused, Reply, RequestBody, ResponseHead, exchange};
 use stack_config::{Limits, Timeouts};
 
-use crate::{error::Error, metrics::Metrics, path, reply_body::ReplyBody, request::Context, request_body};
+use crate::{
+    error::Error, metrics::Metrics, path, reply_body::ReplyBody, request::Context, request_body, site::Routed,
+};
 
 /// The application, as the front sees it: a queue.
 #[derive(Debug)]
@@ -50,9 +52,13 @@ impl Application {
         reply.into_response(self.request_timeout).await
     }
 
-    fn push(&self, context: &Context, parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+    fn push(&self, context: &Context, mut parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+        let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
         let (target, origin_form) = targets(&parts.uri);
+        let target = original.map_or(target, |original| targets(&original).0);
         let path::Target { path, query } = path::split(&origin_form);
+        let below = path::below(&mount, &path).expect("routed here because it is below").len();
+        let path = path.slice(path.len() - below..);
         let origin = &context.connection.origin;
         let now = Instant::now();
         let request = stack_bridge::Request {
@@ -60,7 +66,7 @@ impl Application {
             method: parts.method,
             target,
             path,
-            script_name: Bytes::new(),
+            script_name: mount,
             query,
             version: parts.version,
             headers: parts.headers,

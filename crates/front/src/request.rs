@@ -6,7 +6,6 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use stack_bridge::RequestId;
-use tower::Service;
 
 use crate::{
     access_log::{Entry, Passage},
@@ -14,6 +13,7 @@ use crate::{
     error::Error,
     sent_body::SentBody,
     server::Server,
+    site::{self, Site, Sites},
     strict,
 };
 
@@ -36,7 +36,12 @@ pub(crate) async fn answer(
     let entry = Entry::new(server.log.as_ref(), &server.metrics, id, connection.origin.peer, &request);
     let context = Context { id, connection: Arc::clone(&connection), passage: entry.passage() };
     let (parts, body) = request.into_parts();
-    let is_head = parts.method == Method::HEAD;
+    let asked = Asked {
+        id,
+        is_head: parts.method == Method::HEAD,
+        accept: parts.headers.get(header::ACCEPT).cloned(),
+        site: server.sites.find(site::host::of(&parts)),
+    };
     connection.set_lingering(!body.is_end_stream());
     let response = match strict::check(&parts) {
         Err(malformed) => {
@@ -48,12 +53,18 @@ pub(crate) async fn answer(
         Ok(()) => {
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
-            // A router that has no state to add is always ready.
-            let Ok(response) = server.router.clone().call(request).await;
-            response
+            server.sites.respond(asked.site, request).await
         }
     };
-    complete(response, is_head, entry, connection)
+    complete(response, &asked, &server.sites, entry, connection)
+}
+
+/// What the response depends on when the request is gone.
+struct Asked<'a> {
+    id: RequestId,
+    is_head: bool,
+    accept: Option<HeaderValue>,
+    site: Option<&'a Site>,
 }
 
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
@@ -67,7 +78,8 @@ fn options() -> Response {
 
 fn complete(
     mut response: Response,
-    is_head: bool,
+    asked: &Asked<'_>,
+    sites: &Sites,
     mut entry: Entry,
     connection: Arc<Connection>,
 ) -> Response<SentBody> {
@@ -75,11 +87,14 @@ fn complete(
     entry.answered(status);
     let headers = response.headers_mut();
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
+    sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
+    let headers = response.headers_mut();
     if connection.order() > Order::Serve {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let has_body =
-        !is_head && !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_body = !asked.is_head
+        && !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     response.map(|body| SentBody::new(body, has_body, length, entry, connection))
 }

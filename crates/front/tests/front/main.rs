@@ -11,5 +11,6 @@ mod drain;
 mod requests;
 mod responses;
 mod server;
+mod sites;
 mod static_files;
 mod timeouts;
