@@ -3,6 +3,10 @@
 //! Every value here has been checked and carries its unit in its type. It is made once, by
 //! `load`, and never changes.
 
+mod layout;
+mod rules;
+mod site;
+
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
@@ -12,6 +16,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub use layout::{Layout, Served, Site};
+pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
+pub use site::{Application, Host, Mount, Section, Sites};
 
 /// The whole configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +38,8 @@ pub struct Config {
     pub bind: Vec<Bind>,
     /// Static roots, longest prefix first.
     pub statics: Vec<StaticRoot>,
+    /// Sites beside the one that these keys make, and the rules of that one.
+    pub sites: Sites,
     /// What a worker is.
     pub isolation: Isolation,
     /// Interpreters or processes, as `isolation` has it.
@@ -80,6 +90,8 @@ pub enum AppSource {
     Named(AppSpec),
     /// To be found in [`Config::chdir`].
     Search,
+    /// There is none.
+    None,
 }
 
 /// `MODULE[:CALLABLE]`.

@@ -61,10 +61,15 @@ pub struct Front {
 }
 
 impl Front {
-    /// Makes a front that sends requests for the application to `queue`. Opens the access log and starts its thread.
-    pub fn new(config: &Config, queue: Queue) -> Result<Self, AccessLogError> {
+    /// Makes a front that sends requests to the queues of their applications, which are in the order of the configuration's
+    /// [layout](Config::layout). Opens the access log and starts its thread.
+    ///
+    /// # Panics
+    ///
+    /// If an application has no queue.
+    pub fn new(config: &Config, queues: Vec<Queue>) -> Result<Self, AccessLogError> {
         let (access_log, log) = Writer::start(&config.log.access, config.log.format)?.unzip();
-        let server = Server::new(config, queue, log);
+        let server = Server::new(config, queues, log);
         Ok(Self { server, access_log, grace_period: config.timeouts.grace_period })
     }
 
@@ -74,7 +79,7 @@ impl Front {
     }
 
     /// Serves until `stop` says otherwise, then drains. On return every connection and listener is closed and the access
-    /// log is written. The queue is left open: whoever owns it closes it.
+    /// log is written. The queues are left open: whoever owns them closes them.
     ///
     /// Runs on a tokio runtime with time and I/O enabled.
     pub async fn serve(self, listeners: Listeners, mut stop: watch::Receiver<Stop>) -> Drained {

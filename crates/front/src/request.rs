@@ -6,7 +6,6 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 use stack_bridge::RequestId;
-use tower::Service;
 
 use crate::{
     access_log::{Entry, Passage},
@@ -14,6 +13,7 @@ use crate::{
     error::Error,
     sent_body::SentBody,
     server::Server,
+    site::{self, Site, Sites},
     strict::{self, Refusal},
 };
 
@@ -36,7 +36,12 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         entry.refused(line.clone());
     }
     let context = Context { id, stream: stream.clone(), passage: entry.passage() };
-    let is_head = parts.method == Method::HEAD;
+    let asked = Asked {
+        id,
+        is_head: parts.method == Method::HEAD,
+        accept: parts.headers.get(header::ACCEPT).cloned(),
+        site: server.sites.find(site::host::of(&parts)),
+    };
     stream.set_lingering(!body.is_end_stream());
     let response = match verdict {
         Err(refusal) => {
@@ -48,12 +53,10 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         Ok(()) => {
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
-            // A router that has no state to add is always ready.
-            let Ok(response) = server.router.clone().call(request).await;
-            response
+            server.sites.respond(asked.site, request).await
         }
     };
-    complete(response, is_head, entry, stream)
+    complete(response, &asked, &server.sites, entry, stream)
 }
 
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
@@ -62,6 +65,14 @@ fn verdict(stream: &Stream, parts: &mut Parts) -> Result<(), Refusal> {
         return Ok(strict::http2::normalise(parts)?);
     }
     stream.connection().refused().map_or(Ok(()), |refused| Err(refused.refusal))
+}
+
+/// What the response depends on when the request is gone.
+struct Asked<'a> {
+    id: RequestId,
+    is_head: bool,
+    accept: Option<HeaderValue>,
+    site: Option<&'a Site>,
 }
 
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
@@ -73,16 +84,25 @@ fn options() -> Response {
     response
 }
 
-fn complete(mut response: Response, is_head: bool, mut entry: Entry, stream: Stream) -> Response<SentBody> {
+fn complete(
+    mut response: Response,
+    asked: &Asked<'_>,
+    sites: &Sites,
+    mut entry: Entry,
+    stream: Stream,
+) -> Response<SentBody> {
     let status = response.status();
     entry.answered(status);
     let headers = response.headers_mut();
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
+    sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
+    let headers = response.headers_mut();
     if stream.is_last() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let has_body =
-        !is_head && !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_body = !asked.is_head
+        && !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // Its client may take nothing from the start.
     stream.block_is_sent();

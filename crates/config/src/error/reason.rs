@@ -1,6 +1,10 @@
 //! Every way in which a value can be wrong, and the hint that goes with it.
 
+mod site;
+
 use std::{io, net::SocketAddr, path::PathBuf};
+
+pub use site::SiteReason;
 
 /// What is wrong with a name or a value.
 #[derive(Debug, thiserror::Error)]
@@ -181,6 +185,12 @@ pub enum Reason {
         /// What is wrong in it.
         message: String,
     },
+    /// A table without a name that it needs.
+    #[error("a table without `{0}`")]
+    FieldMissing(&'static str),
+    /// About sites, routes and rules.
+    #[error(transparent)]
+    Site(#[from] SiteReason),
     /// A value the layers could not put together.
     #[error("{0}")]
     Layers(Box<figment::Error>),
@@ -192,9 +202,9 @@ impl Reason {
         Some(match self {
             Self::UnknownKey { nearest: Some(nearest) } => format!("did you mean `{nearest}`?"),
             Self::UnknownKey { nearest: None } => "`stack config` lists all keys".into(),
-            Self::Table => "write the keys without a line in brackets above them".into(),
+            Self::Table => "write the keys without a line in brackets above them; only sites have one: [[site]]".into(),
             Self::NotInFile => "name the file with --config or STACK_CONFIG".into(),
-            Self::Form { wanted: "one value", .. } => "only bind and static take several values".into(),
+            Self::Form { wanted: "one value", .. } => "write a single one".into(),
             Self::Form { .. } => "write text in quotes or a number".into(),
             Self::Empty => "leave the key out to have its default".into(),
             Self::NotOneOf { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
@@ -237,6 +247,8 @@ impl Reason {
                 }
                 _ => return None,
             },
+            Self::FieldMissing(name) => format!("write {name} = \"…\" in it"),
+            Self::Site(reason) => return reason.hint(),
             Self::NotOneOf { nearest: None, .. } | Self::Syntax { .. } | Self::Layers(_) => return None,
         })
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Timeouts,
+    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Sites, Timeouts,
     testing::{Setup, problem},
 };
 
@@ -77,6 +77,7 @@ fn the_defaults_of_prod_are_these() {
         env: vec![],
         bind: vec![Bind::Tcp { written: "127.0.0.1:8000".into(), addresses: vec![([127, 0, 0, 1], 8000).into()] }],
         statics: vec![],
+        sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: std::thread::available_parallelism().unwrap(),
         workers_given: false,

@@ -13,5 +13,6 @@ mod http2;
 mod requests;
 mod responses;
 mod server;
+mod sites;
 mod static_files;
 mod timeouts;

@@ -11,7 +11,8 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Sites, StaticRoot,
+    Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -20,7 +21,8 @@ use crate::client::{Client, PATIENCE};
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    pub(crate) queue: Queue,
+    /// Of the applications, in the order of the layout.
+    pub(crate) queues: Vec<Queue>,
     pub(crate) metrics: Arc<Metrics>,
     stop: watch::Sender<Stop>,
     serving: Option<JoinHandle<Drained>>,
@@ -34,13 +36,14 @@ impl Server {
         configure(&mut config);
         let listeners = Listeners::bind(&config.bind, config.limits.backlog).unwrap();
         let address = listeners.addresses()[0];
-        let queue = Queue::new(config.limits.queue_size);
-        let front = Front::new(&config, queue.clone()).unwrap();
+        let queues: Vec<_> =
+            config.layout().applications.iter().map(|_| Queue::new(config.limits.queue_size)).collect();
+        let front = Front::new(&config, queues.clone()).unwrap();
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
-        Self { address, queue, metrics, stop, serving, runtime }
+        Self { address, queues, metrics, stop, serving, runtime }
     }
 
     /// Starts a front with one worker of one thread.
@@ -51,7 +54,12 @@ impl Server {
     }
 
     pub(crate) fn worker(&self, application: impl Fn(Job) + Send + 'static) {
-        let mut consumer = self.queue.consumer(WorkerId(7));
+        self.worker_of(0, application);
+    }
+
+    /// A worker of the application at this place of the layout.
+    pub(crate) fn worker_of(&self, place: usize, application: impl Fn(Job) + Send + 'static) {
+        let mut consumer = self.queues[place].consumer(WorkerId(7));
         thread::spawn(move || {
             while let Ok(job) = consumer.take() {
                 application(job);
@@ -82,7 +90,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.send_replace(Stop::Aborting);
-        self.queue.close();
+        self.queues.iter().for_each(Queue::close);
     }
 }
 
@@ -104,6 +112,7 @@ fn config() -> Config {
         env: Vec::new(),
         bind: vec![Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }],
         statics: Vec::new(),
+        sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
         workers_given: false,
