@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use stack_config::{Bind, Config, Loaded};
+use stack_config::{Config, Endpoint, Loaded, TlsMode, Transport};
+use stack_front::{CertificateReport, Tls};
 
 use crate::{
     Exit,
@@ -17,6 +18,7 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     let config = loaded.config;
     logging::init(&config.log)?;
     let plan = Plan::make(&config)?;
+    let tls = if can_load(&config) { Tls::load(&config.tls, &config.bind)? } else { None };
     let choice = isolation::decide(&config, &plan)?;
     let tried = isolation::try_import(&isolation::application(&config, &plan)?, choice.mode)
         .map_err(|failure| isolation::can_not_be_served(&plan, format!("importing it {failure}")))?;
@@ -26,11 +28,22 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     if config.preload {
         can_be_preloaded(&plan.app, &tried.import.threads)?;
     }
-    super::print(summary(&config, &plan, &choice, &tried)?.as_bytes())?;
+    super::print(summary(&config, &plan, &choice, &tried, tls.as_ref())?.as_bytes())?;
     Ok(Exit::Success)
 }
 
-fn summary(config: &Config, plan: &Plan, choice: &Choice, tried: &Tried) -> Result<String, std::fmt::Error> {
+/// A check leaves no traces: a local authority that is not there yet is left to the start.
+fn can_load(config: &Config) -> bool {
+    config.tls.mode != TlsMode::SelfSigned || config.tls.local_ca.as_ref().is_some_and(|directory| directory.exists())
+}
+
+fn summary(
+    config: &Config,
+    plan: &Plan,
+    choice: &Choice,
+    tried: &Tried,
+    tls: Option<&Tls>,
+) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     let because_of = plan.because_of.as_ref().map(|file| format!(" (found by {file})")).unwrap_or_default();
     writeln!(text, "application  {}{because_of} in {}", spelled(&plan.app), config.chdir.display())?;
@@ -47,13 +60,17 @@ fn summary(config: &Config, plan: &Plan, choice: &Choice, tried: &Tried) -> Resu
             }
         }
     }
-    for bind in &config.bind {
-        let address = match bind {
-            Bind::Tcp { written, addresses: _ } => written.clone(),
-            Bind::Unix(path) => format!("unix:{}", path.display()),
-            Bind::Fd(number) => format!("fd://{number}"),
+    for Endpoint { bind, transport } in &config.bind {
+        let encrypted = match transport {
+            Transport::Plain => "",
+            Transport::Tls => ", with TLS",
+            Transport::TlsOnTcp => ", with TLS if it is a TCP socket",
         };
-        writeln!(text, "listen       {address}")?;
+        writeln!(text, "listen       {bind}{encrypted}")?;
+    }
+    for CertificateReport { names, expires, path } in tls.map(Tls::certificates).unwrap_or_default() {
+        let file = path.map_or_else(|| "made at the start".to_owned(), |path| path.display().to_string());
+        writeln!(text, "certificate  {names}; until {expires}; {file}")?;
     }
     for root in &config.statics {
         writeln!(text, "static       {} = {}", root.prefix.as_deref().unwrap_or("/"), root.directory.display())?;

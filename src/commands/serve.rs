@@ -6,7 +6,7 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stack_bridge::Queue;
 use stack_config::{Config, Loaded};
-use stack_front::{Front, Listeners, Stop};
+use stack_front::{CertificateReport, Front, Listeners, Stop, Tls};
 use stack_interp::Version;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -32,8 +32,12 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     raise_file_limit();
     // Before the application is imported: a taken port is said at once, and early clients wait in the kernel's backlog.
     let listeners = Listeners::bind(&config.bind, config.limits.backlog)?;
+    let tls = Tls::load(&config.tls, &config.bind)?;
+    if let Some(tls) = &tls {
+        announce_tls(tls);
+    }
     let queue = Queue::new(config.limits.queue_size);
-    let front = Front::new(&config, queue.clone())?;
+    let front = Front::new(&config, queue.clone())?.with_tls(tls);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(front_threads(&config))
         .thread_name("front")
@@ -170,6 +174,22 @@ fn announce(started: &Started, listeners: &Listeners) {
     }
     if let Some(pool) = &workers.here {
         report_refusals(pool);
+    }
+}
+
+/// What clients are shown, and where its trust comes from.
+fn announce_tls(tls: &Tls) {
+    for CertificateReport { names, expires, path } in tls.certificates() {
+        let file = path.map(|path| path.display().to_string());
+        tracing::info!(names, expires, file, "certificate");
+    }
+    if let Some(ca) = tls.local_ca() {
+        let certificate = ca.certificate_path();
+        let news = if ca.is_new { "made a local certificate authority" } else { "local certificate authority" };
+        tracing::info!(
+            certificate = %certificate.display(),
+            "{news}: browsers trust this server once they trust it; `stack ca` says how"
+        );
     }
 }
 

@@ -3,6 +3,8 @@
 //! Every value here has been checked and carries its unit in its type. It is made once, by
 //! `load`, and never changes.
 
+mod tls;
+
 use std::{
     net::SocketAddr,
     num::{NonZeroU64, NonZeroUsize},
@@ -12,6 +14,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub use tls::{
+    CertificateFiles, ClientAuth, Endpoint, Hsts, HstsScope, SettingFile, Tls, TlsMode, TlsVersion, Transport,
+};
 
 /// The whole configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +33,11 @@ pub struct Config {
     /// Variables read from `env_file`, in order. They have been checked, not set.
     pub env: Vec<(String, String)>,
     /// Where to listen, at least one.
-    pub bind: Vec<Bind>,
+    pub bind: Vec<Endpoint>,
     /// Static roots, longest prefix first.
     pub statics: Vec<StaticRoot>,
+    /// Encryption.
+    pub tls: Tls,
     /// What a worker is.
     pub isolation: Isolation,
     /// Interpreters or processes, as `isolation` has it.
@@ -100,7 +108,7 @@ pub struct Callable {
     pub factory: bool,
 }
 
-/// One listener.
+/// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bind {
     /// `HOST:PORT`, resolved. One name may give several addresses.

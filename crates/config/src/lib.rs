@@ -23,11 +23,13 @@ mod raw;
 mod testing;
 mod units;
 
+pub use check::local_ca;
 pub use checked::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile,
-    StaticRoot, Timeouts,
+    AccessLog, AppSource, AppSpec, Bind, Callable, CertificateFiles, ClientAuth, Config, Endpoint, Hsts, HstsScope,
+    Isolation, Limits, Log, LogFormat, LogLevel, Profile, SettingFile, StaticRoot, Timeouts, Tls, TlsMode, TlsVersion,
+    Transport,
 };
-pub use error::{Errors, Problem, Reason};
+pub use error::{Errors, Problem, Reason, TlsReason};
 pub use explain::Explained;
 pub use keys::{Key, Kind, Preset, keys};
 pub use load::{Inputs, Loaded, load};

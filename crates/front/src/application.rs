@@ -65,6 +65,7 @@ impl Application {
             version: parts.version,
             headers: parts.headers,
             scheme: origin.scheme,
+            tls: context.connection.tls.get().cloned(),
             peer: origin.peer,
             local: Arc::clone(&origin.local),
             body,

@@ -17,9 +17,14 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{request, server::Server, transport::Socket};
+use crate::{
+    request,
+    server::Server,
+    transport::{Plain, Socket},
+};
 
 pub(crate) mod registry;
+mod secure;
 mod state;
 mod timed;
 
@@ -36,9 +41,10 @@ const FIRST_REQUEST: Duration = Duration::from_millis(250);
 const SMALLEST_BUFFER: usize = 8 * 1024;
 
 /// Serves one connection until either side closes it, or the server stops. True if a request was cut off.
-pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: Arc<Connection>) -> bool {
+pub(crate) async fn serve(server: Arc<Server>, socket: Plain, connection: Arc<Connection>) -> bool {
     let is_aborted = {
         let mut work = pin!(async {
+            let Some(mut socket) = secure::secure(&server, socket, &connection).await else { return };
             exchange(&server, &mut socket, &connection).await;
             if connection.is_lingering() {
                 linger(&mut socket).await;
@@ -53,7 +59,6 @@ pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: A
         })
         .await
     };
-    drop(socket);
     connection.finish_entries(true);
     is_aborted
 }

@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock};
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
-use stack_bridge::RequestId;
+use stack_bridge::{RequestId, Scheme};
 use tower::Service;
 
 use crate::{
     access_log::{Entry, Passage},
     connection::{Connection, Order, Phase},
     error::Error,
+    https,
     sent_body::SentBody,
     server::Server,
     strict,
@@ -33,7 +34,7 @@ pub(crate) async fn answer(
 ) -> Response<SentBody> {
     connection.enter(Phase::Answering);
     let id = server.next_id();
-    let entry = Entry::new(server.log.as_ref(), &server.metrics, id, connection.origin.peer, &request);
+    let entry = Entry::new(server.log.as_ref(), &server.metrics, id, &connection, &request);
     let context = Context { id, connection: Arc::clone(&connection), passage: entry.passage() };
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
@@ -43,6 +44,7 @@ pub(crate) async fn answer(
             connection.set_lingering(true);
             Error::Malformed(malformed).respond(id)
         }
+        Ok(()) if https::is_redirected(&connection.origin, &parts) => https::redirect(&connection.origin, &parts, id),
         Ok(()) if parts.method == Method::CONNECT => Error::Connect.respond(id),
         Ok(()) if parts.uri.path() == "*" => options(),
         Ok(()) => {
@@ -53,7 +55,7 @@ pub(crate) async fn answer(
             response
         }
     };
-    complete(response, is_head, entry, connection)
+    complete(response, is_head, entry, connection, &server)
 }
 
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
@@ -70,11 +72,16 @@ fn complete(
     is_head: bool,
     mut entry: Entry,
     connection: Arc<Connection>,
+    server: &Server,
 ) -> Response<SentBody> {
     let status = response.status();
     entry.answered(status);
     let headers = response.headers_mut();
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
+    // RFC 6797 §7.2: over TLS only. The application may say it in its own words.
+    if let Some(hsts) = server.hsts.as_ref().filter(|_| connection.origin.scheme == Scheme::Https) {
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+    }
     if connection.order() > Order::Serve {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

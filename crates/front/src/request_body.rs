@@ -226,7 +226,8 @@ mod tests {
 
     async fn read_body(body: &[u8], limits: &Limits) -> Result<RequestBody, Error> {
         let local = Local { name: "localhost".into(), port: "80".into() };
-        let connection = Connection::new(Origin { scheme: Scheme::Http, peer: Peer::Unix, local: local.into() });
+        let connection =
+            Connection::new(Origin { scheme: Scheme::Http, peer: Peer::Unix, local: local.into(), redirect_to: None });
         let body = Body::from(body.to_vec());
         read(body, &HeaderMap::new(), limits, Duration::from_secs(9), &connection).await
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, response::Response};
-use http::Request;
+use http::{HeaderValue, Request};
 use stack_bridge::{Queue, RequestId};
 use stack_config::{Config, Limits, StaticRoot, Timeouts};
 use tower::service_fn;
@@ -20,7 +20,9 @@ use crate::{
     access_log::Sender,
     application::Application,
     files::{DocumentRoot, OwnedPrefix},
+    https,
     metrics::Metrics,
+    tls::Tls,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
@@ -31,6 +33,12 @@ pub(crate) struct Server {
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Sender>,
+    /// There wherever a listener speaks TLS.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Whether plain TCP connections are sent to the encrypted listener.
+    pub(crate) https_redirect: bool,
+    /// What browsers are told over TLS to remember.
+    pub(crate) hsts: Option<HeaderValue>,
     ids: Ids,
 }
 
@@ -45,6 +53,9 @@ impl Server {
             timeouts: config.timeouts.clone(),
             metrics,
             log,
+            tls: None,
+            https_redirect: config.tls.https_redirect,
+            hsts: config.tls.hsts.map(https::hsts),
             ids: Ids::new(),
         }
     }

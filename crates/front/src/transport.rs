@@ -1,4 +1,4 @@
-//! One accepted socket, whatever its family.
+//! One accepted socket, whatever its family, encrypted or not.
 
 use std::{
     io::{self, IoSlice},
@@ -12,10 +12,19 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::server::TlsStream;
 
-/// A connected stream socket. It is closed when this is dropped.
+/// A connected stream socket, with or without encryption. It is closed when this is dropped.
 #[derive(Debug)]
 pub(crate) enum Socket {
+    Plain(Plain),
+    /// Boxed: it is large, and a plain connection has no use for its room.
+    Tls(Box<TlsStream<Plain>>),
+}
+
+/// A connected stream socket as the system has it.
+#[derive(Debug)]
+pub(crate) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -23,7 +32,11 @@ pub(crate) enum Socket {
 impl Socket {
     /// Lets the close discard what has not been sent. A Unix socket does so anyway.
     pub(crate) fn reset_on_close(&self) {
-        if let Self::Tcp(stream) = self {
+        let plain = match self {
+            Self::Plain(plain) => plain,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        if let Plain::Tcp(stream) = plain {
             // On failure the close is an orderly one, and slow.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
@@ -33,13 +46,67 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_read(cx, buf),
+            Self::Tls(stream) => match Pin::new(stream).poll_read(cx, buf) {
+                // Closed without a close_notify, as many clients do. Where a request ends HTTP says itself (RFC 9112
+                // §9.8), so that a cut one does not look whole.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                outcome => outcome,
+            },
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// With TLS this waits until the system has all that was encrypted.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    /// With TLS a `close_notify` goes first (RFC 8446 §6.1), for which a client that reads nothing has to be waited for.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for Plain {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),

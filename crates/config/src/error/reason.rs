@@ -2,6 +2,9 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use super::TlsReason;
+use crate::keys::keys;
+
 /// What is wrong with a name or a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -178,6 +181,9 @@ pub enum Reason {
         /// What is wrong in it.
         message: String,
     },
+    /// A key of TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsReason),
     /// A value the layers could not put together.
     #[error("{0}")]
     Layers(Box<figment::Error>),
@@ -191,7 +197,7 @@ impl Reason {
             Self::UnknownKey { nearest: None } => "`stack config` lists all keys".into(),
             Self::Table => "write the keys without a line in brackets above them".into(),
             Self::NotInFile => "name the file with --config or STACK_CONFIG".into(),
-            Self::Form { wanted: "one value", .. } => "only bind and static take several values".into(),
+            Self::Form { wanted: "one value", .. } => format!("only {} take several values", repeatable()),
             Self::Form { .. } => "write text in quotes or a number".into(),
             Self::Empty => "leave the key out to have its default".into(),
             Self::NotOneOf { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
@@ -209,7 +215,7 @@ impl Reason {
             Self::AppName { .. } => "write module, module:callable or module:factory()".into(),
             Self::AppArguments => "write a function without parameters that calls it, and name that".into(),
             Self::NotAddress => "write HOST:PORT, :PORT, unix:PATH or fd://N".into(),
-            Self::AddressIsUrl => "write HOST:PORT, without a scheme or a path".into(),
+            Self::AddressIsUrl => "write HOST:PORT, or http:// or https:// before it".into(),
             Self::AddressWithoutBrackets => "write [::1]:8000".into(),
             Self::NoPort => "write HOST:PORT, such as 127.0.0.1:8000".into(),
             Self::NotPort(_) => "a port is a number from 0 to 65535; 0 lets the system choose".into(),
@@ -233,7 +239,17 @@ impl Reason {
                 }
                 _ => return None,
             },
+            Self::Tls(reason) => reason.hint().into(),
             Self::NotOneOf { nearest: None, .. } | Self::Syntax { .. } | Self::Layers(_) => return None,
         })
+    }
+}
+
+/// The keys that take several values: `bind, static and tls_cert`.
+fn repeatable() -> String {
+    let names: Vec<_> = keys().iter().filter(|key| key.repeatable).map(|key| key.name).collect();
+    match names.split_last() {
+        Some((last, first)) => format!("{} and {last}", first.join(", ")),
+        None => String::new(),
     }
 }

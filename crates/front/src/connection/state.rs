@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::Context,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use atomic_waker::AtomicWaker;
-use stack_bridge::{ClientConnection, Local, Peer, Scheme};
+use stack_bridge::{ClientConnection, Local, Peer, Scheme, TlsFacts};
 
 use crate::access_log::Entry;
 
@@ -63,12 +63,16 @@ pub(crate) struct Origin {
     pub(crate) scheme: Scheme,
     pub(crate) peer: Peer,
     pub(crate) local: Arc<Local>,
+    /// The port of TLS that plain connections are sent to, where they are.
+    pub(crate) redirect_to: Option<u16>,
 }
 
 /// The state of one connection, shared by its task, its requests and the registry.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) origin: Origin,
+    /// The encryption, from the end of the handshake.
+    pub(crate) tls: OnceLock<Arc<TlsFacts>>,
     phase: AtomicU8,
     order: AtomicU8,
     /// The connection's task, to be woken by a new order.
@@ -87,6 +91,7 @@ impl Connection {
     pub(crate) fn new(origin: Origin) -> Self {
         Self {
             origin,
+            tls: OnceLock::new(),
             phase: AtomicU8::new(Phase::Idle as u8),
             order: AtomicU8::new(Order::Serve as u8),
             waker: AtomicWaker::new(),

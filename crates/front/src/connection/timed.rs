@@ -132,6 +132,9 @@ impl AsyncWrite for Timed<'_> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().socket).poll_shutdown(cx)
+        let this = self.get_mut();
+        // With TLS it has something to send.
+        let outcome = Pin::new(&mut *this.socket).poll_shutdown(cx).map_ok(|()| 0);
+        this.sent(outcome, cx).map_ok(drop)
     }
 }

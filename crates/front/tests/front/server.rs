@@ -11,7 +11,8 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot,
+    Timeouts, Tls,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -102,7 +103,8 @@ fn config() -> Config {
         chdir: "/".into(),
         venv: None,
         env: Vec::new(),
-        bind: vec![Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }],
+        bind: vec![Endpoint::plain(loopback())],
+        tls: Tls::default(),
         statics: Vec::new(),
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
@@ -131,6 +133,11 @@ fn config() -> Config {
         },
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Off },
     }
+}
+
+/// Any port of this machine.
+pub(crate) fn loopback() -> Bind {
+    Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }
 }
 
 pub(crate) fn static_root(prefix: Option<&str>, directory: &std::path::Path) -> StaticRoot {
