@@ -19,7 +19,15 @@ use tokio_rustls::server::TlsStream;
 pub(crate) enum Socket {
     Plain(Plain),
     /// Boxed: it is large, and a plain connection has no use for its room.
-    Tls(Box<TlsStream<Plain>>),
+    Tls(Box<TlsStream<Counted>>),
+}
+
+/// The socket under an encrypted connection.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    plain: Plain,
+    /// Bytes that the system has taken.
+    taken: u64,
 }
 
 /// A connected stream socket as the system has it.
@@ -30,11 +38,20 @@ pub(crate) enum Plain {
 }
 
 impl Socket {
+    /// Grows with what the system takes of an encrypted connection: flushing that may wait, and this is its progress. A plain
+    /// connection has nothing to flush.
+    pub(crate) fn taken(&self) -> u64 {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(stream) => stream.get_ref().0.taken,
+        }
+    }
+
     /// Lets the close discard what has not been sent. A Unix socket does so anyway.
     pub(crate) fn reset_on_close(&self) {
         let plain = match self {
             Self::Plain(plain) => plain,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => &stream.get_ref().0.plain,
         };
         if let Plain::Tcp(stream) = plain {
             // On failure the close is an orderly one, and slow.
@@ -141,5 +158,58 @@ impl AsyncWrite for Plain {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+impl Counted {
+    pub(crate) fn new(plain: Plain) -> Self {
+        Self { plain, taken: 0 }
+    }
+
+    pub(crate) fn into_inner(self) -> Plain {
+        self.plain
+    }
+
+    fn count(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(taken)) = outcome {
+            self.taken += taken as u64;
+        }
+        outcome
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().plain).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.plain).poll_write(cx, buf);
+        this.count(outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.plain).poll_write_vectored(cx, bufs);
+        this.count(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.plain.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().plain).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().plain).poll_shutdown(cx)
     }
 }

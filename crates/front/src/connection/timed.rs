@@ -118,7 +118,12 @@ impl AsyncWrite for Timed<'_> {
     /// hyper calls this when its own buffers are empty.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut *this.socket).poll_flush(cx))?;
+        let taken = this.socket.taken();
+        let outcome = Pin::new(&mut *this.socket).poll_flush(cx);
+        if this.socket.taken() > taken {
+            this.sending.progress();
+        }
+        ready!(this.sent(outcome.map_ok(|()| 0), cx))?;
         if this.connection.phase() == Phase::Flushing {
             this.connection.flushed();
             this.reading.reset(this.idle_timeout);

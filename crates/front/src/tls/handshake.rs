@@ -11,7 +11,7 @@ use tokio::{
 use tokio_rustls::{StartHandshake, server::TlsStream};
 
 use super::{Tls, client};
-use crate::transport::{Plain, Socket};
+use crate::transport::{Counted, Plain, Socket};
 
 /// The answer to a client that does not speak TLS.
 pub(crate) const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
@@ -48,7 +48,7 @@ pub(crate) async fn accept(tls: &Tls, socket: Plain) -> Result<(Socket, TlsFacts
     Ok((Socket::Tls(Box::new(stream)), facts))
 }
 
-async fn shake_hands(config: Arc<ServerConfig>, mut socket: Plain) -> Result<TlsStream<Plain>, HandshakeError> {
+async fn shake_hands(config: Arc<ServerConfig>, mut socket: Plain) -> Result<TlsStream<Counted>, HandshakeError> {
     let mut acceptor = Acceptor::default();
     let mut buffer = [0; FIRST_READ];
     let mut is_first = true;
@@ -70,11 +70,14 @@ async fn shake_hands(config: Arc<ServerConfig>, mut socket: Plain) -> Result<Tls
         match acceptor.accept() {
             Ok(None) => {}
             Ok(Some(accepted)) => {
-                let start = StartHandshake::from_parts(accepted, socket);
+                let start = StartHandshake::from_parts(accepted, Counted::new(socket));
                 let accept = start.into_stream_with(config, |connection| {
                     connection.set_buffer_limit(Some(BUFFER_LIMIT));
                 });
-                return accept.into_fallible().await.map_err(|(error, socket)| HandshakeError::Tls(error, socket));
+                return accept
+                    .into_fallible()
+                    .await
+                    .map_err(|(error, socket)| HandshakeError::Tls(error, socket.into_inner()));
             }
             Err((error, mut alert)) => {
                 let mut message = Vec::new();

@@ -12,15 +12,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
     AccessLog, AppSource, Bind, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot,
-    Timeouts, Tls,
+    Timeouts,
 };
-use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
+use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop, Tls};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::client::{Client, PATIENCE};
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Of all TCP listeners.
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) queue: Queue,
     pub(crate) metrics: Arc<Metrics>,
     stop: watch::Sender<Stop>,
@@ -34,14 +36,15 @@ impl Server {
         let mut config = config();
         configure(&mut config);
         let listeners = Listeners::bind(&config.bind, config.limits.backlog).unwrap();
-        let address = listeners.addresses()[0];
+        let addresses = listeners.addresses();
         let queue = Queue::new(config.limits.queue_size);
-        let front = Front::new(&config, queue.clone()).unwrap();
+        let tls = Tls::load(&config.tls, &config.bind).unwrap();
+        let front = Front::new(&config, queue.clone()).unwrap().with_tls(tls);
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
-        Self { address, queue, metrics, stop, serving, runtime }
+        Self { address: addresses[0], addresses, queue, metrics, stop, serving, runtime }
     }
 
     /// Starts a front with one worker of one thread.
@@ -104,7 +107,7 @@ fn config() -> Config {
         venv: None,
         env: Vec::new(),
         bind: vec![Endpoint::plain(loopback())],
-        tls: Tls::default(),
+        tls: stack_config::Tls::default(),
         statics: Vec::new(),
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
