@@ -23,12 +23,14 @@ mod raw;
 mod testing;
 mod units;
 
+pub use check::local_ca;
 pub use checked::{
-    AccessLog, AppSource, AppSpec, Application, Bind, Callable, Config, ErrorPage, ErrorStatus, FieldRule, Host,
-    Isolation, Layout, Limits, Log, LogFormat, LogLevel, Mount, PathPattern, Piece, Profile, Redirect, Return, Rewrite,
-    Rules, Section, Served, Site, Sites, StaticRoot, Target, Timeouts,
+    AccessLog, AppSource, AppSpec, Application, Bind, Callable, CertificateFiles, ClientAuth, Config, Endpoint,
+    ErrorPage, ErrorStatus, FieldRule, Host, Hsts, HstsScope, Isolation, Layout, Limits, Log, LogFormat, LogLevel,
+    Mount, PathPattern, Piece, Profile, Redirect, Return, Rewrite, Rules, Section, Served, SettingFile, Site, Sites,
+    StaticRoot, Target, Timeouts, Tls, TlsMode, TlsVersion, Transport,
 };
-pub use error::{Errors, Problem, Reason, SiteReason};
+pub use error::{Errors, Problem, Reason, SiteReason, TlsReason};
 pub use explain::{Explained, ExplainedSite};
 pub use keys::{Key, Kind, Preset, keys};
 pub use load::{Inputs, Loaded, load};
