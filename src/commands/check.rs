@@ -68,9 +68,10 @@ fn summary(
         };
         writeln!(text, "listen       {bind}{encrypted}")?;
     }
-    for CertificateReport { names, expires, path } in tls.map(Tls::certificates).unwrap_or_default() {
+    for CertificateReport { names, expires, path, concern } in tls.map(Tls::certificates).unwrap_or_default() {
         let file = path.map_or_else(|| "made at the start".to_owned(), |path| path.display().to_string());
-        writeln!(text, "certificate  {names}; until {expires}; {file}")?;
+        let concern = concern.map(|concern| format!("; {concern}!")).unwrap_or_default();
+        writeln!(text, "certificate  {names}; until {expires}; {file}{concern}")?;
     }
     for root in &config.statics {
         writeln!(text, "static       {} = {}", root.prefix.as_deref().unwrap_or("/"), root.directory.display())?;

@@ -66,7 +66,7 @@ impl Tls {
         match self.reload(&current, snapshot.clone()) {
             Ok(()) => Seen { last: Some(snapshot), refused: None },
             Err(error) => {
-                tracing::error!(code = "STACK0331", %error, "changed certificates can not be used: the old ones stay");
+                error.log();
                 Seen { last: Some(snapshot.clone()), refused: Some(snapshot) }
             }
         }
