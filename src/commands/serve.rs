@@ -249,7 +249,8 @@ fn announce_application(running: &Running) {
 
 /// What clients are shown, and where its trust comes from.
 fn announce_tls(tls: &Tls) {
-    for CertificateReport { names, expires, path } in tls.certificates() {
+    // Concerns are warned of from time to time, and first when serving begins.
+    for CertificateReport { names, expires, path, concern: _ } in tls.certificates() {
         let file = path.map(|path| path.display().to_string());
         tracing::info!(names, expires, file, "certificate");
     }

@@ -170,3 +170,37 @@ impl Listener {
         Ok(Self { socket: ListenSocket::Unix(socket), local: Arc::new(local), address, is_tls: false, file })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_described_as_what_it_speaks() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let tcp = || Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] };
+        let endpoint = |bind, transport| Endpoint { bind, transport };
+        let endpoints = [
+            endpoint(tcp(), Transport::Plain),
+            endpoint(tcp(), Transport::Tls),
+            endpoint(tcp(), Transport::TlsOnTcp),
+            endpoint(Bind::Unix(path.clone()), Transport::TlsOnTcp),
+        ];
+        let listeners = Listeners::bind(&endpoints, 16).unwrap();
+        let ports: Vec<_> = listeners.addresses().iter().map(SocketAddr::port).collect();
+        let expected = [
+            format!("http://127.0.0.1:{}", ports[0]),
+            format!("https://127.0.0.1:{}", ports[1]),
+            format!("https://127.0.0.1:{}", ports[2]),
+            format!("unix:{}", path.display()),
+        ];
+        assert_eq!(listeners.describe(), expected);
+        assert_eq!(listeners.tls_port(), Some(ports[1]));
+        drop(listeners);
+        let encrypted = Listeners::bind(&[endpoint(Bind::Unix(path.clone()), Transport::Tls)], 16).unwrap();
+        assert_eq!(encrypted.describe(), [format!("https://unix:{}", path.display())]);
+        assert_eq!(encrypted.listeners[0].local.port, "443");
+        assert_eq!(encrypted.tls_port(), None);
+    }
+}

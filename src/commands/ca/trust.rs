@@ -4,7 +4,9 @@ use std::{
     env,
     ffi::OsStr,
     fmt::Write,
-    fs,
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -50,7 +52,7 @@ fn system(certificate: &Path) -> Option<(String, anyhow::Result<()>)> {
     let (folder, extension, update) =
         SYSTEM_STORES.into_iter().find(|(folder, _, update)| Path::new(folder).is_dir() && is_installed(update[0]))?;
     let target = Path::new(folder).join(NAME).with_extension(extension);
-    let copied = fs::copy(certificate, &target).map(drop).with_context(|| {
+    let copied = copy_for_all(certificate, &target).with_context(|| {
         format!(
             "{} can not be written; as root, run XDG_DATA_HOME={} stack ca trust",
             target.display(),
@@ -58,6 +60,12 @@ fn system(certificate: &Path) -> Option<(String, anyhow::Result<()>)> {
         )
     });
     Some((folder.to_owned(), copied.and_then(|()| command(update))))
+}
+
+/// A certificate is no secret, other than the key beside it.
+fn copy_for_all(certificate: &Path, target: &Path) -> io::Result<()> {
+    fs::write(target, fs::read(certificate)?)?;
+    fs::set_permissions(target, Permissions::from_mode(0o644))
 }
 
 /// What `XDG_DATA_HOME` has to be for another user to find the same authority: it is in `stack/local-ca` there.

@@ -250,6 +250,7 @@ impl Reason {
                 io::ErrorKind::NotFound => {
                     "a relative path in the file begins at the file's directory, elsewhere at the current one".into()
                 }
+                io::ErrorKind::PermissionDenied => "let this user, or a group of its own, read it".into(),
                 _ => return None,
             },
             Self::FieldMissing(name) => format!("write {name} = \"…\" in it"),

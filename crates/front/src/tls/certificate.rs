@@ -10,6 +10,8 @@ use std::{
 use rustls::{pki_types::CertificateDer, sign::CertifiedKey};
 use x509_parser::{extensions::GeneralName, prelude::FromDer, prelude::X509Certificate, time::ASN1Time};
 
+use super::expiry::Expiry;
+
 /// A certificate with its key.
 #[derive(Clone, Debug)]
 pub(super) struct Certificate {
@@ -38,11 +40,18 @@ pub struct CertificateReport {
     pub expires: String,
     /// Its file; `None` for one that was made here.
     pub path: Option<PathBuf>,
+    /// What is wrong with its time: `expired`, `not valid yet`, `about to expire`.
+    pub concern: Option<&'static str>,
 }
 
 impl Certificate {
     pub(super) fn report(&self) -> CertificateReport {
-        CertificateReport { names: self.names(), expires: self.expires(), path: self.path.clone() }
+        CertificateReport {
+            names: self.names(),
+            expires: self.expires(),
+            path: self.path.clone(),
+            concern: Expiry::of(&self.facts, SystemTime::now()).concern(),
+        }
     }
 
     pub(super) fn names(&self) -> String {

@@ -25,6 +25,21 @@ pub enum TlsError {
     Setup(#[from] rustls::Error),
 }
 
+impl TlsError {
+    /// Says on one line of the log that what is in use stays.
+    pub(super) fn log(&self) {
+        match self {
+            Self::File { file, reason } => {
+                let (file, hint) = (file.to_string(), reason.hint());
+                tracing::error!(code = "STACK0331", file, error = %reason, hint, "changed certificates can not be used: the old ones stay");
+            }
+            Self::LocalCa(_) | Self::Setup(_) => {
+                tracing::error!(code = "STACK0331", error = %self, "changed certificates can not be used: the old ones stay");
+            }
+        }
+    }
+}
+
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileReason {

@@ -23,6 +23,15 @@ pub(super) enum Expiry {
 }
 
 impl Expiry {
+    pub(super) fn concern(self) -> Option<&'static str> {
+        match self {
+            Self::Fine => None,
+            Self::NotYet => Some("not valid yet"),
+            Self::Soon(_) => Some("about to expire"),
+            Self::Over => Some("expired"),
+        }
+    }
+
     /// A quarter of its time is when the programs that renew certificates should have done so.
     pub(super) fn of(facts: &Facts, now: SystemTime) -> Self {
         if now < facts.not_before {

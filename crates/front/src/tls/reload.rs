@@ -18,7 +18,7 @@ use super::{
 /// that is still being written.
 const LOOK: Duration = Duration::from_millis(400);
 
-/// How often a certificate that is about to expire is warned of.
+/// How often certificates are looked at for their time.
 const DAILY: Duration = Duration::from_hours(24);
 
 /// What has been seen of the files and is not in use.
@@ -34,27 +34,24 @@ pub(crate) async fn follow(tls: Arc<Tls>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = Seen::default();
-    let mut warned_at: Option<Instant> = None;
+    let mut dated_at: Option<Instant> = None;
     loop {
         looks.tick().await;
         let looking = Arc::clone(&tls);
         // Only a panic makes it fail, and that has been told.
         seen = spawn_blocking(move || looking.look(seen)).await.unwrap_or_default();
-        if warned_at.is_none_or(|at| at.elapsed() >= DAILY) {
-            warned_at = Some(Instant::now());
-            expiry::warn(&tls.current().certificates, SystemTime::now());
+        if dated_at.is_none_or(|at| at.elapsed() >= DAILY) {
+            dated_at = Some(Instant::now());
+            let now = SystemTime::now();
+            tls.renew(now);
+            expiry::warn(&tls.current().certificates, now);
         }
     }
 }
 
 impl Tls {
-    /// Looks at the files once, and at the time. Waits for their disk.
+    /// Looks at the files once. Waits for their disk.
     fn look(&self, seen: Seen) -> Seen {
-        let current = self.current();
-        let now = SystemTime::now();
-        if let Some(local) = self.local.as_ref().filter(|_| LocalIdentity::is_due(&current.certificates, now)) {
-            self.renew(local, &current, now);
-        }
         let current = self.current();
         let snapshot = self.files.look(Some(seen.last.as_ref().unwrap_or(&current.snapshot)));
         if current.snapshot == snapshot {
@@ -66,7 +63,7 @@ impl Tls {
         match self.reload(&current, snapshot.clone()) {
             Ok(()) => Seen { last: Some(snapshot), refused: None },
             Err(error) => {
-                tracing::error!(code = "STACK0331", %error, "changed certificates can not be used: the old ones stay");
+                error.log();
                 Seen { last: Some(snapshot.clone()), refused: Some(snapshot) }
             }
         }
@@ -86,10 +83,16 @@ impl Tls {
         Ok(())
     }
 
-    fn renew(&self, local: &LocalIdentity, current: &Current, now: SystemTime) {
+    /// Makes a new certificate in place of one that was made here and is old.
+    fn renew(&self, now: SystemTime) {
+        let current = self.current();
+        let Some(local) = &self.local else { return };
+        if !LocalIdentity::is_due(&current.certificates, now) {
+            return;
+        }
         let renewed = local.issue(now).map_err(TlsError::from).and_then(|certificate| {
             let Current { server: _, certificates: _, tickets, snapshot } = current.clone();
-            self.take(current, Made { certificates: [certificate].into(), tickets, snapshot })
+            self.take(&current, Made { certificates: [certificate].into(), tickets, snapshot })
         });
         if let Err(error) = renewed {
             tracing::error!(code = "STACK0334", %error, "the self-signed certificate can not be renewed");

@@ -45,7 +45,7 @@ impl Authority {
 
     /// A certificate of a server.
     pub(crate) fn server(&self, names: &[&str]) -> Pair {
-        self.sign(CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap())
+        self.sign(&CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap())
     }
 
     /// A certificate of a client.
@@ -53,10 +53,10 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(params)
+        self.sign(&params)
     }
 
-    pub(crate) fn sign(&self, params: CertificateParams) -> Pair {
+    pub(crate) fn sign(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let made = params.signed_by(&key, &self.issuer).unwrap();
         Pair { pem: made.pem(), certificate: made.into(), key }

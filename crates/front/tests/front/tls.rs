@@ -48,12 +48,12 @@ impl Encrypted {
 /// Answers with what the application is told of the encryption.
 fn tell(job: Job) {
     let request = &job.request;
-    let mut answer = format!("scheme {}\n", request.scheme.as_str());
     assert_eq!(request.tls.is_some(), request.scheme == Scheme::Https);
+    let mut lines = vec![format!("scheme {}", request.scheme.as_str())];
     if let Some(facts) = &request.tls {
-        answer += &format!("{} {} {:?}\n", facts.protocol, facts.cipher, facts.server_name.as_deref());
-        answer +=
-            &facts.client.as_ref().map_or("nobody".into(), |client| format!("{} by {}", client.subject, client.issuer));
+        lines.push(format!("{} {} {:?}", facts.protocol, facts.cipher, facts.server_name.as_deref()));
+        let client = facts.client.as_ref().map(|client| format!("{} by {}", client.subject, client.issuer));
+        lines.push(client.unwrap_or_else(|| "nobody".into()));
     }
-    respond(job, answer);
+    respond(job, lines.join("\n"));
 }

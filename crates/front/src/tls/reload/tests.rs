@@ -126,3 +126,27 @@ fn sessions_outlive_a_certificate_but_not_the_authorities_of_clients() {
     tls.look(tls.look(seen));
     assert!(!Arc::ptr_eq(&first, &tickets(&tls)), "a session carries a certificate that is not checked again");
 }
+
+#[test]
+fn a_certificate_that_was_made_here_is_renewed_in_time() {
+    const DAY: Duration = Duration::from_hours(24);
+    let home = tempfile::tempdir().unwrap();
+    let config = stack_config::Tls {
+        mode: stack_config::TlsMode::SelfSigned,
+        local_ca: Some(home.path().join("stack/local-ca")),
+        ..stack_config::Tls::default()
+    };
+    let tls = Tls::load(&config, &[]).unwrap().unwrap();
+    let first = tls.certificates()[0].expires.clone();
+    let now = SystemTime::now();
+    for days in [0, 30, 59] {
+        tls.renew(now + DAY * days);
+        assert_eq!(tls.certificates()[0].expires, first, "after {days} days");
+    }
+    tls.renew(now + DAY * 61);
+    let second = tls.certificates()[0].expires.clone();
+    assert!(second > first, "{second}");
+    assert!(tls.certificates()[0].names.starts_with("localhost, 127.0.0.1, ::1, "));
+    let lifetime = tls.current().certificates[0].facts.not_after.duration_since(now + DAY * 61).unwrap();
+    assert!(lifetime < DAY * 398, "browsers take no longer ones");
+}

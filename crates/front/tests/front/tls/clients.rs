@@ -69,7 +69,7 @@ fn a_certificate_for_servers_is_none_of_a_client() {
     let mut server = rcgen::CertificateParams::default();
     server.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
     let encrypted = asking(ClientAuth::Required, &clients);
-    seen(&encrypted, Some(&clients.sign(server)), false).unwrap_err();
+    seen(&encrypted, Some(&clients.sign(&server)), false).unwrap_err();
 }
 
 #[test]

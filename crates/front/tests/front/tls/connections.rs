@@ -199,12 +199,8 @@ fn a_refused_upload_has_its_answer_read() {
     let encrypted = Encrypted::start(|config| config.limits.max_body_size = 1000, echo);
     let mut client = encrypted.client();
     client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3000000\r\n\r\n");
-    // The server closes before it has read this.
-    for _ in 0..30 {
-        if client.try_send([0; 100_000]).is_err() {
-            break;
-        }
-    }
+    // The server answers before it has read this.
+    let _ = client.try_send(vec![0; 3_000_000]);
     assert_eq!(client.response().status, 413);
 }
 
@@ -235,8 +231,8 @@ fn a_drain_finishes_what_is_in_flight_and_closes_politely() {
 fn requests_sent_at_once_are_answered_in_order() {
     let encrypted = Encrypted::start(|_| {}, echo);
     let mut client = encrypted.client();
-    let requests: String = (0..50).map(|number| format!("GET /{number} HTTP/1.1\r\nhost: a\r\n\r\n")).collect();
-    client.send(requests);
+    let requests: Vec<_> = (0..50).map(|number| format!("GET /{number} HTTP/1.1\r\nhost: a\r\n\r\n")).collect();
+    client.send(requests.concat());
     for number in 0..50 {
         assert_eq!(client.response().text(), format!("GET /{number}  "));
     }
