@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod environment;
 mod isolation;
 mod logging;
 mod relocation;
@@ -48,11 +49,14 @@ fn main() -> ! {
 }
 
 fn run() -> Result<Exit, Failure> {
+    // Before Python changes them.
+    environment::at_start();
     match cli::parse(env::args_os())? {
         Invocation::Serve(flags) => Ok(commands::serve::run(load(flags)?)?),
         Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),
         Invocation::Doctor { flags, json } => Ok(commands::doctor::run(&load(flags)?, json)?),
         Invocation::Config(flags) => Ok(commands::config::run(&load(flags)?)?),
+        Invocation::Ca(action) => Ok(commands::ca::run(action)?),
         Invocation::Completions(shell) => Ok(commands::completions::run(shell)?),
         Invocation::Man => Ok(commands::man::run()?),
         Invocation::Probe => Ok(commands::probe::run()?),

@@ -14,22 +14,21 @@ use std::{
 
 use stack_reference::{Limits, Part, Row, table};
 
-use crate::harness::{Connection, Server};
+use crate::harness::{Authority, Connection, Server, Stack, serve};
 
 /// Rows that are tried at the same time.
 const LANES: usize = 16;
 
 /// A server whose limits are those of the table.
-fn server(arguments: &[&str]) -> Server {
+fn recording(arguments: &[&str]) -> Stack {
     let max_body_size = Limits::TABLE.body.to_string();
-    Server::start(
-        "recording",
-        &[&["--threads", "4", "--access-log", "off", "--max-body-size", &max_body_size], arguments].concat(),
-    )
+    let stack = serve("recording", &["--threads", "4", "--access-log", "off", "--max-body-size", &max_body_size]);
+    stack.arguments(arguments)
 }
 
 /// Tries all rows, each on a connection of its own, and insists that all hold.
 fn assert_all_hold(server: &Server, rows: &[Row], connect: impl Fn() -> Connection + Sync) {
+    let ask = |target: &str| connect().get(target).expect(200);
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -37,7 +36,7 @@ fn assert_all_hold(server: &Server, rows: &[Row], connect: impl Fn() -> Connecti
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // The client panics where it can not make sense of an answer: that is this row's failure.
-                    let outcome = catch_unwind(AssertUnwindSafe(|| judge::try_row(server, row, connect())));
+                    let outcome = catch_unwind(AssertUnwindSafe(|| judge::try_row(server, row, connect(), &ask)));
                     let what = match outcome {
                         Ok(Ok(())) => continue,
                         Ok(Err(what)) => what,
@@ -64,15 +63,26 @@ fn in_single_bytes(row: Row) -> Row {
 
 #[test]
 fn every_row_of_the_table_holds() {
-    let server = server(&[]);
+    let server = recording(&[]).server();
     assert_all_hold(&server, &table(), || server.connect());
     server.stop();
 }
 
 #[test]
 fn every_row_holds_when_it_arrives_in_single_bytes() {
-    let server = server(&[]);
+    let server = recording(&[]).server();
     let rows = table().into_iter().filter(|row| row.bytes().len() < 400).map(in_single_bytes);
     assert_all_hold(&server, &rows.collect::<Vec<_>>(), || server.connect());
+    server.stop();
+}
+
+#[test]
+fn every_row_holds_over_tls() {
+    let authority = Authority::new("root");
+    let pair = authority.sign("site", &["localhost"]);
+    let stack = recording(&["--tls-cert", "site.pem", "--tls-key", "site.key"]);
+    let server = stack.file("site.pem", &pair.certificate).file("site.key", &pair.key).server();
+    let trust = authority.client(None);
+    assert_all_hold(&server, &table(), || Connection::tls(server.address(), "localhost", &trust).unwrap());
     server.stop();
 }

@@ -7,24 +7,30 @@ mod app;
 mod bind;
 mod env_file;
 mod paths;
+mod rules;
+mod site;
 mod statics;
+mod tls;
 
 use std::{
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
 use crate::{
-    AccessLog, AppSource, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Timeouts,
+    AccessLog, AppSource, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Rules, Sites, StaticRoot,
+    Timeouts,
     error::{Problem, Reason},
     keys::{self, Key, Kind},
-    layers::Layers,
+    layers::{Layers, SiteSection},
     origin::Origin,
     raw::{Raw, Several, Written},
     units,
 };
+use tls::RawTls;
+pub use tls::local_ca;
 
 /// A worker's number has 16 bits.
 const MOST_WORKERS: u64 = u16::MAX as u64;
@@ -75,6 +81,23 @@ pub(crate) fn check(
         backlog,
         max_connections,
         statics,
+        mount,
+        canonical_host,
+        redirect,
+        rewrite,
+        returns,
+        header,
+        error_page,
+        error_pages_for_application,
+        tls,
+        tls_cert,
+        tls_key,
+        tls_min_version,
+        tls_client_ca,
+        tls_client_auth,
+        handshake_timeout,
+        https_redirect,
+        hsts,
         queue_size,
         max_head_size,
         max_request_line_size,
@@ -96,10 +119,10 @@ pub(crate) fn check(
         log_format,
         access_log,
     } = raw;
-    let mut check = Check { layers, problems };
+    let mut check = Check { layers, section: None, problems };
 
     let profile = check.word("profile", &profile, &[Profile::Dev, Profile::Prod]);
-    let app = check.optional("app", app, |_, text| app::parse(text));
+    let app = check.app(app);
     let chdir = check.path("chdir", chdir, paths::directory);
     let venv = check.path("venv", venv, paths::venv);
     let env_file = check.path("env_file", env_file, |path| Ok((env_file::read(&path, environment)?, path)));
@@ -119,12 +142,35 @@ pub(crate) fn check(
         check.no_value("bind");
     }
     check.no_repetition("bind", bind::repetition(&bind));
+    let tls = RawTls {
+        tls,
+        tls_cert,
+        tls_key,
+        tls_min_version,
+        tls_client_ca,
+        tls_client_auth,
+        handshake_timeout,
+        https_redirect,
+        hsts,
+    };
+    let tls = check.tls(tls, environment);
+    let bind = check.transports(bind, tls.mode);
     let backlog = u32::try_from(check.count("backlog", &backlog, 1, MOST_BACKLOG)).unwrap_or(u32::MAX);
     let max_connections = check.count("max_connections", &max_connections, 1, MOST);
-    let mut statics = check.several("static", statics, statics::parse);
-    check.no_repetition("static", statics::repetition(&statics));
-    // Routing takes the first prefix that fits.
-    statics.sort_by_key(|root| std::cmp::Reverse(root.prefix.as_ref().map_or(0, String::len)));
+    let statics = check.statics(statics);
+    let written = rules::Written {
+        canonical_host,
+        redirect,
+        rewrite,
+        returns,
+        header: Some(header),
+        error_page: Some(error_page),
+    };
+    let sites = Sites {
+        mounts: check.mounts(mount, &statics),
+        rules: check.rules(written, Some(&error_pages_for_application), &Rules::default()),
+        sections: Vec::new(),
+    };
 
     let limits = Limits {
         backlog,
@@ -168,10 +214,12 @@ pub(crate) fn check(
     };
 
     let chdir = chdir.unwrap_or_else(|| layers.current_dir().to_path_buf());
-    let app = app.map_or(AppSource::Search, AppSource::Named);
+    // Who says what is served elsewhere does not want to be surprised at the root.
+    let searches = sites.mounts.is_empty() && layers.sites().is_empty();
+    let app = app.unwrap_or(if searches { AppSource::Search } else { AppSource::None });
     let (env, env_file) = env_file.unzip();
     let env = env.unwrap_or_default();
-    let config = Config {
+    let mut config = Config {
         profile,
         app,
         chdir,
@@ -179,6 +227,8 @@ pub(crate) fn check(
         env,
         bind,
         statics,
+        sites,
+        tls,
         isolation,
         workers,
         workers_given,
@@ -189,45 +239,77 @@ pub(crate) fn check(
         timeouts,
         log,
     };
+    config.sites.sections = site::sections(&config, layers, environment, problems);
+    site::defaults(&config, layers, problems);
     Checked { config, env_file }
 }
 
 /// What the checks of all kinds have in common: which key it is, and where its problems go.
 struct Check<'a> {
     layers: &'a Layers,
+    /// The section of the file that the keys are from; `None` at the top level.
+    section: Option<&'a SiteSection>,
     problems: &'a mut Vec<Problem>,
 }
 
 /// The place a value has: what relative paths in it begin at.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
-    layers: &'a Layers,
-    key: &'static Key,
+    base: &'a Path,
 }
 
 impl Place<'_> {
     /// A path as the user wrote it, absolute. Symbolic links stay as they are.
     pub(super) fn absolute(self, written: &str) -> PathBuf {
-        let joined = self.layers.base(self.key).join(written);
+        let joined = self.base.join(written);
         // Lexical only, so it fails for an empty path alone, and that is refused before.
         std::path::absolute(&joined).unwrap_or(joined)
     }
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     fn key(name: &str) -> &'static Key {
-        keys::find(name).expect("a field of Raw is in the table")
+        keys::find(name).or_else(|| keys::site::find(name)).expect("a field of Raw is in the table")
+    }
+
+    /// Where the value is from that is checked.
+    fn origin(&self, key: &'static Key, index: usize) -> Origin {
+        match self.section {
+            Some(section) => section.origin(key.name, index),
+            None => self.layers.origin(key, index),
+        }
+    }
+
+    fn base(&self, key: &'static Key) -> &'a Path {
+        match self.section {
+            Some(_) => self.layers.file_directory(),
+            None => self.layers.base(key),
+        }
     }
 
     fn report(&mut self, key: &'static Key, index: usize, value: &Written, reason: Reason) {
-        self.problems.push(Problem::with_value(self.layers.origin(key, index), key, value.0.clone(), reason));
+        self.problems.push(Problem::with_value(self.origin(key, index), key, value.0.clone(), reason));
+    }
+
+    fn has_problem(&self, name: &str) -> bool {
+        self.problems.iter().any(|problem| problem.name == name)
+    }
+
+    /// Notes what is wrong with a value that can be right by itself.
+    fn problem_with(&mut self, name: &str, value: &Written, reason: impl Into<Reason>) {
+        self.report(Self::key(name), 0, value, reason.into());
+    }
+
+    /// The same of a value whose text is gone, unless the key has a problem already: then the index may be wrong.
+    fn problem(&mut self, name: &str, index: usize, reason: impl Into<Reason>) {
+        self.no_repetition(name, Some((index, reason.into())));
     }
 
     fn no_value(&mut self, name: &str) {
         let key = Self::key(name);
         // Values that were refused one by one have been reported already.
         if !self.problems.iter().any(|problem| problem.name == name) {
-            self.problems.push(Problem::with_name(self.layers.origin(key, 0), name, Reason::Empty));
+            self.problems.push(Problem::with_name(self.origin(key, 0), name, Reason::Empty));
         }
     }
 
@@ -236,7 +318,7 @@ impl Check<'_> {
         // With refused values left out, the index would name the wrong line.
         if let Some((index, reason)) = repetition.filter(|_| !self.problems.iter().any(|problem| problem.name == name))
         {
-            self.problems.push(Problem::with_name(self.layers.origin(key, index), name, reason));
+            self.problems.push(Problem::with_name(self.origin(key, index), name, reason));
         }
     }
 
@@ -248,7 +330,7 @@ impl Check<'_> {
     ) -> Option<T> {
         let key = Self::key(name);
         let text = value.0.trim();
-        let parsed = if text.is_empty() { Err(Reason::Empty) } else { parse(Place { layers: self.layers, key }, text) };
+        let parsed = if text.is_empty() { Err(Reason::Empty) } else { parse(Place { base: self.base(key) }, text) };
         parsed.map_err(|reason| self.report(key, index, value, reason)).ok()
     }
 
@@ -297,6 +379,21 @@ impl Check<'_> {
             place.ok_or_else(|| Reason::NotOneOf { choices, nearest: keys::nearest_word(choices, text) })
         });
         values[chosen.unwrap_or(0)]
+    }
+
+    fn app(&mut self, app: Option<Written>) -> Option<AppSource> {
+        self.optional("app", app, |_, text| match text {
+            "none" => Ok(AppSource::None),
+            text => app::parse(text).map(AppSource::Named),
+        })
+    }
+
+    fn statics(&mut self, statics: Several) -> Vec<StaticRoot> {
+        let mut statics = self.several("static", statics, statics::parse);
+        self.no_repetition("static", statics::repetition(&statics));
+        // Routing takes the first prefix that fits.
+        statics.sort_by_key(|root| std::cmp::Reverse(root.prefix.as_ref().map_or(0, String::len)));
+        statics
     }
 
     /// Whether anybody set the key.

@@ -3,6 +3,11 @@
 //! Every value here has been checked and carries its unit in its type. It is made once, by
 //! `load`, and never changes.
 
+mod layout;
+mod rules;
+mod site;
+mod tls;
+
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
@@ -12,6 +17,13 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub use layout::{Layout, Served, Site};
+pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
+pub use site::{Application, Host, Mount, Section, Sites};
+pub use tls::{
+    CertificateFiles, ClientAuth, Endpoint, Hsts, HstsScope, SettingFile, Tls, TlsMode, TlsVersion, Transport,
+};
 
 /// The whole configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +39,13 @@ pub struct Config {
     /// Variables read from `env_file`, in order. They have been checked, not set.
     pub env: Vec<(String, String)>,
     /// Where to listen, at least one.
-    pub bind: Vec<Bind>,
+    pub bind: Vec<Endpoint>,
     /// Static roots, longest prefix first.
     pub statics: Vec<StaticRoot>,
+    /// Sites beside the one that these keys make, and the rules of that one.
+    pub sites: Sites,
+    /// Encryption.
+    pub tls: Tls,
     /// What a worker is.
     pub isolation: Isolation,
     /// Interpreters or processes, as `isolation` has it.
@@ -80,6 +96,8 @@ pub enum AppSource {
     Named(AppSpec),
     /// To be found in [`Config::chdir`].
     Search,
+    /// There is none.
+    None,
 }
 
 /// `MODULE[:CALLABLE]`.
@@ -100,7 +118,7 @@ pub struct Callable {
     pub factory: bool,
 }
 
-/// One listener.
+/// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bind {
     /// `HOST:PORT`, resolved. One name may give several addresses.

@@ -1,16 +1,22 @@
 //! The effective configuration, as `stack config` shows it.
 
-use std::{path::Path, time::Duration};
+mod site;
+mod tls;
+
+use std::{fmt, path::Path, time::Duration};
 
 use toml::Value;
 
 use crate::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile,
-    StaticRoot, Timeouts,
+    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel,
+    Mount, Profile, Rules, Sites, StaticRoot, Timeouts, TlsMode, Transport,
     keys::{self, Key},
     origin::Origin,
     units,
 };
+
+pub use site::ExplainedSite;
+pub(crate) use site::explain_sites;
 
 /// One key with its effective value.
 #[derive(Clone, Debug)]
@@ -45,6 +51,8 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         env: _,
         bind,
         statics,
+        sites,
+        tls,
         isolation,
         workers,
         workers_given: _,
@@ -73,6 +81,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
     let Timeouts { header, body, send, idle, request, grace_period } = timeouts;
     let Log { level, format, access } = log;
     let duration = |duration: &Duration| Value::String(units::format_duration(*duration));
+    let Sites { mounts, rules, sections: _ } = sites;
     let values = [
         ("profile", text(profile.as_str())),
         ("chdir", path(chdir)),
@@ -80,10 +89,11 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("workers", count(workers.get() as u64)),
         ("threads", count(threads.get() as u64)),
         ("preload", Value::Boolean(*preload)),
-        ("bind", Value::Array(bind.iter().map(bind_text).collect())),
+        ("bind", Value::Array(bind.iter().map(|endpoint| bind_text(endpoint, tls.mode)).collect())),
         ("backlog", count((*backlog).into())),
         ("max_connections", count(max_connections.get())),
         ("static", Value::Array(statics.iter().map(static_text).collect())),
+        ("mount", Value::Array(mounts.iter().map(mount_text).collect())),
         ("queue_size", count(*queue_size as u64)),
         ("max_head_size", size(max_head_size.get() as u64)),
         ("max_request_line_size", size(max_request_line_size.get() as u64)),
@@ -110,7 +120,34 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("venv", venv.as_deref().map(path)),
         ("env_file", env_file.map(path)),
     ];
-    unset_or.into_iter().chain(values.map(|(name, value)| (name, Some(value)))).collect()
+    let rules = rule_values(rules);
+    let values = values.map(|(name, value)| (name, Some(value)));
+    unset_or.into_iter().chain(rules).chain(values).chain(tls::values(tls)).collect()
+}
+
+fn rule_values(rules: &Rules) -> [(&'static str, Option<Value>); 7] {
+    let Rules { canonical_host, redirects, rewrites, returns, fields, error_pages, error_pages_for_application } =
+        rules;
+    let all = |texts: Vec<String>| Some(Value::Array(texts.into_iter().map(Value::String).collect()));
+    let returns = returns.iter().map(|rule| match &rule.body {
+        Some(body) => format!("{} {} -> {body}", rule.status, rule.from),
+        None => format!("{} {}", rule.status, rule.from),
+    });
+    [
+        ("canonical_host", canonical_host.clone().map(Value::String)),
+        (
+            "redirect",
+            all(redirects.iter().map(|rule| format!("{} {} -> {}", rule.status, rule.from, rule.to)).collect()),
+        ),
+        ("rewrite", all(rewrites.iter().map(|rule| format!("{} -> {}", rule.from, rule.to)).collect())),
+        ("return", all(returns.collect())),
+        ("header", all(fields.iter().map(ToString::to_string).collect())),
+        (
+            "error_page",
+            all(error_pages.iter().map(|page| format!("{}={}", page.status, page.path.display())).collect()),
+        ),
+        ("error_pages_for_application", Some(Value::Boolean(*error_pages_for_application))),
+    ]
 }
 
 impl Profile {
@@ -178,19 +215,40 @@ fn size(bytes: u64) -> Value {
 fn app_text(app: &AppSource) -> Option<String> {
     match app {
         AppSource::Search => None,
-        AppSource::Named(AppSpec { module, callable: None }) => Some(module.clone()),
-        AppSource::Named(AppSpec { module, callable: Some(Callable { path, factory }) }) => {
-            Some(format!("{module}:{path}{}", if *factory { "()" } else { "" }))
-        }
+        AppSource::None => Some("none".into()),
+        AppSource::Named(app) => Some(spec_text(app)),
     }
 }
 
-fn bind_text(bind: &Bind) -> Value {
-    Value::String(match bind {
-        Bind::Tcp { written, addresses: _ } => written.clone(),
-        Bind::Unix(path) => format!("unix:{}", path.display()),
-        Bind::Fd(number) => format!("fd://{number}"),
-    })
+fn spec_text(AppSpec { module, callable }: &AppSpec) -> String {
+    match callable {
+        None => module.clone(),
+        Some(Callable { path, factory }) => format!("{module}:{path}{}", if *factory { "()" } else { "" }),
+    }
+}
+
+fn mount_text(Mount { prefix, app }: &Mount) -> Value {
+    Value::String(format!("{prefix}={}", spec_text(app)))
+}
+
+fn bind_text(endpoint: &Endpoint, tls: TlsMode) -> Value {
+    let scheme = match (endpoint.transport, &endpoint.bind) {
+        (Transport::Tls, _) => "https://",
+        (Transport::Plain, Bind::Tcp { .. } | Bind::Fd(_)) if tls != TlsMode::Off => "http://",
+        (Transport::Plain | Transport::TlsOnTcp, _) => "",
+    };
+    Value::String(format!("{scheme}{}", endpoint.bind))
+}
+
+impl fmt::Display for Bind {
+    /// As the user wrote it, with a relative path made absolute.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { written, addresses: _ } => f.write_str(written),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Fd(number) => write!(f, "fd://{number}"),
+        }
+    }
 }
 
 fn static_text(root: &StaticRoot) -> Value {

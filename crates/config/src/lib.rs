@@ -23,12 +23,15 @@ mod raw;
 mod testing;
 mod units;
 
+pub use check::local_ca;
 pub use checked::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile,
-    StaticRoot, Timeouts,
+    AccessLog, AppSource, AppSpec, Application, Bind, Callable, CertificateFiles, ClientAuth, Config, Endpoint,
+    ErrorPage, ErrorStatus, FieldRule, Host, Hsts, HstsScope, Isolation, Layout, Limits, Log, LogFormat, LogLevel,
+    Mount, PathPattern, Piece, Profile, Redirect, Return, Rewrite, Rules, Section, Served, SettingFile, Site, Sites,
+    StaticRoot, Target, Timeouts, Tls, TlsMode, TlsVersion, Transport,
 };
-pub use error::{Errors, Problem, Reason};
-pub use explain::Explained;
+pub use error::{Errors, Problem, Reason, SiteReason, TlsReason};
+pub use explain::{Explained, ExplainedSite};
 pub use keys::{Key, Kind, Preset, keys};
 pub use load::{Inputs, Loaded, load};
 pub use origin::Origin;

@@ -75,6 +75,31 @@ pub(crate) struct Raw {
     pub(crate) max_connections: Written,
     #[serde(default, rename = "static")]
     pub(crate) statics: Several,
+    pub(crate) tls: Option<Written>,
+    #[serde(default)]
+    pub(crate) tls_cert: Several,
+    #[serde(default)]
+    pub(crate) tls_key: Several,
+    pub(crate) tls_min_version: Written,
+    pub(crate) tls_client_ca: Option<Written>,
+    pub(crate) tls_client_auth: Option<Written>,
+    pub(crate) handshake_timeout: Written,
+    pub(crate) https_redirect: Written,
+    pub(crate) hsts: Written,
+    #[serde(default)]
+    pub(crate) mount: Several,
+    pub(crate) canonical_host: Option<Written>,
+    #[serde(default)]
+    pub(crate) redirect: Several,
+    #[serde(default)]
+    pub(crate) rewrite: Several,
+    #[serde(default, rename = "return")]
+    pub(crate) returns: Several,
+    #[serde(default)]
+    pub(crate) header: Several,
+    #[serde(default)]
+    pub(crate) error_page: Several,
+    pub(crate) error_pages_for_application: Written,
     pub(crate) queue_size: Written,
     pub(crate) max_head_size: Written,
     pub(crate) max_request_line_size: Written,
@@ -95,4 +120,35 @@ pub(crate) struct Raw {
     pub(crate) log_level: Written,
     pub(crate) log_format: Written,
     pub(crate) access_log: Written,
+}
+
+/// Every key of a `[[site]]` section. What is missing is inherited, or not there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSite {
+    #[serde(default)]
+    pub(crate) host: Several,
+    pub(crate) default: Option<Written>,
+    pub(crate) app: Option<Written>,
+    pub(crate) chdir: Option<Written>,
+    pub(crate) venv: Option<Written>,
+    pub(crate) env_file: Option<Written>,
+    pub(crate) isolation: Option<Written>,
+    pub(crate) workers: Option<Written>,
+    pub(crate) threads: Option<Written>,
+    pub(crate) preload: Option<Written>,
+    #[serde(default, rename = "static")]
+    pub(crate) statics: Several,
+    #[serde(default)]
+    pub(crate) mount: Several,
+    pub(crate) canonical_host: Option<Written>,
+    #[serde(default)]
+    pub(crate) redirect: Several,
+    #[serde(default)]
+    pub(crate) rewrite: Several,
+    #[serde(default, rename = "return")]
+    pub(crate) returns: Several,
+    pub(crate) header: Option<Several>,
+    pub(crate) error_page: Option<Several>,
+    pub(crate) error_pages_for_application: Option<Written>,
 }

@@ -11,6 +11,7 @@ use stack_config::{Limits, Timeouts};
 
 use crate::{
     connection::Stream, error::Error, metrics::Metrics, path, reply_body::ReplyBody, request::Context, request_body,
+    site::Routed,
 };
 
 /// The application, as the front sees it: a queue.
@@ -52,9 +53,13 @@ impl Application {
         reply.into_response(self.request_timeout).await
     }
 
-    fn push(&self, context: &Context, parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+    fn push(&self, context: &Context, mut parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+        let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
         let (target, origin_form) = targets(&parts.uri);
+        let target = original.map_or(target, |original| targets(&original).0);
         let path::Target { path, query } = path::split(&origin_form);
+        let below = path::below(&mount, &path).expect("routed here because it is below").len();
+        let path = path.slice(path.len() - below..);
         let origin = &context.stream.connection().origin;
         let now = Instant::now();
         let request = stack_bridge::Request {
@@ -62,11 +67,12 @@ impl Application {
             method: parts.method,
             target,
             path,
-            script_name: Bytes::new(),
+            script_name: mount,
             query,
             version: parts.version,
             headers: without_ambiguous_names(parts.headers),
             scheme: origin.scheme,
+            tls: context.stream.connection().tls.get().cloned(),
             peer: origin.peer,
             local: Arc::clone(&origin.local),
             body,

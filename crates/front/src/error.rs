@@ -9,7 +9,7 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use stack_bridge::{Failure, RequestId};
 
-use crate::strict::Refusal;
+use crate::{path::BadPath, strict::Refusal};
 
 /// Why a request is not answered by the application or with a file.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,12 @@ pub(crate) enum Error {
     Refused(#[source] Refusal),
     #[error("CONNECT is not implemented")]
     Connect,
+    #[error("no site for this host")]
+    Misdirected,
+    #[error("a path with two readings")]
+    Path(#[source] BadPath),
+    #[error("nothing is served at this path")]
+    NothingThere,
     #[error("request body paused for too long")]
     BodyTimeout,
     #[error("request body too large")]
@@ -58,6 +64,10 @@ impl From<Failure> for Error {
         }
     }
 }
+
+/// Marks a response that an error was made into. An extension of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IsError;
 
 /// Who has to change something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +119,9 @@ impl Error {
             }
             Self::BodyMalformed(_) => (StatusCode::BAD_REQUEST, "STACK0105", Client, true, "Bad request body\n"),
             Self::Connect => (StatusCode::NOT_IMPLEMENTED, "STACK0106", Client, true, "Not implemented\n"),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "STACK0130", Client, false, "No such site\n"),
+            Self::Path(_) => (StatusCode::BAD_REQUEST, "STACK0131", Client, true, "Bad request\n"),
+            Self::NothingThere => (StatusCode::NOT_FOUND, "STACK0132", Client, false, "Not found\n"),
             Self::ClientGone => (client_closed_request(), "STACK0107", Client, true, ""),
             Self::Application => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "STACK0201", Application, false, "Internal server error\n")
@@ -134,6 +147,7 @@ impl Error {
         self.log(&verdict, request_id);
         let mut response = Response::new(Body::from(verdict.text));
         *response.status_mut() = verdict.status;
+        response.extensions_mut().insert(IsError);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if verdict.close {
@@ -176,6 +190,9 @@ mod tests {
             Error::Refused(Refusal::LargeHead),
             Error::Refused(Refusal::Expectation),
             Error::Connect,
+            Error::Misdirected,
+            Error::Path(BadPath::Nul),
+            Error::NothingThere,
             Error::BodyTimeout,
             Error::BodyTooLarge,
             Error::BodyMalformed(axum::Error::new(io())),

@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     connection::{self, Connection, Origin},
     server::Server,
-    transport::{Socket, memory::Memory},
+    transport::{Plain, memory::Memory},
 };
 
 /// A request as it came out of the queue.
@@ -74,11 +74,12 @@ const PIPE: usize = 4096;
 async fn converse(config: &Config, pieces: &[&[u8]]) -> Heard {
     let queue = Queue::new(64);
     let mut consumer = queue.task_consumer(WorkerId(1));
-    let server = Arc::new(Server::new(config, queue.clone(), None));
+    let server = Arc::new(Server::new(config, vec![queue.clone()], None));
     let (ours, theirs) = duplex(PIPE);
     let local = Arc::new(Local { name: "localhost".into(), port: "80".into() });
-    let connection = Arc::new(Connection::new(Origin { scheme: Scheme::Http, peer: Peer::Unix, local }));
-    let serving = tokio::spawn(connection::serve(server, Socket::Memory(Memory::new(theirs)), connection));
+    let connection =
+        Arc::new(Connection::new(Origin { scheme: Scheme::Http, peer: Peer::Unix, local, redirect_to: None }));
+    let serving = tokio::spawn(connection::serve(server, Plain::Memory(Memory::new(theirs)), connection));
     let application = tokio::spawn(async move {
         let mut asked = Vec::new();
         while let Ok(job) = consumer.take(sleep).await {

@@ -19,6 +19,7 @@ mod files;
 mod front;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod https;
 mod listen;
 mod metrics;
 mod path;
@@ -27,11 +28,14 @@ mod request;
 mod request_body;
 mod sent_body;
 mod server;
+mod site;
 mod strict;
 mod timer;
+mod tls;
 mod transport;
 
 pub use access_log::AccessLogError;
 pub use front::{Drained, Front, Stop};
 pub use listen::{BindError, Holder, Listeners};
 pub use metrics::{Metrics, Snapshot};
+pub use tls::{CertificateReport, FileReason, LocalCa, LocalCaError, Tls, TlsError};

@@ -5,15 +5,16 @@ use std::sync::{Arc, OnceLock};
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
-use stack_bridge::RequestId;
-use tower::Service;
+use stack_bridge::{RequestId, Scheme};
 
 use crate::{
     access_log::{Entry, Passage},
     connection::{Phase, Refused, Stream},
     error::Error,
+    https,
     sent_body::SentBody,
     server::Server,
+    site::{self, Site},
     strict::{self, Refusal},
 };
 
@@ -31,29 +32,34 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
     let id = server.next_id();
     let (mut parts, body) = request.into_parts();
     let verdict = verdict(&stream, &mut parts);
-    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection().origin.peer, &parts);
+    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), &parts);
     if let Some(Refused { refusal: _, line }) = stream.connection().refused() {
         entry.refused(line.clone());
     }
     let context = Context { id, stream: stream.clone(), passage: entry.passage() };
-    let is_head = parts.method == Method::HEAD;
+    let asked = Asked {
+        id,
+        is_head: parts.method == Method::HEAD,
+        accept: parts.headers.get(header::ACCEPT).cloned(),
+        site: server.sites.find(site::host::of(&parts)),
+    };
     stream.set_lingering(!body.is_end_stream());
+    let origin = &stream.connection().origin;
     let response = match verdict {
         Err(refusal) => {
             stream.set_lingering(true);
             Error::Refused(refusal).respond(id)
         }
+        Ok(()) if https::is_redirected(origin, &parts) => https::redirect(origin, &parts, id),
         Ok(()) if parts.method == Method::CONNECT => Error::Connect.respond(id),
         Ok(()) if parts.uri.path() == "*" => options(),
         Ok(()) => {
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
-            // A router that has no state to add is always ready.
-            let Ok(response) = server.router.clone().call(request).await;
-            response
+            server.sites.respond(asked.site, request).await
         }
     };
-    complete(response, is_head, entry, stream)
+    complete(response, &asked, &server, entry, stream)
 }
 
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
@@ -62,6 +68,14 @@ fn verdict(stream: &Stream, parts: &mut Parts) -> Result<(), Refusal> {
         return strict::http2::normalise(parts);
     }
     stream.connection().refused().map_or(Ok(()), |refused| Err(refused.refusal))
+}
+
+/// What the response depends on when the request is gone.
+struct Asked<'a> {
+    id: RequestId,
+    is_head: bool,
+    accept: Option<HeaderValue>,
+    site: Option<&'a Site>,
 }
 
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
@@ -73,16 +87,29 @@ fn options() -> Response {
     response
 }
 
-fn complete(mut response: Response, is_head: bool, mut entry: Entry, stream: Stream) -> Response<SentBody> {
+fn complete(
+    mut response: Response,
+    asked: &Asked<'_>,
+    server: &Server,
+    mut entry: Entry,
+    stream: Stream,
+) -> Response<SentBody> {
     let status = response.status();
     entry.answered(status);
     let headers = response.headers_mut();
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
+    server.sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
+    let headers = response.headers_mut();
+    // RFC 6797 §7.2: over TLS only. The application may say it in its own words.
+    if let Some(hsts) = server.hsts.as_ref().filter(|_| stream.connection().origin.scheme == Scheme::Https) {
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+    }
     if stream.is_last() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let has_body =
-        !is_head && !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_body = !asked.is_head
+        && !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // Its client may take nothing from the start.
     stream.block_is_sent();

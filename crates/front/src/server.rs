@@ -1,8 +1,7 @@
-//! What all connections share: routes, limits, counters.
+//! What all connections share: sites, limits, counters.
 
 use std::{
     collections::hash_map::RandomState,
-    convert::Infallible,
     hash::BuildHasher,
     sync::{
         Arc,
@@ -10,39 +9,45 @@ use std::{
     },
 };
 
-use axum::{Router, body::Body, response::Response};
-use http::Request;
+use http::HeaderValue;
 use stack_bridge::{Queue, RequestId};
-use stack_config::{Config, Limits, StaticRoot, Timeouts};
-use tower::service_fn;
+use stack_config::{Config, Limits, Timeouts};
 
 use crate::{
-    access_log::Sender,
-    application::Application,
-    files::{DocumentRoot, OwnedPrefix},
-    metrics::Metrics,
-    strict::head::HeadLimits,
+    access_log::Sender, application::Application, https, metrics::Metrics, site::Sites, strict::head::HeadLimits,
+    tls::Tls,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) router: Router,
+    pub(crate) sites: Sites,
     pub(crate) limits: Arc<Limits>,
     pub(crate) head_limits: HeadLimits,
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Sender>,
+    /// There wherever a listener speaks TLS.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Whether plain TCP connections are sent to the encrypted listener.
+    pub(crate) https_redirect: bool,
+    /// What browsers are told over TLS to remember.
+    pub(crate) hsts: Option<HeaderValue>,
     ids: Ids,
 }
 
 impl Server {
-    pub(crate) fn new(config: &Config, queue: Queue, log: Option<Sender>) -> Self {
+    /// With a queue for each application of the configuration's layout, in its order.
+    pub(crate) fn new(config: &Config, queues: Vec<Queue>, log: Option<Sender>) -> Self {
         let metrics = Arc::new(Metrics::default());
         let limits = Arc::new(config.limits.clone());
-        let application = Application::new(queue, Arc::clone(&limits), &config.timeouts, Arc::clone(&metrics));
+        let application = |queue| {
+            let application = Application::new(queue, Arc::clone(&limits), &config.timeouts, Arc::clone(&metrics));
+            Arc::new(application)
+        };
+        let applications: Vec<_> = queues.into_iter().map(application).collect();
         Self {
-            router: router(&config.statics, application),
+            sites: Sites::new(config.layout(), &applications),
             head_limits: HeadLimits {
                 line: limits.max_request_line_size.get(),
                 head: limits.max_head_size.get(),
@@ -53,6 +58,9 @@ impl Server {
             timeouts: config.timeouts.clone(),
             metrics,
             log,
+            tls: None,
+            https_redirect: config.tls.https_redirect,
+            hsts: config.tls.hsts.map(https::hsts),
             ids: Ids::new(),
         }
     }
@@ -60,52 +68,6 @@ impl Server {
     pub(crate) fn next_id(&self) -> RequestId {
         self.ids.next()
     }
-}
-
-/// Owned prefixes first, then the document roots, then the application. A health route, once there is one, is one more
-/// route here.
-fn router(statics: &[StaticRoot], application: Application) -> Router {
-    let mut router = Router::new();
-    let mut document_roots = Vec::new();
-    for StaticRoot { prefix, directory } in statics {
-        let Some(prefix) = prefix else {
-            document_roots.push(DocumentRoot::new(directory.clone()));
-            continue;
-        };
-        let owned = Arc::new(OwnedPrefix::new(prefix.clone(), directory.clone()));
-        let service = service_fn(move |request: Request<Body>| {
-            let owned = Arc::clone(&owned);
-            let (parts, _body) = request.into_parts();
-            async move { Ok::<_, Infallible>(owned.respond(&parts).await) }
-        });
-        // Braces are axum's; doubled they are plain.
-        let literal = prefix.replace('{', "{{").replace('}', "}}");
-        router = router
-            .route_service(&literal, service.clone())
-            .route_service(&format!("{literal}/"), service.clone())
-            .route_service(&format!("{literal}/{{*rest}}"), service);
-    }
-    let site = Arc::new((document_roots, application));
-    router.fallback_service(service_fn(move |request: Request<Body>| {
-        let site = Arc::clone(&site);
-        async move {
-            let (document_roots, application) = &*site;
-            Ok::<_, Infallible>(respond(document_roots, application, request).await)
-        }
-    }))
-}
-
-async fn respond(document_roots: &[DocumentRoot], application: &Application, request: Request<Body>) -> Response {
-    if document_roots.is_empty() {
-        return application.respond(request).await;
-    }
-    let (parts, body) = request.into_parts();
-    for root in document_roots {
-        if let Some(response) = root.respond(&parts).await {
-            return response;
-        }
-    }
-    application.respond(Request::from_parts(parts, body)).await
 }
 
 /// Request ids: unique within the process, and not to be guessed from one another.

@@ -10,8 +10,13 @@ use crate::harness::{Connection, Response, Server};
 /// Sent behind each row. It is answered where the connection goes on, and must not be where it does not.
 const PROBE: &[u8] = b"GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n";
 
-/// What is wrong with how the server treats it, if anything.
-pub(super) fn try_row(server: &Server, row: &Row, mut connection: Connection) -> Result<(), String> {
+/// What is wrong with how the server treats it, if anything. `ask` sends a request on a connection of its own.
+pub(super) fn try_row(
+    server: &Server,
+    row: &Row,
+    mut connection: Connection,
+    ask: &impl Fn(&str) -> Response,
+) -> Result<(), String> {
     let port = connection.port();
     send(server, row, &mut connection)?;
     let last = row.outcomes.last().expect("a row has an outcome");
@@ -36,7 +41,7 @@ pub(super) fn try_row(server: &Server, row: &Row, mut connection: Connection) ->
             return Err(format!("goes on: {}", String::from_utf8_lossy(&rest)));
         }
     }
-    let recorded = server.get(&format!("/recorded/{port}")).expect(200).json();
+    let recorded = ask(&format!("/recorded/{port}")).json();
     let seen = row.outcomes.iter().filter_map(|outcome| match outcome {
         Outcome::Seen(seen) => Some(as_json(seen)),
         Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Cut => None,

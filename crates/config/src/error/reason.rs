@@ -1,6 +1,12 @@
 //! Every way in which a value can be wrong, and the hint that goes with it.
 
+mod site;
+
 use std::{io, net::SocketAddr, path::PathBuf};
+
+pub use site::SiteReason;
+
+use super::TlsReason;
 
 /// What is wrong with a name or a value.
 #[derive(Debug, thiserror::Error)]
@@ -181,6 +187,15 @@ pub enum Reason {
         /// What is wrong in it.
         message: String,
     },
+    /// A table without a name that it needs.
+    #[error("a table without `{0}`")]
+    FieldMissing(&'static str),
+    /// About sites, routes and rules.
+    #[error(transparent)]
+    Site(#[from] SiteReason),
+    /// A key of TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsReason),
     /// A value the layers could not put together.
     #[error("{0}")]
     Layers(Box<figment::Error>),
@@ -192,9 +207,9 @@ impl Reason {
         Some(match self {
             Self::UnknownKey { nearest: Some(nearest) } => format!("did you mean `{nearest}`?"),
             Self::UnknownKey { nearest: None } => "`stack config` lists all keys".into(),
-            Self::Table => "write the keys without a line in brackets above them".into(),
+            Self::Table => "write the keys without a line in brackets above them; only sites have one: [[site]]".into(),
             Self::NotInFile => "name the file with --config or STACK_CONFIG".into(),
-            Self::Form { wanted: "one value", .. } => "only bind and static take several values".into(),
+            Self::Form { wanted: "one value", .. } => "write a single one".into(),
             Self::Form { .. } => "write text in quotes or a number".into(),
             Self::Empty => "leave the key out to have its default".into(),
             Self::NotOneOf { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
@@ -213,7 +228,7 @@ impl Reason {
             Self::AppName { .. } => "write module, module:callable or module:factory()".into(),
             Self::AppArguments => "write a function without parameters that calls it, and name that".into(),
             Self::NotAddress => "write HOST:PORT, :PORT, unix:PATH or fd://N".into(),
-            Self::AddressIsUrl => "write HOST:PORT, without a scheme or a path".into(),
+            Self::AddressIsUrl => "write HOST:PORT, or http:// or https:// before it".into(),
             Self::AddressWithoutBrackets => "write [::1]:8000".into(),
             Self::NoPort => "write HOST:PORT, such as 127.0.0.1:8000".into(),
             Self::NotPort(_) => "a port is a number from 0 to 65535; 0 lets the system choose".into(),
@@ -235,8 +250,12 @@ impl Reason {
                 io::ErrorKind::NotFound => {
                     "a relative path in the file begins at the file's directory, elsewhere at the current one".into()
                 }
+                io::ErrorKind::PermissionDenied => "let this user, or a group of its own, read it".into(),
                 _ => return None,
             },
+            Self::FieldMissing(name) => format!("write {name} = \"…\" in it"),
+            Self::Site(reason) => return reason.hint(),
+            Self::Tls(reason) => reason.hint().into(),
             Self::NotOneOf { nearest: None, .. } | Self::Syntax { .. } | Self::Layers(_) => return None,
         })
     }

@@ -8,7 +8,7 @@ use std::{
 
 use http::header;
 use stack_bridge::{Peer, RequestBody};
-use stack_config::Bind;
+use stack_config::{Bind, Endpoint};
 use stack_front::Stop;
 
 use crate::server::{Server, echo, respond, wait_until};
@@ -112,7 +112,7 @@ fn a_malformed_chunk_is_refused_and_never_queued() {
     client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n");
     let response = client.response();
     assert_eq!((response.status, response.field("connection")), (400, Some("close")));
-    assert_eq!(server.queue.depth().queued, 0);
+    assert_eq!(server.queues[0].depth().queued, 0);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn malformed_requests_are_refused_and_their_connection_closed() {
         assert_eq!(client.send(request).response().status, 400, "{request}");
         assert!(client.is_closed(), "{request}");
     }
-    assert_eq!(server.queue.depth().queued, 0);
+    assert_eq!(server.queues[0].depth().queued, 0);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn an_idle_connection_gives_way_when_there_is_no_room() {
 fn a_unix_socket_serves_as_a_port_does() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
-    let bind = Bind::Unix(path.clone());
+    let bind = Endpoint::plain(Bind::Unix(path.clone()));
     let mut server = Server::with(
         |config| config.bind.push(bind),
         |job| {

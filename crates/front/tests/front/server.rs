@@ -11,16 +11,20 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Sites,
+    StaticRoot, Timeouts,
 };
-use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
+use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop, Tls};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::client::{Client, PATIENCE};
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    pub(crate) queue: Queue,
+    /// Of all TCP listeners.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Of the applications, in the order of the layout.
+    pub(crate) queues: Vec<Queue>,
     pub(crate) metrics: Arc<Metrics>,
     stop: watch::Sender<Stop>,
     serving: Option<JoinHandle<Drained>>,
@@ -33,14 +37,16 @@ impl Server {
         let mut config = config();
         configure(&mut config);
         let listeners = Listeners::bind(&config.bind, config.limits.backlog).unwrap();
-        let address = listeners.addresses()[0];
-        let queue = Queue::new(config.limits.queue_size);
-        let front = Front::new(&config, queue.clone()).unwrap();
+        let addresses = listeners.addresses();
+        let queues: Vec<_> =
+            config.layout().applications.iter().map(|_| Queue::new(config.limits.queue_size)).collect();
+        let tls = Tls::load(&config.tls, &config.bind, config.limits.http2).unwrap();
+        let front = Front::new(&config, queues.clone()).unwrap().with_tls(tls);
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
-        Self { address, queue, metrics, stop, serving, runtime }
+        Self { address: addresses[0], addresses, queues, metrics, stop, serving, runtime }
     }
 
     /// Starts a front with one worker of one thread.
@@ -51,7 +57,12 @@ impl Server {
     }
 
     pub(crate) fn worker(&self, application: impl Fn(Job) + Send + 'static) {
-        let mut consumer = self.queue.consumer(WorkerId(7));
+        self.worker_of(0, application);
+    }
+
+    /// A worker of the application at this place of the layout.
+    pub(crate) fn worker_of(&self, place: usize, application: impl Fn(Job) + Send + 'static) {
+        let mut consumer = self.queues[place].consumer(WorkerId(7));
         thread::spawn(move || {
             while let Ok(job) = consumer.take() {
                 application(job);
@@ -82,7 +93,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.send_replace(Stop::Aborting);
-        self.queue.close();
+        self.queues.iter().for_each(Queue::close);
     }
 }
 
@@ -102,8 +113,10 @@ fn config() -> Config {
         chdir: "/".into(),
         venv: None,
         env: Vec::new(),
-        bind: vec![Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }],
+        bind: vec![Endpoint::plain(loopback())],
+        tls: stack_config::Tls::default(),
         statics: Vec::new(),
+        sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
         workers_given: false,
@@ -135,6 +148,11 @@ fn config() -> Config {
         },
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Off },
     }
+}
+
+/// Any port of this machine.
+pub(crate) fn loopback() -> Bind {
+    Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }
 }
 
 pub(crate) fn static_root(prefix: Option<&str>, directory: &std::path::Path) -> StaticRoot {

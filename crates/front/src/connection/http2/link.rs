@@ -10,11 +10,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    super::sending::Sending,
-    PREFACE,
-    frames::{Flood, FrameMeter},
-};
+use super::{super::sending::Sending, PREFACE, frames::FrameMeter};
 use crate::{timer::LazyTimer, transport::Socket};
 
 #[derive(Debug)]
@@ -56,10 +52,10 @@ impl AsyncRead for Link<'_> {
             buf.put_slice(&this.inbound[..length]);
             this.inbound.advance(length);
         }
-        if let Err(flood @ Flood) = this.meter.follow(&buf.filled()[before..]) {
-            tracing::debug!(code = "STACK0136", "{flood}");
+        if let Err(abuse) = this.meter.follow(&buf.filled()[before..]) {
+            tracing::debug!(code = "STACK0136", "{abuse}");
             this.socket.reset_on_close();
-            return Poll::Ready(Err(io::Error::other(flood)));
+            return Poll::Ready(Err(io::Error::other(abuse)));
         }
         Poll::Ready(Ok(()))
     }
@@ -87,10 +83,12 @@ impl AsyncWrite for Link<'_> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().socket).poll_flush(cx)
+        let this = self.get_mut();
+        this.sending.poll_flush(this.socket, &mut this.timer, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().socket).poll_shutdown(cx)
+        let this = self.get_mut();
+        this.sending.poll_shutdown(this.socket, &mut this.timer, cx)
     }
 }
