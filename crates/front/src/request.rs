@@ -51,7 +51,11 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
             Error::Refused(refusal).respond(id)
         }
         Ok(()) if https::is_redirected(origin, &parts) => https::redirect(origin, &parts, id),
-        Ok(()) if parts.method == Method::CONNECT => Error::Connect.respond(id),
+        Ok(()) if parts.method == Method::CONNECT => {
+            // hyper does not end such a connection in order by itself.
+            stream.set_lingering(true);
+            Error::Connect.respond(id)
+        }
         Ok(()) if parts.uri.path() == "*" => options(),
         Ok(()) => {
             let mut request = Request::from_parts(parts, Body::new(body));

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, header, request::Parts};
 
-use super::{Malformed, Refusal, fields, host};
+use super::{Malformed, Refusal, fields, host, target};
 
 /// Checks a request, and makes it look like one that came over HTTP/1.1: with Host, and a target without authority.
 pub(crate) fn normalise(parts: &mut Parts) -> Result<(), Refusal> {
@@ -17,6 +17,9 @@ fn check(parts: &mut Parts) -> Result<(), Malformed> {
         return Err(Malformed::SeveralTypes);
     }
     check_length(&parts.headers)?;
+    if let Some(origin_form) = parts.uri.path_and_query().filter(|_| parts.method != Method::CONNECT) {
+        target::check(parts.method.as_str().as_bytes(), origin_form.as_str().as_bytes())?;
+    }
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let (host, another) = (hosts.next(), hosts.next());
     if another.is_some() {

@@ -12,8 +12,11 @@ pub(super) fn is_valid(method: &[u8], target: &[u8]) -> bool {
     }
     match target {
         b"*" => method == b"OPTIONS",
-        [b'/', ..] => true,
-        _ => authority(target).is_some_and(|authority| super::host::is_authority(authority, false)),
+        [b'/', ..] => has_one_reading(target),
+        _ => {
+            authority(target).is_some_and(|authority| super::host::is_authority(authority, false))
+                && has_one_reading(target)
+        }
     }
 }
 
@@ -27,8 +30,55 @@ pub(super) fn authority(target: &[u8]) -> Option<&[u8]> {
     Some(&rest[..rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len())])
 }
 
+/// Whether all readers of the path come to the same: no NUL, no dot segment that is one only behind a decoder, and none that
+/// leads above the root.
+fn has_one_reading(target: &[u8]) -> bool {
+    let (path, _) = halves(target);
+    let mut depth = 0usize;
+    for segment in path.split(|&byte| byte == b'/').skip(1) {
+        let segment = decode(segment);
+        let is_dots = |part: &[u8]| part == b"." || part == b"..";
+        if segment.contains(&0) || (segment.contains(&b'/') && segment.split(|&byte| byte == b'/').any(is_dots)) {
+            return false;
+        }
+        match segment.as_slice() {
+            b"." => {}
+            b".." if depth == 0 => return false,
+            b".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    true
+}
+
+/// Decodes a path and removes its dot segments (RFC 3986 §5.2.4).
+fn normal(path: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    let mut is_directory = false;
+    for segment in path.split(|&byte| byte == b'/').skip(1).map(decode) {
+        is_directory = segment == b"." || segment == b"..";
+        if segment == b".." {
+            kept.pop();
+        } else if segment != b"." {
+            kept.push(segment);
+        }
+    }
+    if is_directory {
+        kept.push(Vec::new());
+    }
+    [b"/", kept.join(&b"/"[..]).as_slice()].concat()
+}
+
 /// `PATH_INFO` and `QUERY_STRING`.
 pub(super) fn path_and_query(target: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (path, query) = halves(target);
+    // RFC 9110 §4.2.3: an empty path is "/".
+    let path = if path.is_empty() { b"/" } else { path };
+    (normal(path), query.to_vec())
+}
+
+/// What stands before and behind the first `?`, in absolute form without the authority.
+fn halves(target: &[u8]) -> (&[u8], &[u8]) {
     let origin_form = match authority(target) {
         Some(authority) if target[0] != b'/' => {
             let scheme = target.iter().position(|&byte| byte == b'/').unwrap_or(0) + 2;
@@ -38,9 +88,7 @@ pub(super) fn path_and_query(target: &[u8]) -> (Vec<u8>, Vec<u8>) {
     };
     let mark = origin_form.iter().position(|&byte| byte == b'?').unwrap_or(origin_form.len());
     let (path, query) = origin_form.split_at(mark);
-    // RFC 9110 §4.2.3: an empty path is "/".
-    let path = if path.is_empty() { b"/" } else { path };
-    (decode(path), query.strip_prefix(b"?").unwrap_or(query).to_vec())
+    (path, query.strip_prefix(b"?").unwrap_or(query))
 }
 
 /// Percent-decodes once; what is no escape stays.
