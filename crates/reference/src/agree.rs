@@ -2,6 +2,9 @@
 
 use crate::{Conversation, End, Limits, Request, conversation};
 
+/// What a front says of a request that it does not take.
+const REFUSALS: [u16; 7] = [400, 413, 414, 417, 431, 501, 505];
+
 /// A request as a front has read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -35,25 +38,25 @@ pub fn agree(bytes: &[u8], limits: &Limits, asked: &[Asked], statuses: &[u16]) -
                 same(request, seen).map_err(|what| format!("request {index}: {what}"))?;
             }
             Some(204) if is_own => {}
-            Some(400 | 413 | 414 | 417 | 431) => return ends_here(index, &finals, asked.as_slice()),
+            Some(status) if REFUSALS.contains(&status) => return ends_here(index, &finals, asked.as_slice()),
             other => return Err(format!("request {index} is whole, and came to {other:?}: {request:?}")),
         }
     }
     if !asked.as_slice().is_empty() {
         return Err(format!("asked beyond {end:?}: {:?}", asked.as_slice()));
     }
-    match (end, &finals[requests.len().min(finals.len())..]) {
-        (End::Open | End::Closed, []) => Ok(()),
-        // A head or body that does not go on is told so, or was wrong before its end.
-        (End::Cut, []) => Ok(()),
+    let rest = &finals[requests.len().min(finals.len())..];
+    let holds = match (end, rest) {
+        // A head or body that does not go on may be told so, or was wrong before its end.
+        (End::Open | End::Closed | End::Cut, []) => true,
+        (End::Cut, [status]) if *status >= 400 => true,
         // What is asked of the server itself is answered without its body, so the end of that is not waited for.
-        (End::Cut | End::Refused(_), [204]) if is_asked_of_server(bytes) => Ok(()),
-        (End::Cut, [status]) if *status >= 400 => Ok(()),
-        (End::Refused(expected), [status]) if *status == expected => Ok(()),
+        (End::Cut | End::Refused(_), [204]) => is_asked_of_server(bytes),
         // Two rules may be broken at once, and a line may be wrong before it is too long.
-        (End::Refused(_), [400 | 413 | 414 | 417 | 431 | 501 | 505]) => Ok(()),
-        (end, rest) => Err(format!("{end:?} came to {rest:?}")),
-    }
+        (End::Refused(expected), [status]) => *status == expected || REFUSALS.contains(status),
+        _ => false,
+    };
+    if holds { Ok(()) } else { Err(format!("{end:?} came to {rest:?}")) }
 }
 
 fn is_asked_of_server(bytes: &[u8]) -> bool {

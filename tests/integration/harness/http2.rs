@@ -105,18 +105,16 @@ pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 
 /// A string without Huffman's code: its length with a prefix of seven bits (RFC 7541 §5.1, §5.2), and itself.
 fn string(block: &mut Vec<u8>, text: &[u8]) {
-    match u8::try_from(text.len()) {
-        Ok(length @ 0..127) => block.push(length),
-        _ => {
-            block.push(127);
-            let mut rest = text.len() - 127;
-            while rest >= 128 {
-                block.push(u8::try_from(rest % 128).expect("a remainder") | 128);
-                rest /= 128;
-            }
-            block.push(u8::try_from(rest).expect("less than 128"));
+    let mut rest = text.len();
+    if rest >= 127 {
+        block.push(127);
+        rest -= 127;
+        while rest >= 128 {
+            block.push(u8::try_from(rest % 128).expect("a remainder") | 128);
+            rest /= 128;
         }
     }
+    block.push(u8::try_from(rest).expect("less than 128"));
     block.extend(text);
 }
 
