@@ -153,7 +153,9 @@ impl Plan {
             spec: serde_json::to_string(&spec).context("the configuration can not be passed on")?,
             preload: application.preload,
         };
-        Ok(ProcessPool::start(settings, queue).await?)
+        let started = ProcessPool::start(settings, queue).await;
+        // The worker says which application; which site that is it does not know.
+        if self.is_alone { Ok(started?) } else { started.with_context(|| format!("site {}", self.at)) }
     }
 
     /// What stands above the reason: the application, and its site where there are others.
