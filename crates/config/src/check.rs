@@ -12,7 +12,7 @@ mod site;
 mod statics;
 
 use std::{
-    num::{NonZeroU64, NonZeroUsize},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -39,6 +39,13 @@ const MOST: u64 = 1 << 32;
 
 /// Room for a request line and a few fields.
 const LEAST_HEAD: (u64, &str) = (1024, "1KiB");
+/// A target longer than this is none to the libraries below.
+const LONGEST_LINE: (u64, &str) = (60 * 1024, "60KiB");
+/// Room for method, version and a short target.
+const LEAST_LINE: (u64, &str) = (64, "64 bytes");
+const MOST_FIELDS: u64 = 10_000;
+const MOST_STREAMS: u64 = 10_000;
+
 /// One block of a response must fit.
 const LEAST_RESPONSE_BUFFER: (u64, &str) = (4096, "4KiB");
 
@@ -81,6 +88,10 @@ pub(crate) fn check(
         error_pages_for_application,
         queue_size,
         max_head_size,
+        max_request_line_size,
+        max_header_fields,
+        http2,
+        http2_max_streams,
         max_body_size,
         body_buffer_size,
         response_buffer_size,
@@ -142,6 +153,13 @@ pub(crate) fn check(
         max_body_size: check.size("max_body_size", &max_body_size, (1, "1 byte")),
         max_head_size: NonZeroUsize::new(in_memory(check.size("max_head_size", &max_head_size, LEAST_HEAD)))
             .unwrap_or(NonZeroUsize::MIN),
+        max_request_line_size: check.request_line(&max_request_line_size),
+        max_header_fields: check.non_zero_count("max_header_fields", &max_header_fields, MOST_FIELDS),
+        http2: check.switch("http2", &http2),
+        http2_max_streams: NonZeroU32::new(
+            u32::try_from(check.count("http2_max_streams", &http2_max_streams, 1, MOST_STREAMS)).unwrap_or(1),
+        )
+        .unwrap_or(NonZeroU32::MIN),
         body_buffer_size: in_memory(check.size("body_buffer_size", &body_buffer_size, (0, ""))),
         response_buffer_size: in_memory(check.size(
             "response_buffer_size",
@@ -381,6 +399,15 @@ impl<'a> Check<'a> {
             size => Ok(size),
         });
         size.unwrap_or(least)
+    }
+
+    fn request_line(&mut self, value: &Written) -> NonZeroUsize {
+        let size = self.one("max_request_line_size", value, |_, text| match units::size(text)? {
+            size if size < LEAST_LINE.0 => Err(Reason::TooSmall(LEAST_LINE.1)),
+            size if size > LONGEST_LINE.0 => Err(Reason::LargerThan(LONGEST_LINE.1)),
+            size => Ok(size),
+        });
+        NonZeroUsize::new(in_memory(size.unwrap_or(LEAST_LINE.0))).unwrap_or(NonZeroUsize::MIN)
     }
 
     fn duration(&mut self, name: &str, value: &Written) -> Duration {

@@ -9,7 +9,7 @@ mod site;
 
 use std::{
     net::SocketAddr,
-    num::{NonZeroU64, NonZeroUsize},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     os::fd::RawFd,
     path::PathBuf,
     time::Duration,
@@ -149,6 +149,14 @@ pub struct Limits {
     pub max_body_size: u64,
     /// The largest request head: request line and fields.
     pub max_head_size: NonZeroUsize,
+    /// The longest request line.
+    pub max_request_line_size: NonZeroUsize,
+    /// The most fields of a request head.
+    pub max_header_fields: NonZeroUsize,
+    /// Whether HTTP/2 is spoken.
+    pub http2: bool,
+    /// Requests that may be in flight on one HTTP/2 connection.
+    pub http2_max_streams: NonZeroU32,
     /// A request body up to this size stays in memory.
     pub body_buffer_size: usize,
     /// As much of a response as may wait in memory for its client.

@@ -9,13 +9,13 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use stack_bridge::{Failure, RequestId};
 
-use crate::{path::BadPath, strict::Malformed};
+use crate::{path::BadPath, strict::Refusal};
 
 /// Why a request is not answered by the application or with a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("malformed request head")]
-    Malformed(#[source] Malformed),
+    #[error("not a request")]
+    Refused(#[source] Refusal),
     #[error("CONNECT is not implemented")]
     Connect,
     #[error("no site for this host")]
@@ -77,6 +77,18 @@ pub(crate) enum Blame {
     Server,
 }
 
+/// A request that never was one.
+fn refused(refusal: Refusal) -> (StatusCode, &'static str, Blame, bool, &'static str) {
+    let (code, text) = match refusal {
+        Refusal::Malformed(_) => ("STACK0101", "Bad request\n"),
+        Refusal::SlowHead => ("STACK0102", "The request head took too long\n"),
+        Refusal::Version => ("STACK0109", "HTTP version not supported\n"),
+        Refusal::LongLine => ("STACK0110", "The request line is too long\n"),
+        Refusal::LargeHead | Refusal::ManyFields => ("STACK0137", "The request head is too large\n"),
+    };
+    (refusal.status(), code, Blame::Client, true, text)
+}
+
 /// What an error comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Verdict {
@@ -97,7 +109,7 @@ impl Error {
     fn verdict(&self) -> Verdict {
         use Blame::{Application, Client, Server};
         let (status, code, blame, close, text) = match self {
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "STACK0101", Client, true, "Bad request\n"),
+            Self::Refused(refusal) => refused(*refusal),
             Self::BodyTimeout => {
                 (StatusCode::REQUEST_TIMEOUT, "STACK0103", Client, true, "The request body took too long\n")
             }
@@ -165,11 +177,16 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::strict::Malformed;
 
     fn every() -> Vec<Error> {
         let io = || io::Error::other("x");
         vec![
-            Error::Malformed(Malformed::NoHost),
+            Error::Refused(Malformed::NoHost.into()),
+            Error::Refused(Refusal::SlowHead),
+            Error::Refused(Refusal::Version),
+            Error::Refused(Refusal::LongLine),
+            Error::Refused(Refusal::LargeHead),
             Error::Connect,
             Error::Misdirected,
             Error::Path(BadPath::Nul),

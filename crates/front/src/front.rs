@@ -127,10 +127,10 @@ impl Front {
 }
 
 /// Waits for every connection to end.
-async fn count(mut cut_offs: mpsc::UnboundedReceiver<()>) -> usize {
+async fn count(mut cut_offs: mpsc::UnboundedReceiver<usize>) -> usize {
     let mut count = 0;
-    while cut_offs.recv().await.is_some() {
-        count += 1;
+    while let Some(cut_off) = cut_offs.recv().await {
+        count += cut_off;
     }
     count
 }
@@ -148,8 +148,8 @@ struct Acceptor {
     server: Arc<Server>,
     registry: Arc<Registry>,
     stop: watch::Receiver<Stop>,
-    /// Takes one message for each request that was cut off; its clones are what the end of the drain waits for.
-    cut_off: mpsc::UnboundedSender<()>,
+    /// Takes the number of requests that each connection had cut off; its clones are what the end of the drain waits for.
+    cut_off: mpsc::UnboundedSender<usize>,
 }
 
 impl Acceptor {
@@ -199,8 +199,9 @@ impl Acceptor {
         let place = self.registry.enter(&connection, permit);
         let (server, cut_off) = (Arc::clone(&self.server), self.cut_off.clone());
         tokio::spawn(async move {
-            if connection::serve(server, socket, connection).await {
-                let _ = cut_off.send(());
+            let requests = connection::serve(server, socket, connection).await;
+            if requests > 0 {
+                let _ = cut_off.send(requests);
             }
             drop(place);
         });

@@ -12,13 +12,14 @@ use std::{
 use stack_bridge::{Queue, RequestId};
 use stack_config::{Config, Limits, Timeouts};
 
-use crate::{access_log::Sender, application::Application, metrics::Metrics, site::Sites};
+use crate::{access_log::Sender, application::Application, metrics::Metrics, site::Sites, strict::head::HeadLimits};
 
 /// Everything a connection needs. It lives until the last connection has ended.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) sites: Sites,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) head_limits: HeadLimits,
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Sender>,
@@ -37,6 +38,11 @@ impl Server {
         let applications: Vec<_> = queues.into_iter().map(application).collect();
         Self {
             sites: Sites::new(config.layout(), &applications),
+            head_limits: HeadLimits {
+                line: limits.max_request_line_size.get(),
+                head: limits.max_head_size.get(),
+                fields: limits.max_header_fields.get(),
+            },
             limits,
             timeouts: config.timeouts.clone(),
             metrics,

@@ -89,6 +89,9 @@ pub enum Reason {
     /// More than fits.
     #[error("too large")]
     TooLarge,
+    /// Larger than can be dealt with.
+    #[error("larger than {0}")]
+    LargerThan(&'static str),
     /// The name of a file where the name of a module belongs.
     #[error("the name of a file, not of a Python module")]
     AppIsFile {
@@ -214,6 +217,7 @@ impl Reason {
             Self::ZeroDuration => "this time can not be switched off; write a long one, such as 1h".into(),
             Self::TooLong => "write a unit: a plain number is seconds, ms is milliseconds".into(),
             Self::NotSize | Self::TooLarge => "write 64k, 16M or 1G; a plain number is bytes".into(),
+            Self::LargerThan(most) => format!("write at most {most}"),
             Self::TooSmall(_) => "a plain number is bytes; write 64k, 16M or 1G".into(),
             Self::AppIsFile { module } => format!("write {module}, the name that Python code imports it by"),
             Self::AppName { .. } => "write module, module:callable or module:factory()".into(),

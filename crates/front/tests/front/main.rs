@@ -8,6 +8,8 @@ mod access_log;
 mod client;
 mod disconnects;
 mod drain;
+mod gate;
+mod http2;
 mod requests;
 mod responses;
 mod server;
