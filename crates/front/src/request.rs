@@ -59,20 +59,20 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
     complete(response, &asked, &server.sites, entry, stream)
 }
 
-/// What the response depends on when the request is gone.
-struct Asked<'a> {
-    id: RequestId,
-    is_head: bool,
-    accept: Option<HeaderValue>,
-    site: Option<&'a Site>,
-}
-
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
 fn verdict(stream: &Stream, parts: &mut Parts) -> Result<(), Refusal> {
     if stream.is_http2() {
         return Ok(strict::http2::normalise(parts)?);
     }
     stream.connection().refused().map_or(Ok(()), |refused| Err(refused.refusal))
+}
+
+/// What the response depends on when the request is gone.
+struct Asked<'a> {
+    id: RequestId,
+    is_head: bool,
+    accept: Option<HeaderValue>,
+    site: Option<&'a Site>,
 }
 
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
