@@ -33,4 +33,4 @@ mod transport;
 pub use access_log::AccessLogError;
 pub use front::{Drained, Front, Stop};
 pub use listen::{BindError, Holder, Listeners};
-pub use metrics::{Metrics, Snapshot};
+pub use metrics::{ApplicationSnapshot, Metrics, Snapshot};
