@@ -264,17 +264,17 @@ fn normalise(parts: &mut Parts) -> Result<(), path::BadPath> {
             Some(query) => format!("{normal}?{query}"),
             None => normal,
         };
-        redirect_internally(parts, &target);
+        retarget(parts, &target)?;
     }
     Ok(())
 }
 
-/// Gives the request another target, and keeps the one that was sent.
-fn redirect_internally(parts: &mut Parts, target: &str) {
-    // Made of parts of a target that was one, of encoded bytes, and of texts that the configuration checked.
-    let Ok(uri) = target.parse::<Uri>() else { return };
+/// Gives the request another target, and keeps the one that was sent. One that is too long is none.
+fn retarget(parts: &mut Parts, target: &str) -> Result<(), path::BadPath> {
+    let uri = target.parse::<Uri>().map_err(|_| path::BadPath::NoTarget)?;
     let original = std::mem::replace(&mut parts.uri, uri);
     parts.extensions.get_or_insert_default::<Routed>().original.get_or_insert(original);
+    Ok(())
 }
 
 fn id(extensions: &http::Extensions) -> RequestId {
