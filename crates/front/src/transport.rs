@@ -70,14 +70,6 @@ impl Socket {
         }
     }
 
-    /// Whether client and server have agreed on HTTP/2.
-    pub(crate) fn is_h2(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
-        }
-    }
-
     /// Lets the close discard what has not been sent. A Unix socket does so anyway.
     pub(crate) fn reset_on_close(&self) {
         let plain = match self {

@@ -41,7 +41,8 @@ pub(super) async fn secure(server: &Server, socket: Plain, connection: &Arc<Conn
     });
     match outcome.await? {
         Ok((socket, facts)) => {
-            tracing::debug!(protocol = %facts.protocol, cipher = %facts.cipher, h2 = socket.is_h2(), "TLS connection");
+            let http2 = socket.is_http2();
+            tracing::debug!(protocol = %facts.protocol, cipher = %facts.cipher, http2, "TLS connection");
             // Nobody else sets it.
             let _ = connection.tls.set(Arc::new(facts));
             Some(socket)

@@ -136,7 +136,7 @@ fn a_certificate_that_was_made_here_is_renewed_in_time() {
         local_ca: Some(home.path().join("stack/local-ca")),
         ..stack_config::Tls::default()
     };
-    let tls = Tls::load(&config, &[]).unwrap().unwrap();
+    let tls = Tls::load(&config, &[], true).unwrap().unwrap();
     let first = tls.certificates()[0].expires.clone();
     let now = SystemTime::now();
     for days in [0, 30, 59] {
