@@ -41,8 +41,7 @@ pub(super) async fn secure(server: &Server, socket: Plain, connection: &Arc<Conn
     });
     match outcome.await? {
         Ok((socket, facts)) => {
-            let http2 = socket.is_http2();
-            tracing::debug!(protocol = %facts.protocol, cipher = %facts.cipher, http2, "TLS connection");
+            tracing::debug!(protocol = %facts.protocol, cipher = %facts.cipher, http2 = socket.is_http2(), "TLS connection");
             // Nobody else sets it.
             let _ = connection.tls.set(Arc::new(facts));
             Some(socket)
