@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod django;
 mod isolation;
 mod logging;
 mod relocation;

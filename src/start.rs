@@ -64,6 +64,7 @@ impl Plan {
             place,
             threads: shape(config, mode).1,
             when_refused,
+            find_directories: config.files.django,
         };
         let pool = Pool::start(runtime.main(), settings, queue);
         pool.with_context(|| format!("the application {} can not be served", spelled(&self.app)))
@@ -82,6 +83,7 @@ impl Plan {
             env: self.env.clone(),
             venv: self.venv.as_ref().map(|venv| venv.path.clone()),
             multiprocess: config.workers.get() > 1,
+            find_directories: config.files.django,
             log_level: config.log.level,
             log_format: config.log.format,
             // With no disk for responses every block goes through the socket, and waits there.

@@ -7,7 +7,7 @@ use stack_bridge::{Queue, WorkerId};
 use stack_config::{Config, Isolation};
 use stack_interp::Version;
 use stack_process::ProcessPool;
-use stack_wsgi::{Place, Pool};
+use stack_wsgi::{Place, Pool, ProjectDirectory};
 use tokio::{sync::Mutex, task::AbortHandle};
 
 use crate::{
@@ -23,6 +23,8 @@ pub(crate) struct Workers {
     pub(crate) choice: Choice,
     /// The full version of the Python that they run.
     pub(crate) python: String,
+    /// The directories of a Django project.
+    pub(crate) directories: Vec<ProjectDirectory>,
     /// Those in this process.
     pub(crate) here: Option<Pool>,
     /// Those in processes of their own. Under `auto` they may come later, in the place of those here.
@@ -74,8 +76,9 @@ impl Workers {
     ) -> anyhow::Result<Self> {
         let pool = plan.start_processes(config, first, queue.clone()).await?;
         let report = pool.reports().first().and_then(|report| serde_json::from_str(report).ok());
-        let python = report.map(|report: ProcessReport| report.python).unwrap_or_default();
-        Ok(Self { choice, python, here: None, processes: Arc::new(Mutex::new(Some(pool))), moving: None })
+        let (python, directories) =
+            report.map(|report: ProcessReport| (report.python, report.directories)).unwrap_or_default();
+        Ok(Self { choice, python, directories, here: None, processes: Arc::new(Mutex::new(Some(pool))), moving: None })
     }
 
     async fn start_here(
@@ -96,7 +99,8 @@ impl Workers {
             anyhow::Ok((pool, python.full_version()))
         });
         let (pool, python) = starting.await.context("the start ended")??;
-        Ok(Self { choice, python, here: Some(pool), processes: Arc::default(), moving: None })
+        let directories = pool.reports().first().map(|report| report.directories.clone()).unwrap_or_default();
+        Ok(Self { choice, python, directories, here: Some(pool), processes: Arc::default(), moving: None })
     }
 
     /// Waits for a request that shows that the application does not run in interpreters of their own, and then moves it.

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    Exit,
+    Exit, django,
     isolation::Mode,
     logging,
     start::{Plan, report_refusals, spelled},
@@ -50,6 +50,8 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
                 return Ok(Exit::Success);
             }
         };
+        let mut front = front;
+        django::serve(&mut front, &started.config, &started.workers.directories);
         announce(&started, &listeners);
         serve(front, listeners, started.workers, signals).await
     });

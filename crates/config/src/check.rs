@@ -6,6 +6,7 @@
 mod app;
 mod bind;
 mod env_file;
+mod files;
 mod paths;
 mod statics;
 
@@ -68,6 +69,16 @@ pub(crate) fn check(
         backlog,
         max_connections,
         statics,
+        spa_fallback,
+        static_cache,
+        static_cache_memory,
+        static_listing,
+        internal,
+        sendfile,
+        django_static,
+        compression,
+        compression_min_size,
+        compression_types,
         queue_size,
         max_head_size,
         max_body_size,
@@ -114,6 +125,19 @@ pub(crate) fn check(
     check.no_repetition("static", statics::repetition(&statics));
     // Routing takes the first prefix that fits.
     statics.sort_by_key(|root| std::cmp::Reverse(root.prefix.as_ref().map_or(0, String::len)));
+    let raw_files = files::RawFiles {
+        spa_fallback,
+        static_cache,
+        static_cache_memory,
+        static_listing,
+        internal,
+        sendfile,
+        django_static,
+        compression,
+        compression_min_size,
+        compression_types,
+    };
+    let files = check.files(raw_files, &statics);
 
     let limits = Limits {
         backlog,
@@ -161,6 +185,7 @@ pub(crate) fn check(
         env,
         bind,
         statics,
+        files,
         isolation,
         workers,
         workers_given,

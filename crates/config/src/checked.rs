@@ -13,6 +13,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod files;
+
+pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
+
 /// The whole configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -30,6 +34,8 @@ pub struct Config {
     pub bind: Vec<Bind>,
     /// Static roots, longest prefix first.
     pub statics: Vec<StaticRoot>,
+    /// How files are served, and what is compressed.
+    pub files: Files,
     /// What a worker is.
     pub isolation: Isolation,
     /// Interpreters or processes, as `isolation` has it.

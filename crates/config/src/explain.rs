@@ -1,5 +1,7 @@
 //! The effective configuration, as `stack config` shows it.
 
+mod files;
+
 use std::{path::Path, time::Duration};
 
 use toml::Value;
@@ -45,6 +47,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         env: _,
         bind,
         statics,
+        files,
         isolation,
         workers,
         workers_given: _,
@@ -102,7 +105,8 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("venv", venv.as_deref().map(path)),
         ("env_file", env_file.map(path)),
     ];
-    unset_or.into_iter().chain(values.map(|(name, value)| (name, Some(value)))).collect()
+    let values = values.map(|(name, value)| (name, Some(value)));
+    unset_or.into_iter().chain(values).chain(files::values(files)).collect()
 }
 
 impl Profile {

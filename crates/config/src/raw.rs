@@ -75,6 +75,22 @@ pub(crate) struct Raw {
     pub(crate) max_connections: Written,
     #[serde(default, rename = "static")]
     pub(crate) statics: Several,
+    #[serde(default)]
+    pub(crate) spa_fallback: Several,
+    #[serde(default)]
+    pub(crate) static_cache: Several,
+    pub(crate) static_cache_memory: Written,
+    #[serde(default)]
+    pub(crate) static_listing: Several,
+    #[serde(default)]
+    pub(crate) internal: Several,
+    #[serde(default)]
+    pub(crate) sendfile: Several,
+    pub(crate) django_static: Written,
+    pub(crate) compression: Written,
+    pub(crate) compression_min_size: Written,
+    #[serde(default)]
+    pub(crate) compression_types: Several,
     pub(crate) queue_size: Written,
     pub(crate) max_head_size: Written,
     pub(crate) max_body_size: Written,

@@ -16,8 +16,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Large enough that system calls do not matter, small enough for 10,000 readers.
-const BLOCK: usize = 64 * 1024;
+/// Large enough that system calls do not matter, small enough for thousands of readers.
+const BLOCK: usize = 256 * 1024;
 
 /// A range of a file that is still to be read.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Serving, from the first accept to the end of the drain.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use stack_bridge::{Local, Peer, Queue, Scheme};
 use stack_config::Config;
@@ -66,6 +66,12 @@ impl Front {
         let (access_log, log) = Writer::start(&config.log.access, config.log.format)?.unzip();
         let server = Server::new(config, queue, log);
         Ok(Self { server, access_log, grace_period: config.timeouts.grace_period })
+    }
+
+    /// Serves a directory that the application names, below `prefix`. What its users have put there is sent so that it can
+    /// not act in the site's name.
+    pub fn serve_directory(&mut self, prefix: String, directory: PathBuf, is_of_users: bool) {
+        self.server.site.files.add(prefix, directory, is_of_users);
     }
 
     /// The counters. They stay readable after the end of [`Self::serve`].

@@ -6,7 +6,6 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use stack_bridge::RequestId;
-use tower::Service;
 
 use crate::{
     access_log::{Entry, Passage},
@@ -48,9 +47,7 @@ pub(crate) async fn answer(
         Ok(()) => {
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
-            // A router that has no state to add is always ready.
-            let Ok(response) = server.router.clone().call(request).await;
-            response
+            server.site.respond(request).await
         }
     };
     complete(response, is_head, entry, connection)

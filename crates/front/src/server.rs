@@ -2,7 +2,6 @@
 
 use std::{
     collections::hash_map::RandomState,
-    convert::Infallible,
     hash::BuildHasher,
     sync::{
         Arc,
@@ -10,23 +9,24 @@ use std::{
     },
 };
 
-use axum::{Router, body::Body, response::Response};
+use axum::{body::Body, response::Response};
 use http::Request;
 use stack_bridge::{Queue, RequestId};
-use stack_config::{Config, Limits, StaticRoot, Timeouts};
-use tower::service_fn;
+use stack_config::{Config, Limits, Timeouts};
 
 use crate::{
     access_log::Sender,
     application::Application,
-    files::{DocumentRoot, OwnedPrefix},
+    compression::{self, Policy},
+    files::{Internal, Shared, StaticFiles},
     metrics::Metrics,
+    request::Context,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) router: Router,
+    pub(crate) site: Site,
     pub(crate) limits: Arc<Limits>,
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
@@ -40,7 +40,7 @@ impl Server {
         let limits = Arc::new(config.limits.clone());
         let application = Application::new(queue, Arc::clone(&limits), &config.timeouts, Arc::clone(&metrics));
         Self {
-            router: router(&config.statics, application),
+            site: Site::new(config, application),
             limits,
             timeouts: config.timeouts.clone(),
             metrics,
@@ -54,50 +54,38 @@ impl Server {
     }
 }
 
-/// Owned prefixes first, then the document roots, then the application. A health route, once there is one, is one more
-/// route here.
-fn router(statics: &[StaticRoot], application: Application) -> Router {
-    let mut router = Router::new();
-    let mut document_roots = Vec::new();
-    for StaticRoot { prefix, directory } in statics {
-        let Some(prefix) = prefix else {
-            document_roots.push(DocumentRoot::new(directory.clone()));
-            continue;
-        };
-        let owned = Arc::new(OwnedPrefix::new(prefix.clone(), directory.clone()));
-        let service = service_fn(move |request: Request<Body>| {
-            let owned = Arc::clone(&owned);
-            let (parts, _body) = request.into_parts();
-            async move { Ok::<_, Infallible>(owned.respond(&parts).await) }
-        });
-        // Braces are axum's; doubled they are plain.
-        let literal = prefix.replace('{', "{{").replace('}', "}}");
-        router = router
-            .route_service(&literal, service.clone())
-            .route_service(&format!("{literal}/"), service.clone())
-            .route_service(&format!("{literal}/{{*rest}}"), service);
-    }
-    let site = Arc::new((document_roots, application));
-    router.fallback_service(service_fn(move |request: Request<Body>| {
-        let site = Arc::clone(&site);
-        async move {
-            let (document_roots, application) = &*site;
-            Ok::<_, Infallible>(respond(document_roots, application, request).await)
-        }
-    }))
+/// What answers requests: static files first, then the application.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) files: StaticFiles,
+    internal: Internal,
+    compression: Policy,
+    application: Application,
 }
 
-async fn respond(document_roots: &[DocumentRoot], application: &Application, request: Request<Body>) -> Response {
-    if document_roots.is_empty() {
-        return application.respond(request).await;
-    }
-    let (parts, body) = request.into_parts();
-    for root in document_roots {
-        if let Some(response) = root.respond(&parts).await {
-            return response;
+impl Site {
+    fn new(config: &Config, application: Application) -> Self {
+        let compression = Policy::new(&config.files.compression);
+        let shared = Arc::new(Shared::new(&config.files, compression.clone()));
+        Self {
+            files: StaticFiles::new(&config.statics, &config.files, &shared),
+            internal: Internal::new(&config.files, &shared),
+            compression,
+            application,
         }
     }
-    application.respond(Request::from_parts(parts, body)).await
+
+    pub(crate) async fn respond(&self, request: Request<Body>) -> Response {
+        let (parts, body) = request.into_parts();
+        if let Some(response) = self.files.respond(&parts).await {
+            return response;
+        }
+        let id = parts.extensions.get::<Context>().expect("every request gets one before its route").id;
+        let (facts, kept) = (compression::Facts::of(&parts), self.internal.keep(&parts));
+        let response = self.application.respond(Request::from_parts(parts, body)).await;
+        let response = self.internal.apply(kept, id, response).await;
+        compression::apply(&self.compression, &facts, response).await
+    }
 }
 
 /// Request ids: unique within the process, and not to be guessed from one another.

@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Timeouts,
+    AccessLog, AppSource, Bind, Compression, CompressionMode, Config, Files, Isolation, Limits, Log, LogFormat,
+    LogLevel, Profile, Timeouts,
     testing::{Setup, problem},
 };
 
@@ -77,6 +78,16 @@ fn the_defaults_of_prod_are_these() {
         env: vec![],
         bind: vec![Bind::Tcp { written: "127.0.0.1:8000".into(), addresses: vec![([127, 0, 0, 1], 8000).into()] }],
         statics: vec![],
+        files: Files {
+            fallbacks: vec![],
+            cache_rules: vec![],
+            cache_memory: 64 << 20,
+            listings: vec![],
+            internal: vec![],
+            sendfile: vec![],
+            django: true,
+            compression: Compression { mode: CompressionMode::Safe, min_size: 1024, types: vec![] },
+        },
         isolation: Isolation::Auto,
         workers: std::thread::available_parallelism().unwrap(),
         workers_given: false,

@@ -8,6 +8,8 @@ mod access_log;
 mod client;
 mod disconnects;
 mod drain;
+mod internal_files;
+mod representations;
 mod requests;
 mod responses;
 mod server;

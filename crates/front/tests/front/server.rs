@@ -11,7 +11,8 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Compression, CompressionMode, Config, Files, Isolation, Limits, Log, LogFormat,
+    LogLevel, Profile, StaticRoot, Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -104,6 +105,16 @@ fn config() -> Config {
         env: Vec::new(),
         bind: vec![Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }],
         statics: Vec::new(),
+        files: Files {
+            fallbacks: Vec::new(),
+            cache_rules: Vec::new(),
+            cache_memory: 64 << 20,
+            listings: Vec::new(),
+            internal: Vec::new(),
+            sendfile: Vec::new(),
+            django: false,
+            compression: Compression { mode: CompressionMode::Safe, min_size: 1024, types: Vec::new() },
+        },
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
         workers_given: false,
