@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use brotli::{CompressorWriter, enc::BrotliEncoderParams};
 use bytes::Bytes;
 use flate2::{Compression as Level, write::GzEncoder};
+use zstd::zstd_safe::CParameter;
 
 use super::Coding;
 
@@ -46,6 +47,11 @@ impl Encoder {
             Coding::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), if is_kept { 12 } else { 3 })?;
                 encoder.window_log(window.unsigned_abs())?;
+                if !is_kept {
+                    // The level's own tables take three times the window.
+                    encoder.set_parameter(CParameter::HashLog(15))?;
+                    encoder.set_parameter(CParameter::ChainLog(15))?;
+                }
                 encoder.set_pledged_src_size(length)?;
                 Self::Zstd(encoder)
             }

@@ -273,3 +273,94 @@ fn cache(weight: u64, items: usize, shards: usize) -> QuickCache<Key, Kept, ByBy
         .expect("both capacities are there");
     QuickCache::with_options(options, ByBytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        compression::Policy,
+        files::root::{Origin, Root, Shared},
+    };
+
+    fn config(memory: u64) -> stack_config::Files {
+        let compression =
+            stack_config::Compression { mode: stack_config::CompressionMode::Safe, min_size: 1, types: Vec::new() };
+        stack_config::Files {
+            fallbacks: Vec::new(),
+            cache_rules: Vec::new(),
+            cache_memory: memory,
+            listings: Vec::new(),
+            internal: Vec::new(),
+            sendfile: Vec::new(),
+            django: false,
+            compression,
+        }
+    }
+
+    fn cache_with_files(memory: u64, files: usize, size: usize) -> (Arc<Cache>, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(memory);
+        let shared = Arc::new(Shared::new(&config, Policy::new(&config.compression)));
+        let root = Root::new("", folder.path().into(), Origin::Site, &shared);
+        let cache = Arc::clone(shared.cache.as_ref().unwrap());
+        for number in 0..files {
+            let (name, path) = (format!("{number}.bin"), format!("/{number}.bin"));
+            std::fs::write(folder.path().join(&name), vec![0; size]).unwrap();
+            let opened =
+                crate::files::open::file(folder.path(), name.as_ref(), crate::files::open::Lookup::Complete).unwrap();
+            let version =
+                Version::load(&root, opened.unwrap(), cache.large_ceiling, crate::files::open::Lookup::Complete);
+            cache.keep(Wanted { root: 0, coding: None, path: path.as_bytes() }, version.ok().unwrap());
+        }
+        let weight = cache.small.weight() + cache.large.weight();
+        (cache, weight)
+    }
+
+    #[test]
+    fn no_more_is_kept_than_there_is_memory_for() {
+        let memory = 4 << 20;
+        for size in [1000, 15_000, 900_000] {
+            let (cache, weight) = cache_with_files(memory, 400_000_usize.div_ceil(size) + 300, size);
+            assert!(weight <= memory, "{size}: {weight}");
+            assert!(weight > memory / 8, "{size}: {weight}");
+            drop(cache);
+        }
+    }
+
+    #[test]
+    fn one_request_a_second_looks_at_the_file() {
+        let (cache, _) = cache_with_files(4 << 20, 1, 10);
+        let wanted = Wanted { root: 0, coding: None, path: b"/0.bin" };
+        let Hit::Fresh(hot) = cache.version(wanted) else { panic!("just kept") };
+        let long_ago = cache.now();
+        hot.checked_at.store(0, Relaxed);
+        // As if the cache were older than it is.
+        let cache = Cache { begun: cache.begun.checked_sub(2 * FRESH).unwrap(), ..Cache::new(4 << 20) };
+        cache.small.insert(wanted.to_key(), Kept::Version(hot));
+        assert!(matches!(cache.version(wanted), Hit::Stale(_)), "after {long_ago} ms");
+        assert!(matches!(cache.version(wanted), Hit::Fresh(_)), "the others go on meanwhile");
+        assert!(matches!(cache.version(Wanted { path: b"/1.bin", ..wanted }), Hit::Nothing));
+    }
+
+    #[tokio::test]
+    async fn the_same_work_is_not_done_twice_at_a_time() {
+        let cache = Arc::new(Cache::new(4 << 20));
+        let wanted = Wanted { root: 0, coding: Some(Coding::Gzip), path: b"/x" };
+        let (begun, beginnings) = mpsc::channel();
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        for _ in 0..10 {
+            let (begun, wait) = (begun.clone(), Arc::clone(&wait));
+            cache.in_background(wanted, move |_| {
+                begun.send(()).unwrap();
+                wait.lock().unwrap().recv().unwrap();
+            });
+        }
+        drop(begun);
+        go.send(()).unwrap();
+        assert_eq!(tokio::task::spawn_blocking(move || beginnings.iter().count()).await.unwrap(), 1);
+        assert!(cache.busy.lock().unwrap().is_empty());
+    }
+}

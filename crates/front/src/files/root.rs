@@ -217,10 +217,20 @@ impl Root {
             Origin::Uploads => {
                 head.insert(header::CACHE_CONTROL, self.shared.rules.value_for_uploads(&path()));
                 head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-                // A page or a picture is shown, but runs nothing and reads no cookie: it has an origin of its own.
-                head.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(FOR_UPLOADS));
+                // A page or a picture is shown, but runs nothing and reads no cookie: it has an origin of its own. Other
+                // types can not run anything, and browsers show no PDF in a sandbox.
+                if is_markup(&head) {
+                    head.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(FOR_UPLOADS));
+                }
             }
         }
         head
     }
+}
+
+/// Whether a browser would run scripts in it: HTML, and XML of any kind.
+fn is_markup(head: &HeaderMap) -> bool {
+    let content_type = head.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    matches!(essence, "text/html" | "text/xml" | "application/xml" | "message/rfc822") || essence.ends_with("+xml")
 }
