@@ -3,9 +3,13 @@
 //! Every value here has been checked and carries its unit in its type. It is made once, by
 //! `load`, and never changes.
 
+mod layout;
+mod rules;
+mod site;
+
 use std::{
     net::SocketAddr,
-    num::{NonZeroU64, NonZeroUsize},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     os::fd::RawFd,
     path::PathBuf,
     time::Duration,
@@ -16,6 +20,9 @@ use serde::{Deserialize, Serialize};
 mod files;
 
 pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
+pub use layout::{Layout, Served, Site};
+pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
+pub use site::{Application, Host, Mount, Section, Sites};
 
 /// The whole configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +43,8 @@ pub struct Config {
     pub statics: Vec<StaticRoot>,
     /// How files are served, and what is compressed.
     pub files: Files,
+    /// Sites beside the one that these keys make, and the rules of that one.
+    pub sites: Sites,
     /// What a worker is.
     pub isolation: Isolation,
     /// Interpreters or processes, as `isolation` has it.
@@ -86,6 +95,8 @@ pub enum AppSource {
     Named(AppSpec),
     /// To be found in [`Config::chdir`].
     Search,
+    /// There is none.
+    None,
 }
 
 /// `MODULE[:CALLABLE]`.
@@ -143,6 +154,14 @@ pub struct Limits {
     pub max_body_size: u64,
     /// The largest request head: request line and fields.
     pub max_head_size: NonZeroUsize,
+    /// The longest request line.
+    pub max_request_line_size: NonZeroUsize,
+    /// The most fields of a request head.
+    pub max_header_fields: NonZeroUsize,
+    /// Whether HTTP/2 is spoken.
+    pub http2: bool,
+    /// Requests that may be in flight on one HTTP/2 connection.
+    pub http2_max_streams: NonZeroU32,
     /// A request body up to this size stays in memory.
     pub body_buffer_size: usize,
     /// As much of a response as may wait in memory for its client.

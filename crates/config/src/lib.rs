@@ -24,11 +24,13 @@ mod testing;
 mod units;
 
 pub use checked::{
-    AccessLog, AppSource, AppSpec, Bind, CacheRule, Callable, Compression, CompressionMode, Config, Fallback, Files,
-    InternalRoot, Isolation, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot, Timeouts,
+    AccessLog, AppSource, AppSpec, Application, Bind, CacheRule, Callable, Compression, CompressionMode, Config,
+    ErrorPage, ErrorStatus, Fallback, FieldRule, Files, Host, InternalRoot, Isolation, Layout, Limits, Log, LogFormat,
+    LogLevel, Mount, PathPattern, Piece, Profile, Redirect, Return, Rewrite, Rules, Section, Served, Site, Sites,
+    StaticRoot, Target, Timeouts,
 };
-pub use error::{Errors, Problem, Reason};
-pub use explain::Explained;
+pub use error::{Errors, Problem, Reason, SiteReason};
+pub use explain::{Explained, ExplainedSite};
 pub use keys::{Key, Kind, Preset, keys};
 pub use load::{Inputs, Loaded, load};
 pub use origin::Origin;

@@ -4,12 +4,15 @@ use std::{sync::Arc, time::Duration, time::Instant};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{HeaderMap, HeaderName, Request, Uri};
 use hyper::ext::ReasonPhrase;
-use stack_bridge::{BodyLimits, Job, Queue, Refused, Reply, RequestBody, ResponseHead, exchange};
+use stack_bridge::{BodyLimits, ClientConnection, Job, Queue, Refused, Reply, RequestBody, ResponseHead, exchange};
 use stack_config::{Limits, Timeouts};
 
-use crate::{error::Error, metrics::Metrics, path, reply_body::ReplyBody, request::Context, request_body};
+use crate::{
+    connection::Stream, error::Error, metrics::Metrics, path, reply_body::ReplyBody, request::Context, request_body,
+    site::Routed,
+};
 
 /// The application, as the front sees it: a queue.
 #[derive(Debug)]
@@ -44,31 +47,35 @@ impl Application {
 
     async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Error> {
         let (parts, body) = request.into_parts();
-        let body = request_body::read(body, &parts.headers, &self.limits, self.body_timeout, &context.connection);
+        let body = request_body::read(body, &parts.headers, &self.limits, self.body_timeout, &context.stream);
         let body = body.await?;
         let reply = WaitingReply::new(self.push(&context, parts, body)?, context);
         reply.into_response(self.request_timeout).await
     }
 
-    fn push(&self, context: &Context, parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+    fn push(&self, context: &Context, mut parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+        let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
         let (target, origin_form) = targets(&parts.uri);
+        let target = original.map_or(target, |original| targets(&original).0);
         let path::Target { path, query } = path::split(&origin_form);
-        let origin = &context.connection.origin;
+        let below = path::below(&mount, &path).expect("routed here because it is below").len();
+        let path = path.slice(path.len() - below..);
+        let origin = &context.stream.connection().origin;
         let now = Instant::now();
         let request = stack_bridge::Request {
             id: context.id,
             method: parts.method,
             target,
             path,
-            script_name: Bytes::new(),
+            script_name: mount,
             query,
             version: parts.version,
-            headers: parts.headers,
+            headers: without_ambiguous_names(parts.headers),
             scheme: origin.scheme,
             peer: origin.peer,
             local: Arc::clone(&origin.local),
             body,
-            connection: Some(context.connection.clone()),
+            connection: closes_for(&context.stream),
             received_at: now,
         };
         let (responder, reply) = exchange(self.response.clone());
@@ -84,12 +91,30 @@ impl Application {
     }
 }
 
+/// A response that proves to be of the wrong length spoils what follows on its connection. A stream has none behind it.
+fn closes_for(stream: &Stream) -> Option<Arc<dyn ClientConnection>> {
+    if stream.is_http2() { None } else { Some(stream.connection().clone()) }
+}
+
 /// The target as sent, and its path and query.
 fn targets(uri: &Uri) -> (Bytes, Bytes) {
     let path_and_query = uri.path_and_query().map_or("/", |origin_form| origin_form.as_str());
     let origin_form = Bytes::copy_from_slice(path_and_query.as_bytes());
     let target = if uri.authority().is_some() { Bytes::from(uri.to_string()) } else { origin_form.clone() };
     (target, origin_form)
+}
+
+/// WSGI can not tell `X_A` from `X-A`: a client could pass the one off as the other, past a proxy that sets or removes the
+/// latter. nginx leaves names with an underscore out, and so does this.
+fn without_ambiguous_names(mut headers: HeaderMap) -> HeaderMap {
+    let is_ambiguous = |name: &HeaderName| name.as_str().contains('_');
+    if headers.keys().any(is_ambiguous) {
+        let names: Vec<_> = headers.keys().filter(|name| is_ambiguous(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+    headers
 }
 
 /// A reply whose head has not come. Dropped, it tells the worker that the client has gone.

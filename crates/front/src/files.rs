@@ -7,10 +7,15 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use stack_bridge::RequestId;
-use stack_config::{Fallback, StaticRoot};
+use stack_config::Fallback;
 use tokio::task::spawn_blocking;
 
-use crate::{compression, error::Error, path, request::Context};
+use crate::{
+    compression::{self, Policy},
+    error::Error,
+    path,
+    request::Context,
+};
 
 mod body;
 mod cache;
@@ -27,17 +32,15 @@ mod version;
 
 pub(crate) use internal::Internal;
 use response::Asked;
-pub(crate) use root::Shared;
-use root::{Origin, Root, Served};
+use root::{Origin, Root, Served, Shared};
 
-/// All static files of a site: prefixes first, the longest before the others, then document roots.
-#[derive(Debug)]
-pub(crate) struct StaticFiles {
-    owned: Vec<OwnedPrefix>,
-    document_roots: Vec<DocumentRoot>,
-    /// Paths that are the application's to send: no document root answers for them.
-    internal: Vec<String>,
+/// What is the same for the files of all sites.
+#[derive(Clone, Debug)]
+pub(crate) struct FileService {
+    config: Arc<stack_config::Files>,
     shared: Arc<Shared>,
+    pub(crate) internal: Arc<Internal>,
+    pub(crate) compression: Policy,
 }
 
 /// A directory that owns every path below its prefix.
@@ -60,81 +63,47 @@ struct Directory {
     is_listed: bool,
 }
 
-impl StaticFiles {
-    pub(crate) fn new(statics: &[StaticRoot], config: &stack_config::Files, shared: &Arc<Shared>) -> Self {
-        let mut files = Self {
-            owned: Vec::new(),
-            document_roots: Vec::new(),
-            internal: config.internal.iter().map(|root| root.prefix.clone()).collect(),
-            shared: Arc::clone(shared),
-        };
-        for StaticRoot { prefix, directory } in statics {
-            let root = Root::new(prefix.as_deref().unwrap_or_default(), directory.clone(), Origin::Site, &files.shared);
-            let is_of_prefix = |fallback: &&Fallback| fallback.prefix == *prefix;
-            let path = |fallback: &Fallback| [b"/", fallback.file.as_os_str().as_encoded_bytes()].concat().into();
-            let site = Directory {
-                root,
-                fallback: config.fallbacks.iter().find(is_of_prefix).map(path),
-                is_listed: config.listings.contains(prefix),
-            };
-            match prefix {
-                Some(prefix) => files.own(prefix.clone(), site),
-                None => files.document_roots.push(DocumentRoot(site)),
-            }
-        }
-        files
+impl FileService {
+    pub(crate) fn new(config: &stack_config::Files) -> Self {
+        let compression = Policy::new(&config.compression);
+        let shared = Arc::new(Shared::new(config, compression.clone()));
+        let internal = Arc::new(Internal::new(config, &shared));
+        Self { config: Arc::new(config.clone()), shared, internal, compression }
     }
 
-    /// Adds a directory that the application has named.
-    pub(crate) fn add(&mut self, prefix: String, directory: PathBuf, is_of_users: bool) {
+    fn directory(&self, prefix: Option<&str>, directory: PathBuf) -> Directory {
+        let root = Root::new(prefix.unwrap_or_default(), directory, Origin::Site, &self.shared);
+        let path = |fallback: &Fallback| [b"/", fallback.file.as_os_str().as_encoded_bytes()].concat().into();
+        let fallback = self.config.fallbacks.iter().find(|fallback| fallback.prefix.as_deref() == prefix).map(path);
+        let is_listed = self.config.listings.iter().any(|listed| listed.as_deref() == prefix);
+        Directory { root, fallback, is_listed }
+    }
+
+    /// A directory that owns its prefix.
+    pub(crate) fn owned(&self, prefix: String, directory: PathBuf) -> OwnedPrefix {
+        OwnedPrefix { site: self.directory(Some(&prefix), directory), prefix }
+    }
+
+    /// A directory that an application has named for its own files, or for those of its users.
+    pub(crate) fn of_application(&self, prefix: String, directory: PathBuf, is_of_users: bool) -> OwnedPrefix {
         let origin = if is_of_users { Origin::Uploads } else { Origin::Site };
         let root = Root::new(&prefix, directory, origin, &self.shared);
-        self.own(prefix, Directory { root, fallback: None, is_listed: false });
+        OwnedPrefix { site: Directory { root, fallback: None, is_listed: false }, prefix }
     }
 
-    fn own(&mut self, prefix: String, site: Directory) {
-        self.owned.push(OwnedPrefix { prefix, site });
-        self.owned.sort_by_key(|owned| std::cmp::Reverse(owned.prefix.len()));
+    pub(crate) fn document_root(&self, directory: PathBuf) -> DocumentRoot {
+        DocumentRoot(self.directory(None, directory))
     }
 
-    /// The response, unless the request is for the application.
-    pub(crate) async fn respond(&self, request: &Parts) -> Option<Response> {
-        let path = request.uri.path();
-        if let Some(owned) = self.owned.iter().find(|owned| owned.owns(path)) {
-            return Some(owned.respond(request).await);
-        }
-        if self.document_roots.is_empty() || !is_read(&request.method) || self.is_internal(path) {
-            return None;
-        }
-        for root in &self.document_roots {
-            if let Some(response) = root.respond(request).await {
-                return Some(response);
-            }
-        }
-        for root in &self.document_roots {
-            if let Some(response) = root.fall_back(request).await {
-                return Some(response);
-            }
-        }
-        None
+    /// Whether a path is the application's to send, so that no document root answers for it.
+    pub(crate) fn is_internal(&self, path: &str) -> bool {
+        let internal = &self.config.internal;
+        let is_below = |decoded: &[u8]| internal.iter().any(|it| path::below(it.prefix.as_bytes(), decoded).is_some());
+        !internal.is_empty() && is_below(&path::decode(path.as_bytes()))
     }
-
-    fn is_internal(&self, path: &str) -> bool {
-        let decoded = path::decode(path.as_bytes());
-        self.internal.iter().any(|prefix| is_below(&decoded, prefix))
-    }
-}
-
-fn is_below(path: &[u8], prefix: &str) -> bool {
-    path.strip_prefix(prefix.as_bytes()).is_some_and(|below| below.is_empty() || below[0] == b'/')
 }
 
 impl OwnedPrefix {
-    /// Whether a path, as it was sent, is below the prefix.
-    pub(crate) fn owns(&self, path: &str) -> bool {
-        is_below(path.as_bytes(), &self.prefix)
-    }
-
     pub(crate) async fn respond(&self, request: &Parts) -> Response {
         if !is_read(&request.method) {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed\n");
@@ -142,7 +111,7 @@ impl OwnedPrefix {
             return response;
         }
         let decoded = path::decode(request.uri.path().as_bytes());
-        let response = match decoded.strip_prefix(self.prefix.as_bytes()) {
+        let response = match path::below(self.prefix.as_bytes(), &decoded) {
             // The prefix itself, without its slash, is a directory like any other.
             Some(b"") => Some(redirect(request)),
             Some(below) => self.site.respond(request, below).await,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug, Default)]
 pub struct Metrics {
     pub(crate) connections: AtomicU64,
+    pub(crate) parked: AtomicU64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) refused: AtomicU64,
@@ -16,6 +17,8 @@ pub struct Metrics {
 pub struct Snapshot {
     /// Open connections, idle ones included.
     pub connections: u64,
+    /// Those of them that hold nothing but their socket, because nothing is known of a next request.
+    pub parked: u64,
     /// Requests whose head has been read and whose response has not been sent.
     pub in_flight: u64,
     /// Requests whose head has been read, since the start.
@@ -24,11 +27,29 @@ pub struct Snapshot {
     pub refused: u64,
 }
 
+/// One more of what a counter counts, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted<'a>(&'a AtomicU64);
+
+impl<'a> Counted<'a> {
+    pub(crate) fn new(counter: &'a AtomicU64) -> Self {
+        counter.fetch_add(1, Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Metrics {
     /// Reads every counter. They are read one after the other, so sums may be off by what happens meanwhile.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             connections: self.connections.load(Relaxed),
+            parked: self.parked.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             requests: self.requests.load(Relaxed),
             refused: self.refused.load(Relaxed),

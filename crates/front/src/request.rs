@@ -3,54 +3,76 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::{body::Body, response::Response};
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 use stack_bridge::RequestId;
 
 use crate::{
     access_log::{Entry, Passage},
-    connection::{Connection, Order, Phase},
+    connection::{Phase, Refused, Stream},
     error::Error,
     sent_body::SentBody,
     server::Server,
-    strict,
+    site::{self, Site, Sites},
+    strict::{self, Refusal},
 };
 
 /// What a route knows of the request besides the request itself. An extension of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     pub(crate) id: RequestId,
-    pub(crate) connection: Arc<Connection>,
+    pub(crate) stream: Stream,
     pub(crate) passage: Arc<OnceLock<Passage>>,
 }
 
 /// Answers one request. Dropped before its end, the client has left: what it waited for is given up.
-pub(crate) async fn answer(
-    server: Arc<Server>,
-    connection: Arc<Connection>,
-    request: Request<Incoming>,
-) -> Response<SentBody> {
-    connection.enter(Phase::Answering);
+pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request<Incoming>) -> Response<SentBody> {
+    stream.enter(Phase::Answering);
     let id = server.next_id();
-    let entry = Entry::new(server.log.as_ref(), &server.metrics, id, connection.origin.peer, &request);
-    let context = Context { id, connection: Arc::clone(&connection), passage: entry.passage() };
-    let (parts, body) = request.into_parts();
-    let is_head = parts.method == Method::HEAD;
-    connection.set_lingering(!body.is_end_stream());
-    let response = match strict::check(&parts) {
-        Err(malformed) => {
-            connection.set_lingering(true);
-            Error::Malformed(malformed).respond(id)
+    let (mut parts, body) = request.into_parts();
+    let verdict = verdict(&stream, &mut parts);
+    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection().origin.peer, &parts);
+    if let Some(Refused { refusal: _, line }) = stream.connection().refused() {
+        entry.refused(line.clone());
+    }
+    let context = Context { id, stream: stream.clone(), passage: entry.passage() };
+    let asked = Asked {
+        id,
+        is_head: parts.method == Method::HEAD,
+        accept: parts.headers.get(header::ACCEPT).cloned(),
+        site: server.sites.find(site::host::of(&parts)),
+    };
+    stream.set_lingering(!body.is_end_stream());
+    let response = match verdict {
+        Err(refusal) => {
+            stream.set_lingering(true);
+            Error::Refused(refusal).respond(id)
         }
         Ok(()) if parts.method == Method::CONNECT => Error::Connect.respond(id),
         Ok(()) if parts.uri.path() == "*" => options(),
         Ok(()) => {
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
-            server.site.respond(request).await
+            server.sites.respond(asked.site, request).await
         }
     };
-    complete(response, is_head, entry, connection)
+    complete(response, &asked, &server.sites, entry, stream)
+}
+
+/// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
+fn verdict(stream: &Stream, parts: &mut Parts) -> Result<(), Refusal> {
+    if stream.is_http2() {
+        return Ok(strict::http2::normalise(parts)?);
+    }
+    stream.connection().refused().map_or(Ok(()), |refused| Err(refused.refusal))
+}
+
+/// What the response depends on when the request is gone.
+struct Asked<'a> {
+    id: RequestId,
+    is_head: bool,
+    accept: Option<HeaderValue>,
+    site: Option<&'a Site>,
 }
 
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
@@ -64,19 +86,25 @@ fn options() -> Response {
 
 fn complete(
     mut response: Response,
-    is_head: bool,
+    asked: &Asked<'_>,
+    sites: &Sites,
     mut entry: Entry,
-    connection: Arc<Connection>,
+    stream: Stream,
 ) -> Response<SentBody> {
     let status = response.status();
     entry.answered(status);
     let headers = response.headers_mut();
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
-    if connection.order() > Order::Serve {
+    sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
+    let headers = response.headers_mut();
+    if stream.is_last() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let has_body =
-        !is_head && !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_body = !asked.is_head
+        && !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    response.map(|body| SentBody::new(body, has_body, length, entry, connection))
+    // Its client may take nothing from the start.
+    stream.block_is_sent();
+    response.map(|body| SentBody::new(body, has_body, length, entry, stream))
 }

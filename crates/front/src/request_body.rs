@@ -23,7 +23,7 @@ use stack_config::Limits;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    connection::{Connection, Phase},
+    connection::{Phase, Stream},
     error::Error,
     timer::{LazyTimer, Pause},
 };
@@ -37,7 +37,7 @@ pub(crate) async fn read(
     headers: &HeaderMap,
     limits: &Limits,
     timeout: Duration,
-    connection: &Connection,
+    stream: &Stream,
 ) -> Result<RequestBody, Error> {
     if body.is_end_stream() {
         return Ok(RequestBody::Empty);
@@ -46,12 +46,12 @@ pub(crate) async fn read(
     if declared_length(headers).is_some_and(|length| length > limits.max_body_size) {
         return Err(Error::BodyTooLarge);
     }
-    connection.enter(Phase::Body);
+    stream.enter(Phase::Body);
     let mut incoming =
         Incoming { body, pause: Pause::new(timeout), timer: LazyTimer::default(), read: 0, is_unread: true };
     let stored = store(&mut incoming, limits).await;
-    connection.enter(Phase::Answering);
-    connection.set_lingering(incoming.is_unread);
+    stream.enter(Phase::Answering);
+    stream.set_lingering(incoming.is_unread);
     stored
 }
 
@@ -208,7 +208,7 @@ mod tests {
     use stack_bridge::{Local, Peer, Scheme};
 
     use super::*;
-    use crate::connection::Origin;
+    use crate::connection::{Connection, Origin};
 
     fn limits(temp_dir: &str) -> Limits {
         Limits {
@@ -216,6 +216,10 @@ mod tests {
             queue_size: 1,
             max_body_size: 1 << 20,
             max_head_size: NonZero::new(8192).unwrap(),
+            max_request_line_size: NonZero::new(8192).unwrap(),
+            max_header_fields: NonZero::new(100).unwrap(),
+            http2: true,
+            http2_max_streams: NonZero::new(1).unwrap(),
             body_buffer_size: 8,
             response_buffer_size: 1,
             max_response_spill: 0,
@@ -227,8 +231,9 @@ mod tests {
     async fn read_body(body: &[u8], limits: &Limits) -> Result<RequestBody, Error> {
         let local = Local { name: "localhost".into(), port: "80".into() };
         let connection = Connection::new(Origin { scheme: Scheme::Http, peer: Peer::Unix, local: local.into() });
+        let stream = Stream::http1(connection.into());
         let body = Body::from(body.to_vec());
-        read(body, &HeaderMap::new(), limits, Duration::from_secs(9), &connection).await
+        read(body, &HeaderMap::new(), limits, Duration::from_secs(9), &stream).await
     }
 
     #[tokio::test]

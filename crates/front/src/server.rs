@@ -1,4 +1,4 @@
-//! What all connections share: routes, limits, counters.
+//! What all connections share: sites, limits, counters.
 
 use std::{
     collections::hash_map::RandomState,
@@ -9,25 +9,20 @@ use std::{
     },
 };
 
-use axum::{body::Body, response::Response};
-use http::Request;
 use stack_bridge::{Queue, RequestId};
 use stack_config::{Config, Limits, Timeouts};
 
 use crate::{
-    access_log::Sender,
-    application::Application,
-    compression::{self, Policy},
-    files::{Internal, Shared, StaticFiles},
-    metrics::Metrics,
-    request::Context,
+    access_log::Sender, application::Application, files::FileService, metrics::Metrics, site::Sites,
+    strict::head::HeadLimits,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) site: Site,
+    pub(crate) sites: Sites,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) head_limits: HeadLimits,
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Sender>,
@@ -35,12 +30,22 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(config: &Config, queue: Queue, log: Option<Sender>) -> Self {
+    /// With a queue for each application of the configuration's layout, in its order.
+    pub(crate) fn new(config: &Config, queues: Vec<Queue>, log: Option<Sender>) -> Self {
         let metrics = Arc::new(Metrics::default());
         let limits = Arc::new(config.limits.clone());
-        let application = Application::new(queue, Arc::clone(&limits), &config.timeouts, Arc::clone(&metrics));
+        let application = |queue| {
+            let application = Application::new(queue, Arc::clone(&limits), &config.timeouts, Arc::clone(&metrics));
+            Arc::new(application)
+        };
+        let applications: Vec<_> = queues.into_iter().map(application).collect();
         Self {
-            site: Site::new(config, application),
+            sites: Sites::new(config.layout(), &applications, &FileService::new(&config.files)),
+            head_limits: HeadLimits {
+                line: limits.max_request_line_size.get(),
+                head: limits.max_head_size.get(),
+                fields: limits.max_header_fields.get(),
+            },
             limits,
             timeouts: config.timeouts.clone(),
             metrics,
@@ -51,40 +56,6 @@ impl Server {
 
     pub(crate) fn next_id(&self) -> RequestId {
         self.ids.next()
-    }
-}
-
-/// What answers requests: static files first, then the application.
-#[derive(Debug)]
-pub(crate) struct Site {
-    pub(crate) files: StaticFiles,
-    internal: Internal,
-    compression: Policy,
-    application: Application,
-}
-
-impl Site {
-    fn new(config: &Config, application: Application) -> Self {
-        let compression = Policy::new(&config.files.compression);
-        let shared = Arc::new(Shared::new(&config.files, compression.clone()));
-        Self {
-            files: StaticFiles::new(&config.statics, &config.files, &shared),
-            internal: Internal::new(&config.files, &shared),
-            compression,
-            application,
-        }
-    }
-
-    pub(crate) async fn respond(&self, request: Request<Body>) -> Response {
-        let (parts, body) = request.into_parts();
-        if let Some(response) = self.files.respond(&parts).await {
-            return response;
-        }
-        let id = parts.extensions.get::<Context>().expect("every request gets one before its route").id;
-        let (facts, kept) = (compression::Facts::of(&parts), self.internal.keep(&parts));
-        let response = self.application.respond(Request::from_parts(parts, body)).await;
-        let response = self.internal.apply(kept, id, response).await;
-        compression::apply(&self.compression, &facts, response).await
     }
 }
 

@@ -46,18 +46,21 @@ def has_route(prefix):
 
 
 def directories():
-    """Kind, prefix, directory, and whether the project has a route for it ("" for no)."""
+    """Kind, prefix, directory, whether the prefix is below SCRIPT_NAME, and whether the project has a route for it; "" is no."""
     conf = sys.modules.get("django.conf")
     found = []
     try:
         if conf is None or not conf.settings.configured:
             return found
+        # As they were written: Django puts SCRIPT_NAME before a URL when it is first asked for, and keeps the outcome.
+        written = conf.settings._wrapped
         for kind in ("static", "media"):
-            prefix = prefix_of(getattr(conf.settings, f"{kind.upper()}_URL", None))
-            directory = directory_of(getattr(conf.settings, f"{kind.upper()}_ROOT", None))
+            url = getattr(written, f"{kind.upper()}_URL", None)
+            prefix = prefix_of(url)
+            directory = directory_of(getattr(written, f"{kind.upper()}_ROOT", None))
             if prefix and directory:
                 routed = kind == "media" and has_route(prefix)
-                found.append((kind, prefix, directory, "routed" if routed else ""))
+                found.append((kind, prefix, directory, "" if url.startswith("/") else "relative", "routed" if routed else ""))
     except Exception:
         pass
     return found

@@ -15,6 +15,8 @@ pub struct ProjectDirectory {
     pub kind: DirectoryKind,
     /// The path of its URL, beginning with `/` and without one at its end.
     pub prefix: String,
+    /// The URL is relative: it is below the prefix that the application is mounted at.
+    pub is_relative: bool,
     /// Absolute, with symbolic links resolved.
     pub directory: PathBuf,
     /// The project has a view for them: it may let only some users have them.
@@ -43,7 +45,13 @@ pub(crate) fn directories(py: Python<'_>) -> Vec<ProjectDirectory> {
 }
 
 fn directory(fields: Vec<String>) -> Option<ProjectDirectory> {
-    let [kind, prefix, directory, route] = <[String; 4]>::try_from(fields).ok()?;
+    let [kind, prefix, directory, relative, route] = <[String; 5]>::try_from(fields).ok()?;
     let kind = if kind == "media" { DirectoryKind::Media } else { DirectoryKind::Static };
-    Some(ProjectDirectory { kind, prefix, directory: directory.into(), has_route: !route.is_empty() })
+    Some(ProjectDirectory {
+        kind,
+        prefix,
+        is_relative: !relative.is_empty(),
+        directory: directory.into(),
+        has_route: !route.is_empty(),
+    })
 }

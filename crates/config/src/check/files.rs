@@ -4,8 +4,10 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{Check, Place, paths, statics::normal_prefix};
 use crate::{
-    CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot, StaticRoot,
-    error::Reason,
+    CacheRule, Compression, CompressionMode, Config, Fallback, Files, InternalRoot, StaticRoot,
+    error::{Problem, Reason},
+    keys,
+    layers::Layers,
     raw::{Several, Written},
 };
 
@@ -24,7 +26,7 @@ pub(super) struct RawFiles {
 }
 
 impl Check<'_> {
-    pub(super) fn files(&mut self, raw: RawFiles, statics: &[StaticRoot]) -> Files {
+    pub(super) fn files(&mut self, raw: RawFiles) -> Files {
         let RawFiles {
             spa_fallback,
             static_cache,
@@ -38,27 +40,54 @@ impl Check<'_> {
             compression_types,
         } = raw;
         let modes = [CompressionMode::Off, CompressionMode::Safe, CompressionMode::All];
-        let mut internal = self.several("internal", internal, |place, text| internal_root(place, text, statics));
+        let mut internal = self.several("internal", internal, internal_root);
         self.no_repetition("internal", repetition(&internal));
         internal.sort_by_key(|root| std::cmp::Reverse(root.prefix.len()));
         Files {
-            fallbacks: self.several("spa_fallback", spa_fallback, |_, text| fallback(text, statics)),
+            fallbacks: self.several("spa_fallback", spa_fallback, |_, text| fallback(text)),
             cache_rules: self.several("static_cache", whole_rules(static_cache), |_, text| cache_rule(text)),
             cache_memory: self.size("static_cache_memory", &static_cache_memory, (0, "")),
-            listings: self.several("static_listing", static_listing, |_, text| {
-                let prefix = normal_prefix(text, "")?;
-                served(statics, prefix.as_deref()).map(|()| prefix)
-            }),
+            listings: self.several("static_listing", static_listing, |_, text| normal_prefix(text, "")),
             internal,
-            sendfile: self.several("sendfile", sendfile, |place, text| {
-                private_directory(paths::readable_directory(&place.absolute(text))?, statics)
-            }),
+            sendfile: self
+                .several("sendfile", sendfile, |place, text| paths::readable_directory(&place.absolute(text))),
             django: self.switch("django_static", &django_static),
             compression: Compression {
                 mode: self.word("compression", &compression, &modes),
                 min_size: self.size("compression_min_size", &compression_min_size, (0, "")),
                 types: self.several("compression_types", compression_types, |_, text| media_type(text)),
             },
+        }
+    }
+}
+
+/// Holds what was written to the static directories of all sites: fallbacks and listings are for one of them, and what the
+/// application sends lies in none.
+pub(super) fn settle(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let of_sections = config.sites.sections.iter().flat_map(|section| &section.statics);
+    let statics: Vec<&StaticRoot> = config.statics.iter().chain(of_sections).collect();
+    let is_served = |prefix: Option<&str>| {
+        let served = statics.iter().any(|root| root.prefix.as_deref() == prefix);
+        if served { Ok(()) } else { Err(Reason::NoStaticPrefix(prefix.unwrap_or("/").to_owned())) }
+    };
+    let is_private = |directory: &Path| match statics.iter().find(|root| directory.starts_with(&root.directory)) {
+        Some(root) => Err(Reason::InternalIsServed { inner: directory.to_path_buf(), outer: root.directory.clone() }),
+        None => Ok(()),
+    };
+    let Files { fallbacks, listings, internal, sendfile, .. } = &config.files;
+    for (name, held) in [
+        ("spa_fallback", fallbacks.iter().map(|it| is_served(it.prefix.as_deref())).collect::<Vec<_>>()),
+        ("static_listing", listings.iter().map(|it| is_served(it.as_deref())).collect()),
+        ("internal", internal.iter().map(|it| is_private(&it.directory)).collect()),
+        ("sendfile", sendfile.iter().map(|it| is_private(it)).collect()),
+    ] {
+        // What else is wrong comes first: a static directory that was refused would be missing here, too.
+        if problems.iter().any(|problem| problem.name == name || problem.name == "static") {
+            continue;
+        }
+        for (index, reason) in held.into_iter().enumerate().filter_map(|(index, held)| Some((index, held.err()?))) {
+            let origin = layers.origin(keys::find(name).expect("in the table"), index);
+            problems.push(Problem::with_name(origin, name, reason));
         }
     }
 }
@@ -91,17 +120,11 @@ fn cache_rule(text: &str) -> Result<CacheRule, Reason> {
     Ok(CacheRule { glob: glob.to_owned(), value: value.to_owned() })
 }
 
-fn served(statics: &[StaticRoot], prefix: Option<&str>) -> Result<(), Reason> {
-    let is_served = statics.iter().any(|root| root.prefix.as_deref() == prefix);
-    if is_served { Ok(()) } else { Err(Reason::NoStaticPrefix(prefix.unwrap_or("/").to_owned())) }
-}
-
-fn fallback(text: &str, statics: &[StaticRoot]) -> Result<Fallback, Reason> {
+fn fallback(text: &str) -> Result<Fallback, Reason> {
     let (prefix, file) = match text.split_once('=') {
         Some((prefix, file)) => (normal_prefix(prefix.trim(), file)?, file.trim()),
         None => (None, text),
     };
-    served(statics, prefix.as_deref())?;
     let is_plain =
         |part: Component<'_>| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."));
     let path = PathBuf::from(file);
@@ -111,24 +134,14 @@ fn fallback(text: &str, statics: &[StaticRoot]) -> Result<Fallback, Reason> {
     Ok(Fallback { prefix, file: path })
 }
 
-fn internal_root(place: Place<'_>, text: &str, statics: &[StaticRoot]) -> Result<InternalRoot, Reason> {
+fn internal_root(place: Place<'_>, text: &str) -> Result<InternalRoot, Reason> {
     let (prefix, directory) = text.split_once('=').ok_or(Reason::NoInternalPrefix)?;
     let directory = directory.trim();
     let prefix = normal_prefix(prefix.trim(), directory)?.ok_or(Reason::NoInternalPrefix)?;
     if directory.is_empty() {
         return Err(Reason::Empty);
     }
-    let directory = private_directory(paths::readable_directory(&place.absolute(directory))?, statics)?;
-    Ok(InternalRoot { prefix, directory })
-}
-
-/// A directory that no request reaches by itself.
-fn private_directory(directory: PathBuf, statics: &[StaticRoot]) -> Result<PathBuf, Reason> {
-    let is_around = |outer: &Path| directory.starts_with(outer);
-    match statics.iter().find(|root| is_around(&root.directory)) {
-        Some(root) => Err(Reason::InternalIsServed { inner: directory, outer: root.directory.clone() }),
-        None => Ok(directory),
-    }
+    Ok(InternalRoot { prefix, directory: paths::readable_directory(&place.absolute(directory))? })
 }
 
 fn repetition(all: &[InternalRoot]) -> Option<(usize, Reason)> {
@@ -171,7 +184,7 @@ mod tests {
     #[test]
     fn a_fallback_elsewhere_is_refused() {
         for (written, reason) in [
-            ("/none=index.html", "static serves no directory at `/none`"),
+            ("/none=index.html", "`spa_fallback`: static serves no directory at `/none`"),
             ("/../index.html", "`/../index.html` is not the path of a file"),
             ("../index.html", "`../index.html` is not the path of a file"),
             (".env", "`.env` is not the path of a file"),

@@ -100,7 +100,7 @@ impl Internal {
         let path = wanted.split(|&byte| byte == b'?').next().unwrap_or_default();
         let decoded = path::decode(path);
         self.accel.iter().find_map(|(prefix, root)| {
-            let below = decoded.strip_prefix(prefix.as_bytes()).filter(|below| below.starts_with(b"/"))?;
+            let below = path::below(prefix.as_bytes(), &decoded).filter(|below| below.starts_with(b"/"))?;
             path::file_path(below).map(|_| (root, below.to_vec()))
         })
     }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
     AccessLog, AppSource, Bind, Compression, CompressionMode, Config, Files, Isolation, Limits, Log, LogFormat,
-    LogLevel, Profile, StaticRoot, Timeouts,
+    LogLevel, Profile, Sites, StaticRoot, Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -21,7 +21,8 @@ use crate::client::{Client, PATIENCE};
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    pub(crate) queue: Queue,
+    /// Of the applications, in the order of the layout.
+    pub(crate) queues: Vec<Queue>,
     pub(crate) metrics: Arc<Metrics>,
     stop: watch::Sender<Stop>,
     serving: Option<JoinHandle<Drained>>,
@@ -35,13 +36,14 @@ impl Server {
         configure(&mut config);
         let listeners = Listeners::bind(&config.bind, config.limits.backlog).unwrap();
         let address = listeners.addresses()[0];
-        let queue = Queue::new(config.limits.queue_size);
-        let front = Front::new(&config, queue.clone()).unwrap();
+        let queues: Vec<_> =
+            config.layout().applications.iter().map(|_| Queue::new(config.limits.queue_size)).collect();
+        let front = Front::new(&config, queues.clone()).unwrap();
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
-        Self { address, queue, metrics, stop, serving, runtime }
+        Self { address, queues, metrics, stop, serving, runtime }
     }
 
     /// Starts a front with one worker of one thread.
@@ -52,7 +54,12 @@ impl Server {
     }
 
     pub(crate) fn worker(&self, application: impl Fn(Job) + Send + 'static) {
-        let mut consumer = self.queue.consumer(WorkerId(7));
+        self.worker_of(0, application);
+    }
+
+    /// A worker of the application at this place of the layout.
+    pub(crate) fn worker_of(&self, place: usize, application: impl Fn(Job) + Send + 'static) {
+        let mut consumer = self.queues[place].consumer(WorkerId(7));
         thread::spawn(move || {
             while let Ok(job) = consumer.take() {
                 application(job);
@@ -83,7 +90,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.send_replace(Stop::Aborting);
-        self.queue.close();
+        self.queues.iter().for_each(Queue::close);
     }
 }
 
@@ -115,6 +122,7 @@ fn config() -> Config {
             django: false,
             compression: Compression { mode: CompressionMode::Safe, min_size: 1024, types: Vec::new() },
         },
+        sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
         workers_given: false,
@@ -126,6 +134,10 @@ fn config() -> Config {
             queue_size: 16,
             max_body_size: 1 << 20,
             max_head_size: NonZero::new(16 * 1024).unwrap(),
+            max_request_line_size: NonZero::new(8 * 1024).unwrap(),
+            max_header_fields: NonZero::new(100).unwrap(),
+            http2: true,
+            http2_max_streams: NonZero::new(100).unwrap(),
             body_buffer_size: 1024,
             response_buffer_size: 64 * 1024,
             max_response_spill: 1 << 30,
