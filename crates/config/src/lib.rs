@@ -23,13 +23,15 @@ mod raw;
 mod testing;
 mod units;
 
+pub use check::local_ca;
 pub use checked::{
-    AccessLog, AppSource, AppSpec, Application, Bind, CacheRule, Callable, Compression, CompressionMode, Config,
-    ErrorPage, ErrorStatus, Fallback, FieldRule, Files, Host, InternalRoot, Isolation, Layout, Limits, Log, LogFormat,
-    LogLevel, Mount, PathPattern, Piece, Profile, Redirect, Return, Rewrite, Rules, Section, Served, Site, Sites,
-    StaticRoot, Target, Timeouts,
+    AccessLog, AppSource, AppSpec, Application, Bind, CacheRule, Callable, CertificateFiles, ClientAuth, Compression,
+    CompressionMode, Config, Endpoint, ErrorPage, ErrorStatus, Fallback, FieldRule, Files, Host, Hsts, HstsScope,
+    InternalRoot, Isolation, Layout, Limits, Log, LogFormat, LogLevel, Mount, PathPattern, Piece, Profile, Redirect,
+    Return, Rewrite, Rules, Section, Served, SettingFile, Site, Sites, StaticRoot, Target, Timeouts, Tls, TlsMode,
+    TlsVersion, Transport,
 };
-pub use error::{Errors, Problem, Reason, SiteReason};
+pub use error::{Errors, Problem, Reason, SiteReason, TlsReason};
 pub use explain::{Explained, ExplainedSite};
 pub use keys::{Key, Kind, Preset, keys};
 pub use load::{Inputs, Loaded, load};

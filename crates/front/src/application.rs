@@ -72,6 +72,7 @@ impl Application {
             version: parts.version,
             headers: without_ambiguous_names(parts.headers),
             scheme: origin.scheme,
+            tls: context.stream.connection().tls.get().cloned(),
             peer: origin.peer,
             local: Arc::clone(&origin.local),
             body,

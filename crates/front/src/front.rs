@@ -2,12 +2,12 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use stack_bridge::{Local, Peer, Queue, Scheme};
+use stack_bridge::{Peer, Queue, Scheme};
 use stack_config::Config;
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{mpsc, watch},
-    task::{JoinSet, spawn_blocking},
+    task::{JoinHandle, JoinSet, spawn_blocking},
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
@@ -17,7 +17,8 @@ use crate::{
     listen::{ListenSocket, Listener, Listeners},
     metrics::Metrics,
     server::Server,
-    transport::Socket,
+    tls::{self, Tls},
+    transport::Plain,
 };
 
 /// How long an acceptor rests when the system has no descriptor or memory for it.
@@ -73,6 +74,13 @@ impl Front {
         Ok(Self { server, access_log, grace_period: config.timeouts.grace_period })
     }
 
+    /// The same with TLS, which listeners that speak it need.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
+        self.server.tls = tls.map(Arc::new);
+        self
+    }
+
     /// Serves a directory that an application has named, below `prefix` of the site at this place of the layout. What users
     /// have put there is sent so that it can not act in the site's name. False: the prefix is taken.
     pub fn serve_directory(&mut self, site: usize, prefix: String, directory: PathBuf, is_of_users: bool) -> bool {
@@ -94,6 +102,8 @@ impl Front {
         let registry = Arc::new(Registry::new(server.limits.max_connections.get(), Arc::clone(&server.metrics)));
         let (cut_off, cut_offs) = mpsc::unbounded_channel();
 
+        let following = server.tls.as_ref().map(|tls| AbortOnDrop(tokio::spawn(tls::follow(Arc::clone(tls)))));
+        let redirect_to = listeners.tls_port().filter(|_| server.https_redirect);
         let mut acceptors = JoinSet::new();
         for listener in listeners.listeners {
             let acceptor = Acceptor {
@@ -101,6 +111,7 @@ impl Front {
                 registry: Arc::clone(&registry),
                 stop: stop.clone(),
                 cut_off: cut_off.clone(),
+                redirect_to,
             };
             acceptors.spawn(acceptor.run(listener));
         }
@@ -111,6 +122,7 @@ impl Front {
             }
         }
 
+        drop(following);
         // A process without a working listener has nothing to wait for: it drains as well.
         let deadline = Instant::now() + grace_period;
         registry.command(Order::Drain);
@@ -129,6 +141,15 @@ impl Front {
             let _ = timeout(LAST_LINES, spawn_blocking(|| writer.join())).await;
         }
         drained
+    }
+}
+
+/// A task that ends with this.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -156,11 +177,14 @@ struct Acceptor {
     stop: watch::Receiver<Stop>,
     /// Takes the number of requests that each connection had cut off; its clones are what the end of the drain waits for.
     cut_off: mpsc::UnboundedSender<usize>,
+    /// The port of TLS that plain TCP connections are sent to, where they are.
+    redirect_to: Option<u16>,
 }
 
 impl Acceptor {
     async fn run(mut self, listener: Listener) {
-        let Listener { socket, local, address, file } = listener;
+        let Listener { socket, local, address, is_tls, file } = listener;
+        let is_tcp = matches!(socket, ListenSocket::Tcp(_));
         let socket = match Accepting::new(socket) {
             Ok(socket) => socket,
             Err(error) => {
@@ -168,6 +192,13 @@ impl Acceptor {
                 return;
             }
         };
+        let (scheme, redirect_to) = match (is_tls, is_tcp) {
+            (true, _) => (Scheme::Https, None),
+            (false, true) => (Scheme::Http, self.redirect_to),
+            // Who connects there is another server, and knows what it does.
+            (false, false) => (Scheme::Http, None),
+        };
+        let origin = |peer| Origin { scheme, peer, local: Arc::clone(&local), redirect_to };
         let mut complained_at: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
@@ -176,7 +207,7 @@ impl Acceptor {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok(accepted) => self.admit(accepted, &local).await,
+                Ok((socket, peer)) => self.admit(socket, origin(peer)).await,
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
                     if complained_at.is_none_or(|at| at.elapsed() > QUIET) {
@@ -189,8 +220,8 @@ impl Acceptor {
         }
         // For their clients these are connected already: closing the listener would reset them.
         let deadline = Instant::now() + LAST_ACCEPTS;
-        while let Ok(Ok(accepted)) = timeout_at(deadline.min(Instant::now() + PAUSE), socket.accept()).await {
-            self.admit(accepted, &local).await;
+        while let Ok(Ok((accepted, peer))) = timeout_at(deadline.min(Instant::now() + PAUSE), socket.accept()).await {
+            self.admit(accepted, origin(peer)).await;
         }
         drop(socket);
         drop(file);
@@ -198,9 +229,8 @@ impl Acceptor {
     }
 
     /// Starts a connection's task. Over the limit it waits here, and the next in the kernel's backlog.
-    async fn admit(&self, (socket, peer): (Socket, Peer), local: &Arc<Local>) {
+    async fn admit(&self, socket: Plain, origin: Origin) {
         let permit = self.registry.room().await;
-        let origin = Origin { scheme: Scheme::Http, peer, local: Arc::clone(local) };
         let connection = Arc::new(Connection::new(origin));
         let place = self.registry.enter(&connection, permit);
         let (server, cut_off) = (Arc::clone(&self.server), self.cut_off.clone());
@@ -233,7 +263,7 @@ impl Accepting {
         })
     }
 
-    async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    async fn accept(&self) -> io::Result<(Plain, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
@@ -241,11 +271,11 @@ impl Accepting {
                 let _ = stream.set_nodelay(true);
                 // An IPv4 client of an IPv6 listener is an IPv4 client.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
+                Ok((Plain::Tcp(stream), Peer::Tcp(peer)))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream), Peer::Unix))
+                Ok((Plain::Unix(stream), Peer::Unix))
             }
         }
     }

@@ -5,15 +5,16 @@ use std::sync::{Arc, OnceLock};
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
-use stack_bridge::RequestId;
+use stack_bridge::{RequestId, Scheme};
 
 use crate::{
     access_log::{Entry, Passage},
     connection::{Phase, Refused, Stream},
     error::Error,
+    https,
     sent_body::SentBody,
     server::Server,
-    site::{self, Site, Sites},
+    site::{self, Site},
     strict::{self, Refusal},
 };
 
@@ -31,7 +32,7 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
     let id = server.next_id();
     let (mut parts, body) = request.into_parts();
     let verdict = verdict(&stream, &mut parts);
-    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection().origin.peer, &parts);
+    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), &parts);
     if let Some(Refused { refusal: _, line }) = stream.connection().refused() {
         entry.refused(line.clone());
     }
@@ -43,11 +44,13 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         site: server.sites.find(site::host::of(&parts)),
     };
     stream.set_lingering(!body.is_end_stream());
+    let origin = &stream.connection().origin;
     let response = match verdict {
         Err(refusal) => {
             stream.set_lingering(true);
             Error::Refused(refusal).respond(id)
         }
+        Ok(()) if https::is_redirected(origin, &parts) => https::redirect(origin, &parts, id),
         Ok(()) if parts.method == Method::CONNECT => Error::Connect.respond(id),
         Ok(()) if parts.uri.path() == "*" => options(),
         Ok(()) => {
@@ -56,7 +59,7 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
             server.sites.respond(asked.site, request).await
         }
     };
-    complete(response, &asked, &server.sites, entry, stream)
+    complete(response, &asked, &server, entry, stream)
 }
 
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
@@ -87,7 +90,7 @@ fn options() -> Response {
 fn complete(
     mut response: Response,
     asked: &Asked<'_>,
-    sites: &Sites,
+    server: &Server,
     mut entry: Entry,
     stream: Stream,
 ) -> Response<SentBody> {
@@ -95,8 +98,12 @@ fn complete(
     entry.answered(status);
     let headers = response.headers_mut();
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
-    sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
+    server.sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
     let headers = response.headers_mut();
+    // RFC 6797 §7.2: over TLS only. The application may say it in its own words.
+    if let Some(hsts) = server.hsts.as_ref().filter(|_| stream.connection().origin.scheme == Scheme::Https) {
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+    }
     if stream.is_last() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -230,8 +230,8 @@ mod tests {
 
     async fn read_body(body: &[u8], limits: &Limits) -> Result<RequestBody, Error> {
         let local = Local { name: "localhost".into(), port: "80".into() };
-        let connection = Connection::new(Origin { scheme: Scheme::Http, peer: Peer::Unix, local: local.into() });
-        let stream = Stream::http1(connection.into());
+        let origin = Origin { scheme: Scheme::Http, peer: Peer::Unix, local: local.into(), redirect_to: None };
+        let stream = Stream::http1(Connection::new(origin).into());
         let body = Body::from(body.to_vec());
         read(body, &HeaderMap::new(), limits, Duration::from_secs(9), &stream).await
     }

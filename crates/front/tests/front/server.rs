@@ -11,16 +11,18 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Compression, CompressionMode, Config, Files, Isolation, Limits, Log, LogFormat,
-    LogLevel, Profile, Sites, StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Limits, Log,
+    LogFormat, LogLevel, Profile, Sites, StaticRoot, Timeouts,
 };
-use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
+use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop, Tls};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::client::{Client, PATIENCE};
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Of all TCP listeners.
+    pub(crate) addresses: Vec<SocketAddr>,
     /// Of the applications, in the order of the layout.
     pub(crate) queues: Vec<Queue>,
     pub(crate) metrics: Arc<Metrics>,
@@ -35,15 +37,16 @@ impl Server {
         let mut config = config();
         configure(&mut config);
         let listeners = Listeners::bind(&config.bind, config.limits.backlog).unwrap();
-        let address = listeners.addresses()[0];
+        let addresses = listeners.addresses();
         let queues: Vec<_> =
             config.layout().applications.iter().map(|_| Queue::new(config.limits.queue_size)).collect();
-        let front = Front::new(&config, queues.clone()).unwrap();
+        let tls = Tls::load(&config.tls, &config.bind, config.limits.http2).unwrap();
+        let front = Front::new(&config, queues.clone()).unwrap().with_tls(tls);
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
-        Self { address, queues, metrics, stop, serving, runtime }
+        Self { address: addresses[0], addresses, queues, metrics, stop, serving, runtime }
     }
 
     /// Starts a front with one worker of one thread.
@@ -110,7 +113,8 @@ fn config() -> Config {
         chdir: "/".into(),
         venv: None,
         env: Vec::new(),
-        bind: vec![Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }],
+        bind: vec![Endpoint::plain(loopback())],
+        tls: stack_config::Tls::default(),
         statics: Vec::new(),
         files: Files {
             fallbacks: Vec::new(),
@@ -154,6 +158,11 @@ fn config() -> Config {
         },
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Off },
     }
+}
+
+/// Any port of this machine.
+pub(crate) fn loopback() -> Bind {
+    Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }
 }
 
 pub(crate) fn static_root(prefix: Option<&str>, directory: &std::path::Path) -> StaticRoot {
