@@ -3,6 +3,8 @@
 //! Every value here has been checked and carries its unit in its type. It is made once, by
 //! `load`, and never changes.
 
+mod clients;
+
 use std::{
     net::SocketAddr,
     num::{NonZeroU64, NonZeroUsize},
@@ -12,6 +14,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub use self::clients::{Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates};
 
 /// The whole configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct Config {
     pub limits: Limits,
     /// Times.
     pub timeouts: Timeouts,
+    /// How clients are told apart and kept within limits.
+    pub clients: Clients,
     /// What is logged, how and where.
     pub log: Log,
 }

@@ -1,5 +1,7 @@
 //! The effective configuration, as `stack config` shows it.
 
+mod clients;
+
 use std::{path::Path, time::Duration};
 
 use toml::Value;
@@ -53,6 +55,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         preload,
         limits,
         timeouts,
+        clients,
         log,
     } = config;
     let Limits {
@@ -102,7 +105,11 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("venv", venv.as_deref().map(path)),
         ("env_file", env_file.map(path)),
     ];
-    unset_or.into_iter().chain(values.map(|(name, value)| (name, Some(value)))).collect()
+    unset_or
+        .into_iter()
+        .chain(values.map(|(name, value)| (name, Some(value))))
+        .chain(clients::values(clients))
+        .collect()
 }
 
 impl Profile {

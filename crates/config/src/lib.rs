@@ -24,8 +24,8 @@ mod testing;
 mod units;
 
 pub use checked::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile,
-    StaticRoot, Timeouts,
+    AccessLog, AppSource, AppSpec, Bind, Callable, Clients, Config, ForwardedHeaders, Health, Isolation, Limits, Log,
+    LogFormat, LogLevel, Network, Profile, RateKey, RateLimit, Rates, StaticRoot, Timeouts,
 };
 pub use error::{Errors, Problem, Reason};
 pub use explain::Explained;

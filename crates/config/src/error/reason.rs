@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use crate::keys::keys;
+
 /// What is wrong with a name or a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -149,6 +151,24 @@ pub enum Reason {
     /// The same static prefix, twice.
     #[error("prefix `{0}` is there twice")]
     StaticTwice(String),
+    /// Neither an address nor some of them.
+    #[error("neither an address nor a CIDR block")]
+    NotNetwork,
+    /// A block that begins in its middle.
+    #[error("has bits behind its prefix")]
+    NetworkWithHost(String),
+    /// Not so many in so long.
+    #[error("not a rate")]
+    NotRate,
+    /// Nothing that tells clients apart.
+    #[error("not a key of rates")]
+    NotRateKey,
+    /// The PROXY protocol of nobody.
+    #[error("no peer is trusted, so that nobody could connect")]
+    NoTrustedProxy,
+    /// Not a path of a URL, or more than one segment needs.
+    #[error("not a path")]
+    NotPath,
     /// A path that can not be used.
     #[error("{what} {}: {error}", path.display())]
     Path {
@@ -191,7 +211,10 @@ impl Reason {
             Self::UnknownKey { nearest: None } => "`stack config` lists all keys".into(),
             Self::Table => "write the keys without a line in brackets above them".into(),
             Self::NotInFile => "name the file with --config or STACK_CONFIG".into(),
-            Self::Form { wanted: "one value", .. } => "only bind and static take several values".into(),
+            Self::Form { wanted: "one value", .. } => {
+                let several = keys().iter().filter(|key| key.repeatable).map(|key| key.name);
+                format!("only these take several values: {}", several.collect::<Vec<_>>().join(", "))
+            }
             Self::Form { .. } => "write text in quotes or a number".into(),
             Self::Empty => "leave the key out to have its default".into(),
             Self::NotOneOf { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
@@ -222,6 +245,12 @@ impl Reason {
             Self::StaticPrefix { suggestion: None, .. } => {
                 "a prefix is a path such as /static, as it is after percent-decoding".into()
             }
+            Self::NotNetwork => "write 192.0.2.1, 10.0.0.0/8, 2001:db8::/32, unix, or * for all".into(),
+            Self::NetworkWithHost(suggestion) => format!("write {suggestion}"),
+            Self::NotRate => "write 100/s, 60/m, 1000/h or off".into(),
+            Self::NotRateKey => "write address, or header: and the name of a field".into(),
+            Self::NoTrustedProxy => "name the proxies in trusted_proxies".into(),
+            Self::NotPath => "write a plain path below the root, such as /-/health".into(),
             Self::NotDirectory(_) => "name the directory, not a file in it".into(),
             Self::IsDirectory(_) => "name a file in it".into(),
             Self::NotVenv(_) => "make one with `python3 -m venv DIR`, or leave the key out".into(),

@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "stack.toml:1: `threads`: an array in place of one value\n    hint: only bind and static take several values",
+                "stack.toml:1: `threads`: an array in place of one value\n    hint: only these take several values: bind, static, trusted_proxies, allow, deny, admin_bind",
                 "stack.toml:5: `bind`: a table in place of text\n    hint: write text in quotes or a number",
                 "stack.toml:7: `static`: a date without quotes in place of text or an array of texts\n    \
                  hint: write text in quotes or a number",
