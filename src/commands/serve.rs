@@ -32,7 +32,8 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     raise_file_limit();
     // Before the application is imported: a taken port is said at once, and early clients wait in the kernel's backlog.
     let listeners = Listeners::bind(&config.bind, config.limits.backlog)?;
-    let queue = Queue::new(config.limits.queue_size);
+    let admin_listeners = Listeners::bind(&config.clients.health.admin_bind, config.limits.backlog)?;
+    let queue = Queue::shedding(config.limits.queue_size, config.clients.queue_target);
     let front = Front::new(&config, queue.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(front_threads(&config))
@@ -41,21 +42,39 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
         .build()
         .context("the event loop could not be started")?;
     let exit = runtime.block_on(async {
-        let mut signals = Signals::new()?;
-        // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
-        let started = tokio::select! {
-            started = start(config, plan, queue) => started?,
-            name = signals.next() => {
-                tracing::info!(signal = name, "stopped before the application was loaded");
-                return Ok(Exit::Success);
-            }
-        };
-        announce(&started, &listeners);
-        serve(front, listeners, started.workers, signals).await
+        for address in admin_listeners.describe() {
+            tracing::info!(address, "answering health checks");
+        }
+        // From before the import to after the drain: those are the times when it matters.
+        let admin = tokio::spawn(front.admin().serve(admin_listeners));
+        let exit = start_and_serve(config, plan, queue, front, listeners).await;
+        admin.abort();
+        let _ = admin.await;
+        exit
     });
     // What still runs there goes with the process.
     runtime.shutdown_background();
     exit
+}
+
+async fn start_and_serve(
+    config: Config,
+    plan: Plan,
+    queue: Queue,
+    front: Front,
+    listeners: Listeners,
+) -> anyhow::Result<Exit> {
+    let mut signals = Signals::new()?;
+    // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
+    let started = tokio::select! {
+        started = start(config, plan, queue) => started?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopped before the application was loaded");
+            return Ok(Exit::Success);
+        }
+    };
+    announce(&started, &listeners);
+    serve(front, listeners, started.workers, signals).await
 }
 
 struct Started {

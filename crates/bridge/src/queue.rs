@@ -255,8 +255,9 @@ impl Queue {
         }
         let mut gone = VecDeque::new();
         if state.waiting.len() >= self.capacity {
-            let (dead, alive) =
-                std::mem::take(&mut state.waiting).into_iter().partition(|waiting| waiting.job.responder.is_client_gone());
+            let (dead, alive) = std::mem::take(&mut state.waiting)
+                .into_iter()
+                .partition(|waiting| waiting.job.responder.is_client_gone());
             (gone, state.waiting) = (dead, alive);
         }
         let outcome = if state.waiting.len() >= self.capacity {

@@ -41,10 +41,10 @@ impl Scheme {
     }
 }
 
-/// The other end of the socket.
+/// The client: the other end of the socket, or whom a proxy there speaks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A TCP peer.
+    /// A TCP peer. The port is 0 where a proxy did not tell it.
     Tcp(SocketAddr),
     /// A peer on a Unix domain socket, which has no address.
     Unix,
@@ -87,7 +87,7 @@ pub struct Request {
     pub headers: HeaderMap,
     /// How the client reached us.
     pub scheme: Scheme,
-    /// The other end of the socket.
+    /// The client.
     pub peer: Peer,
     /// The listener.
     pub local: Arc<Local>,

@@ -1,15 +1,27 @@
 //! From a request to a job, and from its reply to a response.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{Request, Uri};
 use hyper::ext::ReasonPhrase;
 use stack_bridge::{BodyLimits, Job, Queue, Refused, Reply, RequestBody, ResponseHead, exchange};
-use stack_config::{Limits, Timeouts};
+use stack_config::{Config, Limits};
 
-use crate::{error::Error, metrics::Metrics, path, reply_body::ReplyBody, request::Context, request_body};
+use crate::{
+    client::Client,
+    error::Error,
+    health::Pressure,
+    metrics::Metrics,
+    path,
+    reply_body::ReplyBody,
+    request::Context,
+    request_body::{self, Patience},
+};
 
 /// The application, as the front sees it: a queue.
 #[derive(Debug)]
@@ -17,19 +29,34 @@ pub(crate) struct Application {
     queue: Queue,
     limits: Arc<Limits>,
     response: BodyLimits,
-    body_timeout: Duration,
+    patience: Patience,
     request_timeout: Option<Duration>,
     metrics: Arc<Metrics>,
+    pressure: Arc<Pressure>,
 }
 
 impl Application {
-    pub(crate) fn new(queue: Queue, limits: Arc<Limits>, timeouts: &Timeouts, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        queue: Queue,
+        limits: Arc<Limits>,
+        config: &Config,
+        metrics: Arc<Metrics>,
+        pressure: Arc<Pressure>,
+    ) -> Self {
         let response = BodyLimits {
             memory: limits.response_buffer_size,
             spill: limits.max_response_spill,
             directory: limits.temp_dir.as_path().into(),
         };
-        Self { queue, limits, response, body_timeout: timeouts.body, request_timeout: timeouts.request, metrics }
+        Self {
+            queue,
+            limits,
+            response,
+            patience: Patience { pause: config.timeouts.body, rates: config.clients.rates },
+            request_timeout: config.timeouts.request,
+            metrics,
+            pressure,
+        }
     }
 
     /// Has the application answer.
@@ -44,7 +71,7 @@ impl Application {
 
     async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Error> {
         let (parts, body) = request.into_parts();
-        let body = request_body::read(body, &parts.headers, &self.limits, self.body_timeout, &context.connection);
+        let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.connection);
         let body = body.await?;
         let reply = WaitingReply::new(self.push(&context, parts, body)?, context);
         reply.into_response(self.request_timeout).await
@@ -53,7 +80,7 @@ impl Application {
     fn push(&self, context: &Context, parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
         let (target, origin_form) = targets(&parts.uri);
         let path::Target { path, query } = path::split(&origin_form);
-        let origin = &context.connection.origin;
+        let Client { peer, scheme, local } = context.client.clone();
         let now = Instant::now();
         let request = stack_bridge::Request {
             id: context.id,
@@ -64,9 +91,9 @@ impl Application {
             query,
             version: parts.version,
             headers: parts.headers,
-            scheme: origin.scheme,
-            peer: origin.peer,
-            local: Arc::clone(&origin.local),
+            scheme,
+            peer,
+            local,
             body,
             connection: Some(context.connection.clone()),
             received_at: now,
@@ -76,8 +103,14 @@ impl Application {
         match self.queue.push(Job { request, responder, deadline, retried: false }) {
             Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
-                self.metrics.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.metrics.refused.fetch_add(1, Relaxed);
+                self.pressure.refused();
                 Err(Error::QueueFull)
+            }
+            Err(Refused::Overloaded(_)) => {
+                self.metrics.shed.fetch_add(1, Relaxed);
+                self.pressure.refused();
+                Err(Error::Overloaded)
             }
             Err(Refused::Closed(_)) => Err(Error::Stopping),
         }

@@ -60,7 +60,7 @@ pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: A
 
 /// Requests in, responses out.
 async fn exchange(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Connection>) {
-    let io = Timed::new(socket, Arc::clone(connection), &server.timeouts);
+    let io = Timed::new(socket, Arc::clone(connection), &server.timeouts, server.rates);
     let service = service_fn(|request: Request<Incoming>| {
         let answer = request::answer(Arc::clone(server), Arc::clone(connection), request);
         async move { Ok::<_, Infallible>(answer.await) }

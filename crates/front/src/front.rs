@@ -13,6 +13,8 @@ use tokio::{
 
 use crate::{
     access_log::{AccessLogError, Writer},
+    admin::Admin,
+    admission::arrival,
     connection::{self, Connection, Order, Origin, registry::Registry},
     listen::{ListenSocket, Listener, Listeners},
     metrics::Metrics,
@@ -57,6 +59,7 @@ pub struct Drained {
 pub struct Front {
     server: Server,
     access_log: Option<Writer>,
+    admin: Admin,
     grace_period: Duration,
 }
 
@@ -65,7 +68,14 @@ impl Front {
     pub fn new(config: &Config, queue: Queue) -> Result<Self, AccessLogError> {
         let (access_log, log) = Writer::start(&config.log.access, config.log.format)?.unzip();
         let server = Server::new(config, queue, log);
-        Ok(Self { server, access_log, grace_period: config.timeouts.grace_period })
+        let path = config.clients.health.path.as_deref();
+        let admin = Admin::new(path, Arc::clone(&server.health), Arc::clone(&server.metrics));
+        Ok(Self { server, access_log, admin, grace_period: config.timeouts.grace_period })
+    }
+
+    /// What answers on the admin listeners, if there are any. It does so from now on, until long after [`Self::serve`].
+    pub fn admin(&self) -> Admin {
+        self.admin.clone()
     }
 
     /// The counters. They stay readable after the end of [`Self::serve`].
@@ -78,7 +88,8 @@ impl Front {
     ///
     /// Runs on a tokio runtime with time and I/O enabled.
     pub async fn serve(self, listeners: Listeners, mut stop: watch::Receiver<Stop>) -> Drained {
-        let Self { server, access_log, grace_period } = self;
+        let Self { server, access_log, admin: _, grace_period } = self;
+        server.health.start(stop.clone());
         let server = Arc::new(server);
         let registry = Arc::new(Registry::new(server.limits.max_connections.get(), Arc::clone(&server.metrics)));
         let (cut_off, cut_offs) = mpsc::unbounded_channel();
@@ -166,14 +177,7 @@ impl Acceptor {
             };
             match accepted {
                 Ok(accepted) => self.admit(accepted, &local).await,
-                Err(error) if is_of_the_connection(&error) => {}
-                Err(error) => {
-                    if complained_at.is_none_or(|at| at.elapsed() > QUIET) {
-                        complained_at = Some(Instant::now());
-                        tracing::error!(code = "STACK0309", %error, "connections wait: none can be accepted");
-                    }
-                    sleep(BACK_OFF).await;
-                }
+                Err(error) => rest_after(&error, &mut complained_at).await,
             }
         }
         // For their clients these are connected already: closing the listener would reset them.
@@ -187,19 +191,36 @@ impl Acceptor {
     }
 
     /// Starts a connection's task. Over the limit it waits here, and the next in the kernel's backlog.
-    async fn admit(&self, (socket, peer): (Socket, Peer), local: &Arc<Local>) {
+    async fn admit(&self, (mut socket, peer): (Socket, Peer), local: &Arc<Local>) {
+        let is_proxy = self.server.admission.trust.is_proxy(&peer);
+        let origin = Origin { scheme: Scheme::Http, peer, local: Arc::clone(local), is_proxy, is_direct: true };
+        let Ok(held) = self.server.admission.connection(&origin) else { return };
         let permit = self.registry.room().await;
-        let origin = Origin { scheme: Scheme::Http, peer, local: Arc::clone(local) };
         let connection = Arc::new(Connection::new(origin));
         let place = self.registry.enter(&connection, permit);
         let (server, cut_off) = (Arc::clone(&self.server), self.cut_off.clone());
         tokio::spawn(async move {
-            if connection::serve(server, socket, connection).await {
-                let _ = cut_off.send(());
+            if let Some((connection, told)) = arrival::complete(&server, &mut socket, connection, &place).await {
+                if connection::serve(server, socket, connection).await {
+                    let _ = cut_off.send(());
+                }
+                drop(told);
             }
-            drop(place);
+            drop((place, held));
         });
     }
+}
+
+/// Lets an acceptor rest after an error of the system's, and says so, but not each time.
+pub(crate) async fn rest_after(error: &io::Error, complained_at: &mut Option<Instant>) {
+    if is_of_the_connection(error) {
+        return;
+    }
+    if complained_at.is_none_or(|at| at.elapsed() > QUIET) {
+        *complained_at = Some(Instant::now());
+        tracing::error!(code = "STACK0309", %error, "connections wait: none can be accepted");
+    }
+    sleep(BACK_OFF).await;
 }
 
 /// The client gave up while it waited to be accepted; the next one may be well.
@@ -208,20 +229,20 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-enum Accepting {
+pub(crate) enum Accepting {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 impl Accepting {
-    fn new(socket: ListenSocket) -> io::Result<Self> {
+    pub(crate) fn new(socket: ListenSocket) -> io::Result<Self> {
         Ok(match socket {
             ListenSocket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
             ListenSocket::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
         })
     }
 
-    async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;

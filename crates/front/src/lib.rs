@@ -11,15 +11,23 @@
 #![deny(unsafe_code)]
 
 mod access_log;
+mod admin;
+mod admission;
 mod application;
+mod client;
 mod connection;
 mod error;
 mod file_stream;
 mod files;
 mod front;
+mod health;
 mod listen;
 mod metrics;
+mod networks;
+mod outgoing;
 mod path;
+mod proxy_protocol;
+mod rate;
 mod reply_body;
 mod request;
 mod request_body;
@@ -30,6 +38,7 @@ mod timer;
 mod transport;
 
 pub use access_log::AccessLogError;
+pub use admin::Admin;
 pub use front::{Drained, Front, Stop};
 pub use listen::{BindError, Holder, Listeners};
 pub use metrics::{Metrics, Snapshot};

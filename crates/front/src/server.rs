@@ -4,6 +4,7 @@ use std::{
     collections::hash_map::RandomState,
     convert::Infallible,
     hash::BuildHasher,
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,13 +14,15 @@ use std::{
 use axum::{Router, body::Body, response::Response};
 use http::Request;
 use stack_bridge::{Queue, RequestId};
-use stack_config::{Config, Limits, StaticRoot, Timeouts};
+use stack_config::{Config, Limits, Rates, StaticRoot, Timeouts};
 use tower::service_fn;
 
 use crate::{
     access_log::Sender,
+    admission::Admission,
     application::Application,
     files::{DocumentRoot, OwnedPrefix},
+    health::Health,
     metrics::Metrics,
 };
 
@@ -31,6 +34,11 @@ pub(crate) struct Server {
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Sender>,
+    pub(crate) admission: Admission,
+    pub(crate) health: Arc<Health>,
+    pub(crate) keepalive_requests: u64,
+    pub(crate) security_headers: bool,
+    pub(crate) rates: Rates,
     ids: Ids,
 }
 
@@ -38,11 +46,18 @@ impl Server {
     pub(crate) fn new(config: &Config, queue: Queue, log: Option<Sender>) -> Self {
         let metrics = Arc::new(Metrics::default());
         let limits = Arc::new(config.limits.clone());
-        let application = Application::new(queue, Arc::clone(&limits), &config.timeouts, Arc::clone(&metrics));
+        let health = Arc::new(Health::new(config.clients.health.path.clone()));
+        let pressure = health.watch(queue.clone());
+        let application = Application::new(queue, Arc::clone(&limits), config, Arc::clone(&metrics), pressure);
         Self {
             router: router(&config.statics, application),
             limits,
             timeouts: config.timeouts.clone(),
+            admission: Admission::new(&config.clients, Arc::clone(&metrics)),
+            health,
+            keepalive_requests: config.clients.keepalive_requests.map_or(u64::MAX, NonZero::get),
+            security_headers: config.clients.security_headers,
+            rates: config.clients.rates,
             metrics,
             log,
             ids: Ids::new(),
@@ -54,8 +69,7 @@ impl Server {
     }
 }
 
-/// Owned prefixes first, then the document roots, then the application. A health route, once there is one, is one more
-/// route here.
+/// Owned prefixes first, then the document roots, then the application.
 fn router(statics: &[StaticRoot], application: Application) -> Router {
     let mut router = Router::new();
     let mut document_roots = Vec::new();

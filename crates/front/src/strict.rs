@@ -54,7 +54,7 @@ fn host(parts: &Parts) -> Result<Option<&[u8]>, Malformed> {
 }
 
 /// RFC 9110 §7.2: `uri-host [ ":" port ]`, and empty where the target has no authority.
-fn is_host(host: &[u8]) -> bool {
+pub(crate) fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|&byte| byte == b':') {
         Some(colon) if !host[colon..].contains(&b']') => (&host[..colon], &host[colon + 1..]),
         _ => (host, &[][..]),

@@ -127,9 +127,7 @@ fn network(_: Place<'_>, text: &str) -> Result<Network, Reason> {
     match (net.addr().to_canonical(), net.prefix_len()) {
         (IpAddr::V4(first), prefix) if net.addr().is_ipv4() => Ok(Network::Block { first: first.into(), prefix }),
         // ::ffff:0:0/96 holds the IPv4 addresses, which clients have in their own form.
-        (IpAddr::V4(first), prefix) if prefix >= 96 => {
-            Ok(Network::Block { first: first.into(), prefix: prefix - 96 })
-        }
+        (IpAddr::V4(first), prefix) if prefix >= 96 => Ok(Network::Block { first: first.into(), prefix: prefix - 96 }),
         _ => Ok(Network::Block { first: net.addr(), prefix: net.prefix_len() }),
     }
 }
@@ -256,9 +254,7 @@ mod tests {
     fn the_proxy_protocol_needs_a_proxy_that_is_trusted() {
         let text = problem(&Setup::new().flag("proxy_protocol", "on"));
         assert!(text.contains("no peer is trusted"), "{text}");
-        assert!(
-            Setup::new().flag("proxy_protocol", "on").flag("trusted_proxies", "*").config().clients.proxy_protocol
-        );
+        assert!(Setup::new().flag("proxy_protocol", "on").flag("trusted_proxies", "*").config().clients.proxy_protocol);
     }
 
     #[test]

@@ -241,12 +241,13 @@ impl Reason {
             }
             Self::SocketPathTooLong(_) => "choose a shorter directory, such as /run".into(),
             Self::NotDescriptor => "systemd's first socket is fd://3".into(),
-            Self::StaticPrefix { suggestion: Some(suggestion), .. } => format!("write {suggestion}"),
+            Self::StaticPrefix { suggestion: Some(suggestion), .. } | Self::NetworkWithHost(suggestion) => {
+                format!("write {suggestion}")
+            }
             Self::StaticPrefix { suggestion: None, .. } => {
                 "a prefix is a path such as /static, as it is after percent-decoding".into()
             }
             Self::NotNetwork => "write 192.0.2.1, 10.0.0.0/8, 2001:db8::/32, unix, or * for all".into(),
-            Self::NetworkWithHost(suggestion) => format!("write {suggestion}"),
             Self::NotRate => "write 100/s, 60/m, 1000/h or off".into(),
             Self::NotRateKey => "write address, or header: and the name of a field".into(),
             Self::NoTrustedProxy => "name the proxies in trusted_proxies".into(),

@@ -63,6 +63,10 @@ pub(crate) struct Origin {
     pub(crate) scheme: Scheme,
     pub(crate) peer: Peer,
     pub(crate) local: Arc<Local>,
+    /// Its requests may say whom they are from.
+    pub(crate) is_proxy: bool,
+    /// The peer is the other end of the socket; else it was told by the PROXY protocol.
+    pub(crate) is_direct: bool,
 }
 
 /// The state of one connection, shared by its task, its requests and the registry.
@@ -77,6 +81,8 @@ pub(crate) struct Connection {
     /// Milliseconds after `opened_at` at which it last became idle; 0 before its first request.
     idle_since: AtomicU64,
     lingering: AtomicBool,
+    /// Requests whose head has been read.
+    requests: AtomicU64,
     /// A response that is about to be cut waits until what there is of it has been sent.
     wants_flush: AtomicBool,
     /// Responses that are complete but not yet in the socket: they are logged when it has taken them.
@@ -93,6 +99,7 @@ impl Connection {
             opened_at: Instant::now(),
             idle_since: AtomicU64::new(0),
             lingering: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
             wants_flush: AtomicBool::new(false),
             unsent: Mutex::new(Vec::new()),
         }
@@ -159,6 +166,11 @@ impl Connection {
 
     pub(crate) fn is_lingering(&self) -> bool {
         self.lingering.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request; gives its number, the first one's being 1.
+    pub(crate) fn count_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Asks for a wake-up at the next flush.

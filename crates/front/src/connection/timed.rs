@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
-use stack_config::Timeouts;
+use stack_config::{Rates, Timeouts};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Connection, Phase};
 use crate::{
+    rate::{MinimumRate, Throttle},
     timer::{LazyTimer, Pause},
     transport::Socket,
 };
@@ -34,10 +35,16 @@ pub(super) struct Timed<'a> {
     reading: Pause,
     /// The wait for a client that takes nothing.
     sending: Pause,
+    send_timeout: Duration,
+    send_rate: MinimumRate,
+    throttle: Option<Throttle>,
+    /// Bytes that the socket has taken, and those of them that had left it at the last look.
+    written: u64,
+    taken: u64,
 }
 
 impl<'a> Timed<'a> {
-    pub(super) fn new(socket: &'a mut Socket, connection: Arc<Connection>, timeouts: &Timeouts) -> Self {
+    pub(super) fn new(socket: &'a mut Socket, connection: Arc<Connection>, timeouts: &Timeouts, rates: Rates) -> Self {
         Self {
             socket,
             connection,
@@ -46,6 +53,11 @@ impl<'a> Timed<'a> {
             timer: LazyTimer::default(),
             reading: Pause::new(timeouts.idle),
             sending: Pause::new(timeouts.send),
+            send_timeout: timeouts.send,
+            send_rate: MinimumRate::new(rates.min_send, rates.grace),
+            throttle: Throttle::new(rates.send_limit),
+            written: 0,
+            taken: 0,
         }
     }
 
@@ -56,11 +68,42 @@ impl<'a> Timed<'a> {
         self.connection.set_lingering(true);
     }
 
-    fn sent(&mut self, outcome: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if let Some(outcome) = ready!(self.sending.watch(outcome, &mut self.timer, cx)) {
-            return Poll::Ready(outcome);
+    /// How much of so many bytes may be written now.
+    fn room(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<usize> {
+        match &mut self.throttle {
+            None => Poll::Ready(bytes),
+            Some(throttle) => throttle.poll_room(bytes, &mut self.timer, cx),
         }
-        tracing::debug!(code = "STACK0108", "client stopped reading");
+    }
+
+    fn sent(&mut self, outcome: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &outcome {
+            self.written += *bytes as u64;
+            if let Some(throttle) = &mut self.throttle {
+                throttle.sent(*bytes);
+            }
+        }
+        // The kernel lets a writer wait until a third of its buffer is free, which takes a slow client a while: what it
+        // takes shows in the buffer only.
+        let (socket, written) = (&*self.socket, self.written);
+        let taken = || written.saturating_sub(socket.unsent());
+        let code = match self.send_rate.watch(outcome, taken, &mut self.timer, cx) {
+            Poll::Ready(None) => "STACK0121",
+            Poll::Ready(Some(outcome)) => {
+                let _ = self.sending.watch(Poll::Ready(()), &mut self.timer, cx);
+                return Poll::Ready(outcome);
+            }
+            Poll::Pending => loop {
+                match ready!(self.sending.watch(Poll::<()>::Pending, &mut self.timer, cx)) {
+                    None if taken() > self.taken => {
+                        self.taken = taken();
+                        self.sending.reset(self.send_timeout);
+                    }
+                    _ => break "STACK0108",
+                }
+            },
+        };
+        tracing::debug!(code, "client stopped reading, or nearly so");
         // What the kernel still holds for this client would otherwise stay there for minutes.
         self.socket.reset_on_close();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -97,7 +140,8 @@ impl AsyncRead for Timed<'_> {
 impl AsyncWrite for Timed<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut *this.socket).poll_write(cx, buf);
+        let room = ready!(this.room(buf.len(), cx)).min(buf.len());
+        let outcome = Pin::new(&mut *this.socket).poll_write(cx, &buf[..room]);
         this.sent(outcome, cx)
     }
 
@@ -106,13 +150,17 @@ impl AsyncWrite for Timed<'_> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.throttle.is_some() {
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            return self.poll_write(cx, first);
+        }
         let this = self.get_mut();
         let outcome = Pin::new(&mut *this.socket).poll_write_vectored(cx, bufs);
         this.sent(outcome, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.throttle.is_none() && self.socket.is_write_vectored()
     }
 
     /// hyper calls this when its own buffers are empty.

@@ -5,9 +5,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod access_log;
+mod admission;
 mod client;
 mod disconnects;
 mod drain;
+mod forwarded;
+mod health;
+mod proxy_protocol;
+mod rates;
 mod requests;
 mod responses;
 mod server;

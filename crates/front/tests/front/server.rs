@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     num::NonZero,
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -11,7 +11,8 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Clients, Config, Isolation, Limits, Log, LogFormat, LogLevel, Network, Profile,
+    StaticRoot, Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -20,6 +21,8 @@ use crate::client::{Client, PATIENCE};
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// The first admin listener, if there is one.
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) queue: Queue,
     pub(crate) metrics: Arc<Metrics>,
     stop: watch::Sender<Stop>,
@@ -34,13 +37,16 @@ impl Server {
         configure(&mut config);
         let listeners = Listeners::bind(&config.bind, config.limits.backlog).unwrap();
         let address = listeners.addresses()[0];
-        let queue = Queue::new(config.limits.queue_size);
+        let admin_listeners = Listeners::bind(&config.clients.health.admin_bind, 16).unwrap();
+        let admin = admin_listeners.addresses().first().copied();
+        let queue = Queue::shedding(config.limits.queue_size, config.clients.queue_target);
         let front = Front::new(&config, queue.clone()).unwrap();
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.spawn(front.admin().serve(admin_listeners));
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
-        Self { address, queue, metrics, stop, serving, runtime }
+        Self { address, admin, queue, metrics, stop, serving, runtime }
     }
 
     /// Starts a front with one worker of one thread.
@@ -102,7 +108,7 @@ fn config() -> Config {
         chdir: "/".into(),
         venv: None,
         env: Vec::new(),
-        bind: vec![Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }],
+        bind: vec![any_port()],
         statics: Vec::new(),
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
@@ -129,8 +135,17 @@ fn config() -> Config {
             request: None,
             grace_period: Duration::from_mins(1),
         },
+        clients: Clients::default(),
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Off },
     }
+}
+
+pub(crate) fn any_port() -> Bind {
+    Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }
+}
+
+pub(crate) fn network(first: &str, prefix: u8) -> Network {
+    Network::Block { first: first.parse().unwrap(), prefix }
 }
 
 pub(crate) fn static_root(prefix: Option<&str>, directory: &std::path::Path) -> StaticRoot {
@@ -143,6 +158,17 @@ pub(crate) fn head(status: u16, fields: &[(&'static str, &str)]) -> ResponseHead
         headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
     ResponseHead { status: StatusCode::from_u16(status).unwrap(), reason: None, headers }
+}
+
+/// An application that holds its thread with each job that it hands out, for as long as the sender is there.
+pub(crate) fn holding() -> (impl Fn(Job) + Send + 'static, mpsc::Receiver<Job>, mpsc::Sender<()>) {
+    let (jobs, job) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let application = move |job| {
+        let _ = jobs.send(job);
+        let _ = released.recv();
+    };
+    (application, job, release)
 }
 
 /// Answers with 200 and a body.
