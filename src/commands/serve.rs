@@ -10,7 +10,7 @@ use stack_front::{Front, Listeners, Stop};
 use stack_interp::Version;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
 };
 
 use crate::{
@@ -46,9 +46,13 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
             tracing::info!(address, "answering health checks");
         }
         // From before the import to after the drain: those are the times when it matters.
-        let admin = tokio::spawn(front.admin().serve(admin_listeners));
+        let (end, ended) = oneshot::channel::<()>();
+        let end_of_admin = async {
+            let _ = ended.await;
+        };
+        let admin = tokio::spawn(front.admin().serve(admin_listeners, end_of_admin));
         let exit = start_and_serve(config, plan, queue, front, listeners).await;
-        admin.abort();
+        drop(end);
         let _ = admin.await;
         exit
     });

@@ -43,11 +43,12 @@ impl Admin {
         Self { path: path.unwrap_or(HEALTH).into(), health, metrics }
     }
 
-    /// Answers on these listeners until it is dropped, which closes them.
-    pub async fn serve(self, listeners: Listeners) {
+    /// Answers on these listeners until `end`. On return they are closed.
+    pub async fn serve(self, listeners: Listeners, end: impl Future<Output = ()>) {
         let mut acceptors: JoinSet<()> =
             listeners.listeners.into_iter().map(|listener| self.clone().accept(listener)).collect();
-        while acceptors.join_next().await.is_some() {}
+        end.await;
+        acceptors.shutdown().await;
     }
 
     async fn accept(self, listener: Listener) {

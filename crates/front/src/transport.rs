@@ -2,21 +2,18 @@
 
 use std::{
     io::{self, IoSlice},
-    os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use rustix::{
-    ffi::c_int,
-    ioctl::{Getter, Opcode, ioctl},
-};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+
+mod unsent;
 
 /// A connected stream socket. It is closed when this is dropped.
 #[derive(Debug)]
@@ -32,26 +29,6 @@ impl Socket {
             // On failure the close is an orderly one, and slow.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
-    }
-}
-
-impl Socket {
-    /// Bytes that were written and that the other end has not acknowledged yet, or, on a Unix socket, not read.
-    pub(crate) fn unsent(&self) -> u64 {
-        // TIOCOUTQ, which sockets have under the name SIOCOUTQ (tcp(7), unix(7)).
-        const SIOCOUTQ: Opcode = 0x5411;
-        // SAFETY: the request is one that fills in one `int`, whatever the socket, and that is what the getter passes.
-        #[expect(unsafe_code, reason = "no safe crate has this request")]
-        let request = unsafe { Getter::<SIOCOUTQ, c_int>::new() };
-        let socket = match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        };
-        // SAFETY: as above; the request reads or changes no other memory.
-        #[expect(unsafe_code, reason = "no safe crate has this request")]
-        let unsent = unsafe { ioctl(socket, request) };
-        // A system that does not know: then all has been sent.
-        unsent.ok().and_then(|unsent| u64::try_from(unsent).ok()).unwrap_or(0)
     }
 }
 

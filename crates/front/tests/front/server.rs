@@ -44,7 +44,7 @@ impl Server {
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.spawn(front.admin().serve(admin_listeners));
+        runtime.spawn(front.admin().serve(admin_listeners, std::future::pending()));
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
         Self { address, admin, queue, metrics, stop, serving, runtime }
     }

@@ -1,0 +1,61 @@
+//! What the kernel still holds of what was written.
+
+use std::os::fd::AsFd;
+
+use rustix::{
+    ffi::c_int,
+    ioctl::{Getter, Opcode, ioctl},
+};
+
+use super::Socket;
+
+/// TIOCOUTQ, which sockets have under the name SIOCOUTQ (tcp(7), unix(7)).
+const SIOCOUTQ: Opcode = 0x5411;
+
+impl Socket {
+    /// Bytes that were written and that the other end has not acknowledged, or, on a Unix socket, not read.
+    pub(crate) fn unsent(&self) -> u64 {
+        // SAFETY: the request is one that fills in one `int`, whatever the descriptor, and that is what this getter passes.
+        #[expect(unsafe_code, reason = "no safe crate has this request")]
+        let request = unsafe { Getter::<SIOCOUTQ, c_int>::new() };
+        let socket = match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        };
+        // SAFETY: as above; the request reads or changes no other memory.
+        #[expect(unsafe_code, reason = "no safe crate has this request")]
+        let unsent = unsafe { ioctl(socket, request) };
+        // A system that does not know: then all has been sent.
+        unsent.ok().and_then(|unsent| u64::try_from(unsent).ok()).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_other_end_has_not_taken_is_known() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut socket = Socket::Tcp(listener.accept().await.unwrap().0);
+        assert_eq!(socket.unsent(), 0);
+        // Far more than the two kernels' buffers hold.
+        let mut written = 0;
+        while let Ok(more) =
+            tokio::time::timeout(std::time::Duration::from_millis(100), socket.write(&[0; 65536])).await
+        {
+            written += more.unwrap() as u64;
+        }
+        let unsent = socket.unsent();
+        assert!(unsent > 0 && unsent <= written, "{unsent} of {written}");
+        let mut taken = vec![0; usize::try_from(written).unwrap()];
+        client.read_exact(&mut taken).await.unwrap();
+        // The last acknowledgement is on its way.
+        while socket.unsent() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
