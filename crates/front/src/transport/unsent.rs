@@ -32,21 +32,26 @@ impl Socket {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        time::timeout,
+    };
 
     use super::*;
 
     #[tokio::test]
     async fn what_the_other_end_has_not_taken_is_known() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut socket = Socket::Tcp(listener.accept().await.unwrap().0);
         assert_eq!(socket.unsent(), 0);
         // Far more than the two kernels' buffers hold.
+        let (block, patience) = (vec![0; 65_536], Duration::from_millis(100));
         let mut written = 0;
-        while let Ok(more) =
-            tokio::time::timeout(std::time::Duration::from_millis(100), socket.write(&[0; 65536])).await
-        {
+        while let Ok(more) = timeout(patience, socket.write(&block)).await {
             written += more.unwrap() as u64;
         }
         let unsent = socket.unsent();
