@@ -12,7 +12,7 @@ use std::fmt;
 
 use anyhow::Context;
 use serde::Serialize;
-use stack_config::{Config, Isolation};
+use stack_config::{Application as Settings, Isolation};
 use stack_interp::Version;
 use stack_wsgi::{Refused, listed};
 
@@ -21,7 +21,7 @@ use self::{
     protocol::{Answer, Application, Import, PythonFacts, Task},
 };
 use crate::{
-    start::{Plan, path_text, spelled},
+    start::{Apart, Plan, path_text, spelled},
     workers::shape,
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct Choice {
 pub(crate) enum Why {
     /// Worker processes are forked from the preloaded application.
     Preload,
+    /// Another application has this process.
+    Apart(String, Apart),
     /// The linked Python has no GIL.
     FreeThreaded(Version),
     /// The linked Python can not give an interpreter a GIL of its own.
@@ -79,6 +81,7 @@ pub(crate) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Apart(app, apart) => write!(f, "{app} can not run in the server's process: {apart}"),
             Self::Preload => f.write_str("preload imports the application once and forks from there"),
             Self::FreeThreaded(version) => write!(f, "Python {version} is free-threaded"),
             Self::TooOld(version) => write!(f, "Python {version} can not run several interpreters at once"),
@@ -98,8 +101,8 @@ impl fmt::Display for Why {
 impl Choice {
     /// What is going to run, and why, in a sentence: `psycopg2-binary 2.9.13 does not support sub-interpreters; running 2
     /// worker processes instead (isolation=processes)`.
-    pub(crate) fn sentence(&self, config: &Config) -> String {
-        let (workers, threads) = shape(config, self.mode);
+    pub(crate) fn sentence(&self, settings: &Settings) -> String {
+        let (workers, threads) = shape(settings, self.mode);
         let plural = |count: usize, one: &str, several: &str| {
             if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
         };
@@ -108,7 +111,10 @@ impl Choice {
             Mode::Threads => format!("{} in one interpreter", plural(threads.get(), "thread", "threads")),
             Mode::Processes => plural(workers.get(), "worker process", "worker processes"),
         };
-        let instead = matches!(self.why, Some(Why::Refused(_) | Why::Raised(_) | Why::Failed(_) | Why::Probe(_)));
+        let instead = matches!(
+            self.why,
+            Some(Why::Apart(..) | Why::Refused(_) | Why::Raised(_) | Why::Failed(_) | Why::Probe(_))
+        );
         let instead = if instead { " instead" } else { "" };
         let mode = self.mode.as_str();
         match &self.why {
@@ -130,9 +136,13 @@ impl Choice {
 /// [`TIME_LIMIT`].
 ///
 /// An error is what no mode changes: the application is not there, or is none; or what the user insists on can not be.
-pub(crate) fn decide(config: &Config, plan: &Plan) -> anyhow::Result<Choice> {
+pub(crate) fn decide(plan: &Plan) -> anyhow::Result<Choice> {
     let linked = Version::linked();
-    match config.isolation {
+    let settings = &plan.settings;
+    if let Some(choice) = decide_apart(plan) {
+        return choice;
+    }
+    match settings.isolation {
         Isolation::Interpreters => {
             anyhow::ensure!(
                 linked.supports_own_gil(),
@@ -144,25 +154,41 @@ pub(crate) fn decide(config: &Config, plan: &Plan) -> anyhow::Result<Choice> {
         }
         Isolation::Threads => Ok(Choice::chosen(Mode::Threads)),
         Isolation::Processes => Ok(Choice::chosen(Mode::Processes)),
-        Isolation::Auto if config.preload => Ok(Choice::because(Mode::Processes, Why::Preload)),
+        Isolation::Auto if settings.preload => Ok(Choice::because(Mode::Processes, Why::Preload)),
         Isolation::Auto => {
             if let Some(choice) = by_python() {
                 return Ok(choice);
             }
-            let tried = try_import(&application(config, plan)?, Mode::Interpreters);
+            let tried = try_import(&application(plan)?, Mode::Interpreters);
             by_import(tried.map(|tried| tried.import)).map_err(|text| can_not_be_served(plan, text))
         }
     }
 }
 
+/// What is decided about an application that can not run in this process beside another one: processes, where it may.
+pub(crate) fn decide_apart(plan: &Plan) -> Option<anyhow::Result<Choice>> {
+    let apart = plan.apart.clone()?;
+    let app = spelled(&plan.app);
+    match plan.settings.isolation {
+        Isolation::Processes => None,
+        Isolation::Auto if plan.settings.preload => None,
+        Isolation::Auto => Some(Ok(Choice::because(Mode::Processes, Why::Apart(app, apart)))),
+        insisted @ (Isolation::Interpreters | Isolation::Threads) => Some(Err(anyhow::anyhow!(
+            "{app} (at {}) can not run with isolation={} beside the others: {apart}; set isolation=processes or auto for it",
+            plan.at,
+            insisted.as_str()
+        ))),
+    }
+}
+
 /// The error about an application that does not load.
 pub(crate) fn can_not_be_served(plan: &Plan, why: String) -> anyhow::Error {
-    anyhow::Error::msg(why).context(format!("the application {} can not be served", spelled(&plan.app)))
+    anyhow::Error::msg(why).context(plan.can_not_be_served())
 }
 
 /// What an application's probes are told about it.
-pub(crate) fn application(config: &Config, plan: &Plan) -> anyhow::Result<Application> {
-    let directory = path_text(&config.chdir).context("chdir")?;
+pub(crate) fn application(plan: &Plan) -> anyhow::Result<Application> {
+    let directory = path_text(&plan.settings.chdir).context("chdir")?;
     let venv = plan.venv.as_ref().map(|venv| venv.path.clone());
     Ok(Application { app: plan.app.clone(), directory, env: plan.env.clone(), venv })
 }

@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod environment;
 mod isolation;
 mod logging;
 mod relocation;
@@ -48,6 +49,8 @@ fn main() -> ! {
 }
 
 fn run() -> Result<Exit, Failure> {
+    // Before Python changes them.
+    environment::at_start();
     match cli::parse(env::args_os())? {
         Invocation::Serve(flags) => Ok(commands::serve::run(load(flags)?)?),
         Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),

@@ -1,36 +1,91 @@
 //! What `serve` and `check` have in common: from the checked configuration to a running application.
 
-use std::{env, path::Path, sync::Arc};
+mod sharing;
+
+use std::{
+    env,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context;
 use stack_bridge::{Queue, WorkerId};
-use stack_config::{AppSource, AppSpec, Config};
-use stack_interp::{ExtensionRefusal, Runtime, RuntimeSettings, Venv, Version};
-use stack_process::{ProcessPool, ProcessSettings};
+use stack_config::{AppSource, AppSpec, Application, Config, Served};
+use stack_interp::{ExtensionRefusal, InterpreterHandle, Runtime, RuntimeSettings, Venv, Version};
+use stack_process::{ProcessPool, ProcessSettings, Program};
 use stack_wsgi::{Place, Pool, PoolSettings, WhenRefused, discover};
 
-use crate::{cli::WORKER, isolation::Mode, worker_spec::WorkerSpec, workers::shape};
+use crate::{cli::WORKER, environment, isolation::Mode, worker_spec::WorkerSpec, workers::shape};
 
-/// Everything that is known about the application before Python starts.
-#[derive(Clone)]
+pub(crate) use sharing::Apart;
+
+/// Everything that is known about an application before Python starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
+    /// How it runs.
+    pub(crate) settings: Application,
     pub(crate) app: AppSpec,
     /// The file that led to the application, where the user named none.
     pub(crate) because_of: Option<String>,
     pub(crate) venv: Option<Venv>,
     /// Variables for the application, beyond those of the process.
     pub(crate) env: Vec<(String, String)>,
+    /// The sites and paths that it is served at.
+    pub(crate) at: String,
+    /// The number of its first worker: no two applications have workers of one number.
+    pub(crate) first: WorkerId,
+    /// Why it can not run in this process.
+    pub(crate) apart: Option<Apart>,
+    /// Whether there is no other application.
+    pub(crate) is_alone: bool,
+}
+
+/// Python in this process, for all applications that run here. It is started with the first.
+#[derive(Clone, Default)]
+pub(crate) struct SharedPython(Arc<Mutex<Option<Runtime>>>);
+
+impl SharedPython {
+    /// The main interpreter, and Python's full version.
+    fn start(&self, venv: Option<&Venv>) -> anyhow::Result<(InterpreterHandle, String)> {
+        let mut started = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime = match &mut *started {
+            Some(runtime) => runtime,
+            none => none.insert(Runtime::start(&RuntimeSettings { venv: venv.cloned() })?),
+        };
+        Ok((runtime.main().clone(), runtime.full_version()))
+    }
 }
 
 impl Plan {
-    /// Finds the application and its virtual environment, and goes to its directory.
-    pub(crate) fn make(config: &Config) -> anyhow::Result<Self> {
-        let directory = &config.chdir;
+    /// Finds all applications and their virtual environments, in the order of the layout, and goes to the directory that the
+    /// server's process has.
+    pub(crate) fn all(config: &Config) -> anyhow::Result<Vec<Self>> {
+        let served = config.layout().applications;
+        let is_alone = served.len() == 1;
+        let mut plans = Vec::with_capacity(served.len());
+        let mut first = 0_u16;
+        for served in served {
+            let at = served.at.join(", ");
+            let made = Self::make(served, WorkerId(first), is_alone);
+            let plan = if is_alone { made } else { made.with_context(|| format!("site {at}")) }?;
+            // Interpreters, and the processes that may take their place.
+            let workers = u16::try_from(plan.settings.workers.get()).unwrap_or(u16::MAX);
+            first = first.saturating_add(workers.saturating_mul(2));
+            plans.push(plan);
+        }
+        let host = sharing::settle(&mut plans).unwrap_or(0);
+        let directory = plans.get(host).map_or(&config.chdir, |plan| &plan.settings.chdir);
         env::set_current_dir(directory).with_context(|| format!("no way into {} (chdir)", directory.display()))?;
-        let mut env = config.env.clone();
-        let (app, because_of) = match &config.app {
+        Ok(plans)
+    }
+
+    fn make(served: Served, first: WorkerId, is_alone: bool) -> anyhow::Result<Self> {
+        let Served { application: settings, at } = served;
+        let directory = &settings.chdir;
+        let mut env = settings.env.clone();
+        let (app, because_of) = match &settings.app {
             AppSource::Named(app) => (app.clone(), None),
-            AppSource::Search => {
+            AppSource::Search | AppSource::None => {
                 let settings = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
                 let settings = env::var("DJANGO_SETTINGS_MODULE").ok().or_else(|| settings("DJANGO_SETTINGS_MODULE"));
                 let found = discover(directory, settings)?;
@@ -38,35 +93,33 @@ impl Plan {
                 (found.app, Some(found.because_of.display().to_string()))
             }
         };
-        let venv = Venv::find(config.venv.as_deref(), env::var_os("VIRTUAL_ENV"), directory, Version::linked())?;
-        Ok(Self { app, because_of, venv, env })
+        let venv = Venv::find(settings.venv.as_deref(), env::var_os("VIRTUAL_ENV"), directory, Version::linked())?;
+        let at = at.join(", ");
+        Ok(Self { settings, app, because_of, venv, env, at, first, apart: None, is_alone })
     }
 
-    /// Starts Python. Once in the life of the process.
-    pub(crate) fn start_python(&self) -> anyhow::Result<Runtime> {
-        Ok(Runtime::start(&RuntimeSettings { venv: self.venv.clone() })?)
-    }
-
-    /// Starts the workers of this process and waits until each has imported the application.
+    /// Starts the workers of this process and waits until each has imported the application. Gives Python's version, too.
     pub(crate) fn start_pool(
         &self,
-        config: &Config,
         place: Place,
-        runtime: &Runtime,
+        python: &SharedPython,
         queue: Queue,
         when_refused: Option<Arc<dyn WhenRefused>>,
-    ) -> anyhow::Result<Pool> {
+    ) -> anyhow::Result<(Pool, String)> {
         let mode = if place == Place::MainInterpreter { Mode::Threads } else { Mode::Interpreters };
         let settings = PoolSettings {
             app: self.app.clone(),
-            directory: path_text(&config.chdir)?,
+            directory: path_text(&self.settings.chdir)?,
             env: self.env.clone(),
+            fresh_env: (!self.is_alone).then(|| Arc::clone(environment::at_start())),
             place,
-            threads: shape(config, mode).1,
+            first: self.first,
+            threads: shape(&self.settings, mode).1,
             when_refused,
         };
-        let pool = Pool::start(runtime.main(), settings, queue);
-        pool.with_context(|| format!("the application {} can not be served", spelled(&self.app)))
+        let (main, version) = python.start(self.venv.as_ref())?;
+        let pool = Pool::start(&main, settings, queue).with_context(|| self.can_not_be_served())?;
+        Ok((pool, version))
     }
 
     /// Starts worker processes, numbered from `first`, and waits until each has imported the application.
@@ -76,12 +129,13 @@ impl Plan {
         first: WorkerId,
         queue: Queue,
     ) -> anyhow::Result<ProcessPool> {
+        let application = &self.settings;
         let spec = WorkerSpec {
             app: self.app.clone(),
-            directory: path_text(&config.chdir)?,
+            directory: path_text(&application.chdir)?,
             env: self.env.clone(),
             venv: self.venv.as_ref().map(|venv| venv.path.clone()),
-            multiprocess: config.workers.get() > 1,
+            multiprocess: application.workers.get() > 1,
             log_level: config.log.level,
             log_format: config.log.format,
             // With no disk for responses every block goes through the socket, and waits there.
@@ -92,14 +146,20 @@ impl Plan {
             temp_dir: config.limits.temp_dir.clone(),
         };
         let settings = ProcessSettings {
-            workers: config.workers,
-            threads: config.threads,
+            workers: application.workers,
+            threads: application.threads,
             first,
-            arguments: vec![WORKER.into()],
+            program: Program { arguments: vec![WORKER.into()], environment: Arc::clone(environment::at_start()) },
             spec: serde_json::to_string(&spec).context("the configuration can not be passed on")?,
-            preload: config.preload,
+            preload: application.preload,
         };
         Ok(ProcessPool::start(settings, queue).await?)
+    }
+
+    /// What stands above the reason: the application, and its site where there are others.
+    pub(crate) fn can_not_be_served(&self) -> String {
+        let place = if self.is_alone { String::new() } else { format!(" at {}", self.at) };
+        format!("the application {} can not be served{place}", spelled(&self.app))
     }
 
     /// The environment's folder, or that there is none.

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
 use stack_bridge::{Queue, WorkerId};
-use stack_config::{Config, Isolation};
+use stack_config::{Application, Config, Isolation};
 use stack_interp::Version;
 use stack_process::ProcessPool;
 use stack_wsgi::{Place, Pool};
@@ -13,7 +13,7 @@ use tokio::{sync::Mutex, task::AbortHandle};
 use crate::{
     isolation::{self, Choice, Mode, Why},
     relocation::{Policy, Relocation},
-    start::Plan,
+    start::{Plan, SharedPython, spelled},
     worker_spec::ProcessReport,
 };
 
@@ -29,33 +29,40 @@ pub(crate) struct Workers {
     processes: Arc<Mutex<Option<ProcessPool>>>,
     /// Waits for a reason to move there, and moves.
     moving: Option<AbortHandle>,
+    /// Watches for such a reason.
+    relocation: Option<Arc<Relocation>>,
 }
 
 impl Workers {
     /// Decides where the application runs, and starts it there.
-    pub(crate) async fn start(config: &Config, plan: &Plan, queue: &Queue) -> anyhow::Result<Self> {
-        let (for_choice, plan_for_choice) = (config.clone(), plan.clone());
-        let deciding = tokio::task::spawn_blocking(move || isolation::decide(&for_choice, &plan_for_choice));
+    pub(crate) async fn start(
+        config: &Config,
+        plan: &Plan,
+        queue: &Queue,
+        python: &SharedPython,
+    ) -> anyhow::Result<Self> {
+        let plan_for_choice = plan.clone();
+        let deciding = tokio::task::spawn_blocking(move || isolation::decide(&plan_for_choice));
         let choice = deciding.await.context("the choice of the isolation ended")??;
         match choice.mode {
-            Mode::Processes => Self::start_processes(choice, WorkerId(0), config, plan, queue).await,
-            Mode::Threads => Self::start_here(choice, config, plan, queue, None).await,
+            Mode::Processes => Self::start_processes(choice, plan.first, config, plan, queue).await,
+            Mode::Threads => Self::start_here(choice, plan, queue, python, None).await,
             Mode::Interpreters => {
-                let policy = if config.isolation == Isolation::Auto { Policy::Move } else { Policy::Explain };
+                let policy = if plan.settings.isolation == Isolation::Auto { Policy::Move } else { Policy::Explain };
                 let relocation = Relocation::new(policy, queue.clone());
                 let watch = Some(Arc::clone(&relocation));
-                let mut workers = match Self::start_here(choice, config, plan, queue, watch).await {
+                let mut workers = match Self::start_here(choice, plan, queue, python, watch).await {
                     Ok(workers) => workers,
                     // What one interpreter loads may still refuse a second one.
                     Err(error) if policy == Policy::Move => {
                         // The first line says what; a traceback has no place in a sentence.
                         let problem = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
                         let choice = Choice { mode: Mode::Processes, why: Some(Why::Failed(problem)) };
-                        return Self::start_processes(choice, behind(config), config, plan, queue).await;
+                        return Self::start_processes(choice, behind(plan), config, plan, queue).await;
                     }
                     Err(error) => return Err(error),
                 };
-                relocation.all_loaded();
+                workers.relocation = Some(Arc::clone(&relocation));
                 if policy == Policy::Move {
                     let moving = workers.move_when_wanted(relocation, config.clone(), plan.clone(), queue.clone());
                     workers.moving = Some(tokio::spawn(moving).abort_handle());
@@ -75,28 +82,34 @@ impl Workers {
         let pool = plan.start_processes(config, first, queue.clone()).await?;
         let report = pool.reports().first().and_then(|report| serde_json::from_str(report).ok());
         let python = report.map(|report: ProcessReport| report.python).unwrap_or_default();
-        Ok(Self { choice, python, here: None, processes: Arc::new(Mutex::new(Some(pool))), moving: None })
+        let processes = Arc::new(Mutex::new(Some(pool)));
+        Ok(Self { choice, python, here: None, processes, moving: None, relocation: None })
+    }
+
+    /// All applications are loaded: what is refused from now on is refused to a request.
+    pub(crate) fn all_loaded(&self) {
+        if let Some(relocation) = &self.relocation {
+            relocation.all_loaded();
+        }
     }
 
     async fn start_here(
         choice: Choice,
-        config: &Config,
         plan: &Plan,
         queue: &Queue,
+        python: &SharedPython,
         relocation: Option<Arc<Relocation>>,
     ) -> anyhow::Result<Self> {
         let place = match choice.mode {
             Mode::Threads => Place::MainInterpreter,
-            Mode::Interpreters | Mode::Processes => Place::OwnInterpreters(config.workers),
+            Mode::Interpreters | Mode::Processes => Place::OwnInterpreters(plan.settings.workers),
         };
-        let (config, plan, queue) = (config.clone(), plan.clone(), queue.clone());
+        let (plan, queue, python) = (plan.clone(), queue.clone(), python.clone());
         let starting = tokio::task::spawn_blocking(move || {
-            let python = plan.start_python()?;
-            let pool = plan.start_pool(&config, place, &python, queue, relocation.map(|watch| watch as Arc<_>))?;
-            anyhow::Ok((pool, python.full_version()))
+            plan.start_pool(place, &python, queue, relocation.map(|watch| watch as Arc<_>))
         });
         let (pool, python) = starting.await.context("the start ended")??;
-        Ok(Self { choice, python, here: Some(pool), processes: Arc::default(), moving: None })
+        Ok(Self { choice, python, here: Some(pool), processes: Arc::default(), moving: None, relocation: None })
     }
 
     /// Waits for a request that shows that the application does not run in interpreters of their own, and then moves it.
@@ -112,7 +125,7 @@ impl Workers {
         async move {
             relocation.wanted().await;
             let mut processes = processes.lock().await;
-            match plan.start_processes(&config, behind(&config), queue.clone()).await {
+            match plan.start_processes(&config, behind(&plan), queue.clone()).await {
                 Ok(pool) => {
                     *processes = Some(pool);
                     for worker in retire {
@@ -120,7 +133,8 @@ impl Workers {
                     }
                     relocation.moved();
                     tracing::info!(
-                        workers = config.workers,
+                        app = spelled(&plan.app),
+                        workers = plan.settings.workers,
                         "the application has moved to worker processes (isolation=processes)"
                     );
                 }
@@ -128,6 +142,7 @@ impl Workers {
                     relocation.stays();
                     tracing::error!(
                         code = "STACK0319",
+                        app = spelled(&plan.app),
                         error = format!("{error:#}"),
                         "the application could not move to worker processes"
                     );
@@ -159,19 +174,20 @@ impl Workers {
 }
 
 /// The number of the first worker process behind those of the interpreters, which may still be there.
-fn behind(config: &Config) -> WorkerId {
-    WorkerId(u16::try_from(config.workers.get()).unwrap_or(u16::MAX))
+fn behind(plan: &Plan) -> WorkerId {
+    let workers = u16::try_from(plan.settings.workers.get()).unwrap_or(u16::MAX);
+    WorkerId(plan.first.0.saturating_add(workers))
 }
 
 /// The number of workers and of their threads that an isolation comes to.
-pub(crate) fn shape(config: &Config, mode: Mode) -> (NonZeroUsize, NonZeroUsize) {
+pub(crate) fn shape(settings: &Application, mode: Mode) -> (NonZeroUsize, NonZeroUsize) {
     match mode {
-        Mode::Interpreters | Mode::Processes => (config.workers, config.threads),
+        Mode::Interpreters | Mode::Processes => (settings.workers, settings.threads),
         // One interpreter, which without a GIL runs on all cores.
-        Mode::Threads if Version::linked().is_free_threaded() && !config.threads_given => {
+        Mode::Threads if Version::linked().is_free_threaded() && !settings.threads_given => {
             let cpus = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-            (NonZeroUsize::MIN, config.threads.max(cpus))
+            (NonZeroUsize::MIN, settings.threads.max(cpus))
         }
-        Mode::Threads => (NonZeroUsize::MIN, config.threads),
+        Mode::Threads => (NonZeroUsize::MIN, settings.threads),
     }
 }

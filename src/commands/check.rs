@@ -1,6 +1,9 @@
 //! `stack check`: everything up to serving, without a socket.
 
-use std::fmt::Write;
+use std::{
+    fmt::{self, Write},
+    time::Duration,
+};
 
 use stack_config::{Bind, Config, Loaded};
 
@@ -12,31 +15,45 @@ use crate::{
     workers::shape,
 };
 
-/// Imports the application as a worker does, in a process that is thrown away, and says what would be served.
+/// Imports each application as a worker does, in a process that is thrown away, and says what would be served.
 pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     let config = loaded.config;
     logging::init(&config.log)?;
-    let plan = Plan::make(&config)?;
-    let choice = isolation::decide(&config, &plan)?;
-    let tried = isolation::try_import(&isolation::application(&config, &plan)?, choice.mode)
-        .map_err(|failure| isolation::can_not_be_served(&plan, format!("importing it {failure}")))?;
-    if let Some(failure) = tried.import.failure {
-        return Err(isolation::can_not_be_served(&plan, failure.text));
+    let plans = Plan::all(&config)?;
+    let mut text = String::new();
+    let mut imported_in = Duration::ZERO;
+    for plan in &plans {
+        let choice = isolation::decide(plan)?;
+        let tried = isolation::try_import(&isolation::application(plan)?, choice.mode)
+            .map_err(|failure| isolation::can_not_be_served(plan, format!("importing it {failure}")))?;
+        if let Some(failure) = tried.import.failure {
+            return Err(isolation::can_not_be_served(plan, failure.text));
+        }
+        if plan.settings.preload {
+            can_be_preloaded(&plan.app, &tried.import.threads)?;
+        }
+        imported_in += tried.import.load_time;
+        application(&mut text, plan, &choice, &tried)?;
     }
-    if config.preload {
-        can_be_preloaded(&plan.app, &tried.import.threads)?;
+    surroundings(&mut text, &config, &plans)?;
+    if plans.is_empty() {
+        writeln!(text, "no application; all is well")?;
+    } else {
+        writeln!(text, "imported in {} ms; all is well", imported_in.as_millis())?;
     }
-    super::print(summary(&config, &plan, &choice, &tried)?.as_bytes())?;
+    super::print(text.as_bytes())?;
     Ok(Exit::Success)
 }
 
-fn summary(config: &Config, plan: &Plan, choice: &Choice, tried: &Tried) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
+fn application(text: &mut String, plan: &Plan, choice: &Choice, tried: &Tried) -> fmt::Result {
     let because_of = plan.because_of.as_ref().map(|file| format!(" (found by {file})")).unwrap_or_default();
-    writeln!(text, "application  {}{because_of} in {}", spelled(&plan.app), config.chdir.display())?;
+    writeln!(text, "application  {}{because_of} in {}", spelled(&plan.app), plan.settings.chdir.display())?;
+    if !plan.is_alone {
+        writeln!(text, "serves       {}", plan.at)?;
+    }
     writeln!(text, "python       {}, virtual environment {}", tried.python.version, plan.venv_text())?;
-    writeln!(text, "isolation    {}", choice.sentence(config))?;
-    let (workers, threads) = shape(config, choice.mode);
+    writeln!(text, "isolation    {}", choice.sentence(&plan.settings))?;
+    let (workers, threads) = shape(&plan.settings, choice.mode);
     writeln!(text, "workers      {workers} with {threads} threads each")?;
     if choice.mode == Mode::Interpreters {
         for (modules, fate) in
@@ -47,6 +64,10 @@ fn summary(config: &Config, plan: &Plan, choice: &Choice, tried: &Tried) -> Resu
             }
         }
     }
+    Ok(())
+}
+
+fn surroundings(text: &mut String, config: &Config, plans: &[Plan]) -> fmt::Result {
     for bind in &config.bind {
         let address = match bind {
             Bind::Tcp { written, addresses: _ } => written.clone(),
@@ -55,9 +76,22 @@ fn summary(config: &Config, plan: &Plan, choice: &Choice, tried: &Tried) -> Resu
         };
         writeln!(text, "listen       {address}")?;
     }
-    for root in &config.statics {
-        writeln!(text, "static       {} = {}", root.prefix.as_deref().unwrap_or("/"), root.directory.display())?;
+    let layout = config.layout();
+    let several = layout.sites.len() > 1;
+    let spelled = |place: usize| plans.get(place).map_or_else(|| "none".into(), |plan| spelled(&plan.app));
+    for site in &layout.sites {
+        if several {
+            let hosts: Vec<_> = site.hosts.iter().map(ToString::to_string).collect();
+            let default = if site.is_default { " (default)" } else { "" };
+            let app = site.application.map_or_else(|| "none".into(), spelled);
+            writeln!(text, "site         {}{default} = {app}", hosts.join(" "))?;
+        }
+        for (prefix, place) in &site.mounts {
+            writeln!(text, "mount        {prefix} = {}", spelled(*place))?;
+        }
+        for root in &site.statics {
+            writeln!(text, "static       {} = {}", root.prefix.as_deref().unwrap_or("/"), root.directory.display())?;
+        }
     }
-    writeln!(text, "imported in {} ms; all is well", tried.import.load_time.as_millis())?;
-    Ok(text)
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use stack_config::{Explained, Loaded};
+use stack_config::{Explained, ExplainedSite, Loaded};
 
 use crate::Exit;
 
@@ -33,6 +33,12 @@ fn render(loaded: &Loaded) -> Result<String, std::fmt::Error> {
         match value {
             Some(_) => writeln!(text, "{line:width$}  # {origin}")?,
             None => writeln!(text, "{line:width$}  # {}", key.default_text())?,
+        }
+    }
+    for ExplainedSite { origin, keys } in loaded.explain_sites() {
+        writeln!(text, "\n{:width$}  # {origin}", "[[site]]")?;
+        for explained in keys {
+            writeln!(text, "{:width$}  # {}", setting(explained), explained.origin)?;
         }
     }
     Ok(text)

@@ -10,7 +10,7 @@ mod resources;
 mod survey;
 mod text;
 
-use stack_config::{Config, Isolation, Loaded};
+use stack_config::{Isolation, Loaded};
 use stack_interp::Version;
 
 use self::{
@@ -34,14 +34,22 @@ use crate::{
 pub(crate) fn run(loaded: &Loaded, json: bool) -> anyhow::Result<Exit> {
     let config = &loaded.config;
     logging::init(&config.log)?;
-    let plan = Plan::make(config)?;
-    let report = examine(config, &plan, &isolation::application(config, &plan)?);
+    let mut reports = Vec::new();
+    for plan in Plan::all(config)? {
+        reports.push(examine(&plan, &isolation::application(&plan)?));
+    }
+    let all_load = reports.iter().all(|report| report.application.loads);
+    let mut reports = reports.into_iter();
+    let Some(mut report) = reports.next() else {
+        anyhow::bail!("there is no application to examine: only files and fixed answers are served");
+    };
+    report.others = reports.collect();
     let text = if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
     super::print(text.as_bytes())?;
-    Ok(if report.application.loads { Exit::Success } else { Exit::Failure })
+    Ok(if all_load { Exit::Success } else { Exit::Failure })
 }
 
-fn examine(config: &Config, plan: &Plan, application: &Application) -> Report {
+fn examine(plan: &Plan, application: &Application) -> Report {
     let linked = Version::linked();
     let survey = Survey::make(application);
     let interpreter = linked.supports_own_gil().then(|| isolation::try_import(application, Mode::Interpreters));
@@ -57,13 +65,17 @@ fn examine(config: &Config, plan: &Plan, application: &Application) -> Report {
     };
     let in_main = problem(&survey.import);
     let in_interpreter = interpreter.as_ref().and_then(problem);
-    let chosen = match (isolation::by_python(), interpreter) {
-        (Some(choice), _) => Ok(choice),
-        (None, Some(import)) => isolation::by_import(import),
-        (None, None) => unreachable!("a Python without interpreters decides by itself"),
+    let apart = isolation::decide_apart(plan).map(|choice| choice.map_err(|error| error.to_string()));
+    let barred = apart.as_ref().and_then(|choice| choice.as_ref().err()).cloned();
+    let chosen = match (apart, isolation::by_python(), interpreter) {
+        (Some(choice), _, _) => choice,
+        (None, Some(choice), _) => Ok(choice),
+        (None, None, Some(import)) => isolation::by_import(import),
+        (None, None, None) => unreachable!("a Python without interpreters decides by itself"),
     };
-    let mode = served_in(config, chosen.as_ref().ok());
+    let mode = served_in(plan, chosen.as_ref().ok());
     let error = match mode {
+        _ if barred.is_some() => barred,
         None => chosen.as_ref().err().cloned(),
         Some(Mode::Interpreters) if !linked.supports_own_gil() => {
             Some(format!("Python {linked} can not give each interpreter a GIL of its own"))
@@ -79,15 +91,17 @@ fn examine(config: &Config, plan: &Plan, application: &Application) -> Report {
         packages: survey.installed,
         application: ApplicationReport {
             app: spelled(&plan.app),
-            directory: config.chdir.clone(),
+            directory: plan.settings.chdir.clone(),
+            at: plan.at.clone(),
             loads: error.is_none(),
             error,
         },
         suggested: Advice::new(mode, mode.and_then(|mode| measured.of(mode))),
         extension_modules,
         measured,
+        others: Vec::new(),
         isolation: IsolationReport {
-            configured: config.isolation.as_str(),
+            configured: plan.settings.isolation.as_str(),
             chosen: chosen.as_ref().ok().map(|choice| choice.mode),
             why: chosen.as_ref().ok().and_then(|choice| choice.why.as_ref()).map(ToString::to_string),
         },
@@ -95,12 +109,12 @@ fn examine(config: &Config, plan: &Plan, application: &Application) -> Report {
 }
 
 /// The mode that a server with this configuration runs in; `None` where it would not start.
-fn served_in(config: &Config, chosen: Option<&Choice>) -> Option<Mode> {
-    match config.isolation {
+fn served_in(plan: &Plan, chosen: Option<&Choice>) -> Option<Mode> {
+    match plan.settings.isolation {
         Isolation::Interpreters => Some(Mode::Interpreters),
         Isolation::Threads => Some(Mode::Threads),
         Isolation::Processes => Some(Mode::Processes),
-        Isolation::Auto if config.preload => Some(Mode::Processes),
+        Isolation::Auto if plan.settings.preload => Some(Mode::Processes),
         Isolation::Auto => chosen.map(|choice| choice.mode),
     }
 }

@@ -1,6 +1,7 @@
 //! `stack probe`: what a throw-away child does. Nobody but this program calls it, so no help shows it.
 
 use std::{
+    env,
     fs::{self, File},
     io::{self, Write},
     os::fd::AsFd,
@@ -55,6 +56,8 @@ impl Answers {
 
 fn obey(order: &Order, answers: &mut Answers) -> anyhow::Result<()> {
     let Order { parent: _, application, task } = order;
+    env::set_current_dir(&application.directory)
+        .with_context(|| format!("no way into {} (chdir)", application.directory))?;
     let venv = application.venv.clone().map(|path| Venv { path, origin: "the server" });
     let runtime = Runtime::start(&RuntimeSettings { venv })?;
     let (version, executable) = (runtime.full_version(), runtime.main().run(inspect::executable)?);

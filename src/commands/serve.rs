@@ -1,6 +1,6 @@
 //! `stack serve`: runs the server.
 
-use std::{process, time::Duration};
+use std::{num::NonZeroUsize, process, thread, time::Duration};
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -11,13 +11,14 @@ use stack_interp::Version;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
+    task::JoinSet,
 };
 
 use crate::{
     Exit,
     isolation::Mode,
     logging,
-    start::{Plan, report_refusals, spelled},
+    start::{Plan, SharedPython, report_refusals, spelled},
     workers::{Workers, shape},
 };
 
@@ -28,15 +29,16 @@ const END_TIME: Duration = Duration::from_secs(10);
 pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     let config = loaded.config;
     logging::init(&config.log)?;
-    let plan = Plan::make(&config)?;
+    let plans = Plan::all(&config)?;
     raise_file_limit();
     // Before the application is imported: a taken port is said at once, and early clients wait in the kernel's backlog.
     let listeners = Listeners::bind(&config.bind, config.limits.backlog)?;
     let admin_listeners = Listeners::bind(&config.clients.health.admin_bind, config.limits.backlog)?;
-    let queue = Queue::shedding(config.limits.queue_size, config.clients.queue_target);
-    let front = Front::new(&config, queue.clone())?;
+    let queue = |_| Queue::shedding(config.limits.queue_size, config.clients.queue_target);
+    let queues: Vec<_> = plans.iter().map(queue).collect();
+    let front = Front::new(&config, queues.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(front_threads(&config))
+        .worker_threads(front_threads(&plans))
         .thread_name("front")
         .enable_all()
         .build()
@@ -51,7 +53,7 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
             let _ = ended.await;
         };
         let admin = tokio::spawn(front.admin().serve(admin_listeners, end_of_admin));
-        let exit = start_and_serve(config, plan, queue, front, listeners).await;
+        let exit = start_and_serve(config, plans, queues, front, listeners).await;
         drop(end);
         let _ = admin.await;
         exit
@@ -63,33 +65,56 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
 
 async fn start_and_serve(
     config: Config,
-    plan: Plan,
-    queue: Queue,
+    plans: Vec<Plan>,
+    queues: Vec<Queue>,
     front: Front,
     listeners: Listeners,
 ) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
     // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
     let started = tokio::select! {
-        started = start(config, plan, queue) => started?,
+        started = start(config, plans, queues) => started?,
         name = signals.next() => {
             tracing::info!(signal = name, "stopped before the application was loaded");
             return Ok(Exit::Success);
         }
     };
     announce(&started, &listeners);
-    serve(front, listeners, started.workers, signals).await
+    serve(front, listeners, started.applications, signals).await
 }
 
 struct Started {
     config: Config,
+    applications: Vec<Running>,
+}
+
+/// One application that has been loaded.
+struct Running {
     plan: Plan,
     workers: Workers,
 }
 
-async fn start(config: Config, plan: Plan, queue: Queue) -> anyhow::Result<Started> {
-    let workers = Workers::start(&config, &plan, &queue).await?;
-    Ok(Started { config, plan, workers })
+/// Starts all applications at once; the first that can not be loaded ends the start.
+async fn start(config: Config, plans: Vec<Plan>, queues: Vec<Queue>) -> anyhow::Result<Started> {
+    let python = SharedPython::default();
+    let mut starting = JoinSet::new();
+    for (place, (plan, queue)) in plans.into_iter().zip(queues).enumerate() {
+        let (config, python) = (config.clone(), python.clone());
+        starting.spawn(async move {
+            let workers = Workers::start(&config, &plan, &queue, &python).await?;
+            anyhow::Ok((place, Running { plan, workers }))
+        });
+    }
+    let mut applications = Vec::new();
+    while let Some(started) = starting.join_next().await {
+        applications.push(started.context("the start ended")??);
+    }
+    applications.sort_by_key(|(place, _)| *place);
+    let applications: Vec<_> = applications.into_iter().map(|(_, running)| running).collect();
+    for running in &applications {
+        running.workers.all_loaded();
+    }
+    Ok(Started { config, applications })
 }
 
 /// Lifts the limit of open files as far as this user may: each connection takes one, and the usual soft limit of 1024 is
@@ -103,11 +128,20 @@ fn raise_file_limit() {
 }
 
 /// The front needs far less than the application.
-fn front_threads(config: &Config) -> usize {
-    config.workers.get().div_ceil(2)
+fn front_threads(plans: &[Plan]) -> usize {
+    match plans.iter().map(|plan| plan.settings.workers.get()).sum() {
+        // Files only: all that there is to do.
+        0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        workers => usize::div_ceil(workers, 2),
+    }
 }
 
-async fn serve(front: Front, listeners: Listeners, workers: Workers, mut signals: Signals) -> anyhow::Result<Exit> {
+async fn serve(
+    front: Front,
+    listeners: Listeners,
+    applications: Vec<Running>,
+    mut signals: Signals,
+) -> anyhow::Result<Exit> {
     let (stop, stopping) = watch::channel(Stop::Serving);
     let mut serving = tokio::spawn(front.serve(listeners, stopping));
     let drained = tokio::select! {
@@ -127,7 +161,7 @@ async fn serve(front: Front, listeners: Listeners, workers: Workers, mut signals
     };
     let drained = drained.context("the front ended")?;
     let stuck = tokio::select! {
-        stuck = workers.stop(END_TIME) => stuck?,
+        stuck = end(applications) => stuck?,
         name = signals.next() => {
             tracing::warn!(signal = name, "stopping at once");
             return Ok(Exit::Failure);
@@ -138,6 +172,19 @@ async fn serve(front: Front, listeners: Listeners, workers: Workers, mut signals
     }
     tracing::info!(cut_off = drained.cut_off, "stopped");
     Ok(Exit::Success)
+}
+
+/// Ends all applications at once; gives the number of workers that were not done in time.
+async fn end(applications: Vec<Running>) -> anyhow::Result<usize> {
+    let mut stopping = JoinSet::new();
+    for running in applications {
+        stopping.spawn(running.workers.stop(END_TIME));
+    }
+    let mut stuck = 0;
+    while let Some(stopped) = stopping.join_next().await {
+        stuck += stopped.context("the stop ended")??;
+    }
+    Ok(stuck)
 }
 
 /// The signals that stop a server.
@@ -162,14 +209,48 @@ impl Signals {
 
 /// What is served where, and with what.
 fn announce(started: &Started, listeners: &Listeners) {
-    let Started { config, plan, workers } = started;
+    let Started { config, applications } = started;
+    applications.iter().for_each(announce_application);
+    let layout = config.layout();
+    let several = layout.sites.len() > 1;
+    for site in &layout.sites {
+        if several {
+            let hosts: Vec<_> = site.hosts.iter().map(ToString::to_string).collect();
+            let app =
+                site.application.and_then(|place| applications.get(place)).map(|running| spelled(&running.plan.app));
+            let app = app.unwrap_or_else(|| "none".into());
+            tracing::info!(site = site.name, hosts = hosts.join(" "), default = site.is_default, app, "site");
+        }
+        for (prefix, place) in &site.mounts {
+            let app = applications.get(*place).map(|running| spelled(&running.plan.app)).unwrap_or_default();
+            tracing::info!(site = site.name, prefix, app, "mount");
+        }
+        for root in &site.statics {
+            let prefix = root.prefix.as_deref().unwrap_or("/");
+            let site = several.then_some(site.name.as_str());
+            tracing::info!(site, prefix, directory = %root.directory.display(), "static files");
+        }
+    }
+    for address in listeners.describe() {
+        tracing::info!(address, "listening");
+    }
+    for Running { plan: _, workers } in applications {
+        if let Some(pool) = &workers.here {
+            report_refusals(pool);
+        }
+    }
+}
+
+fn announce_application(running: &Running) {
+    let Running { plan, workers } = running;
     if let Some(because_of) = &plan.because_of {
         tracing::info!(app = spelled(&plan.app), because_of, "found the application");
     }
-    let (count, threads) = shape(config, workers.choice.mode);
+    let (count, threads) = shape(&plan.settings, workers.choice.mode);
     tracing::info!(
         app = spelled(&plan.app),
-        directory = %config.chdir.display(),
+        at = (!plan.is_alone).then_some(plan.at.as_str()),
+        directory = %plan.settings.chdir.display(),
         python = workers.python,
         venv = plan.venv_text(),
         isolation = workers.choice.mode.as_str(),
@@ -179,29 +260,20 @@ fn announce(started: &Started, listeners: &Listeners) {
         "serving"
     );
     if workers.choice.why.is_some() {
-        tracing::info!("{}", workers.choice.sentence(config));
+        tracing::info!("{}", workers.choice.sentence(&plan.settings));
     }
     if workers.choice.mode == Mode::Threads {
-        announce_threads(config);
-    }
-    for root in &config.statics {
-        let prefix = root.prefix.as_deref().unwrap_or("/");
-        tracing::info!(prefix, directory = %root.directory.display(), "static files");
-    }
-    for address in listeners.describe() {
-        tracing::info!(address, "listening");
-    }
-    if let Some(pool) = &workers.here {
-        report_refusals(pool);
+        announce_threads(plan);
     }
 }
 
 /// What somebody who chose threads should know.
-fn announce_threads(config: &Config) {
+fn announce_threads(plan: &Plan) {
     if !Version::linked().is_free_threaded() {
         tracing::info!("threads of one interpreter share its GIL: Python code runs on one core (isolation=threads)");
     }
-    if config.workers_given {
-        tracing::info!(workers = config.workers, "workers has no effect: the threads run in one interpreter");
+    let workers = plan.settings.workers;
+    if plan.settings.workers_given {
+        tracing::info!(workers, "workers has no effect: the threads run in one interpreter");
     }
 }

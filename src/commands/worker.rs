@@ -1,6 +1,6 @@
 //! `stack worker`: a worker process. It is started by a server, never by hand, and is not in the help.
 
-use std::{fs::File, num::NonZeroUsize, thread};
+use std::{env, fs::File, num::NonZeroUsize, thread};
 
 use anyhow::Context;
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -53,6 +53,8 @@ fn leave_with_the_server(control: &Control) -> anyhow::Result<()> {
 /// Starts the log and Python.
 fn start_python(spec: &WorkerSpec) -> anyhow::Result<Runtime> {
     logging::init(&Log { level: spec.log_level, format: spec.log_format, access: AccessLog::Off })?;
+    // The server's own is another one where it has several applications.
+    env::set_current_dir(&spec.directory).with_context(|| format!("no way into {} (chdir)", spec.directory))?;
     let venv = Venv::find(spec.venv.as_deref(), None, spec.directory.as_ref(), Version::linked())?;
     Ok(Runtime::start(&RuntimeSettings { venv })?)
 }
@@ -118,6 +120,7 @@ fn worker(spec: &WorkerSpec, id: WorkerId, threads: usize) -> anyhow::Result<Wor
         app: spec.app.clone(),
         directory: spec.directory.clone(),
         env: spec.env.clone(),
+        fresh_env: None,
         threads: NonZeroUsize::new(threads).context("a worker without a lane")?,
         multiprocess: spec.multiprocess,
         when_refused: None,

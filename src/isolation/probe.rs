@@ -18,6 +18,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::protocol::{Answer, Application, Order, Task};
+use crate::environment;
 
 /// How long a probe may take.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -103,6 +104,7 @@ struct Probe(Child);
 impl Probe {
     fn start() -> std::io::Result<Self> {
         let mut command = Command::new("/proc/self/exe");
+        command.env_clear().envs(environment::at_start().iter().map(|(name, value)| (name, value)));
         command.arg0(crate::cli::NAME).arg(crate::cli::PROBE);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         command.spawn().map(Self)

@@ -2,17 +2,17 @@
 
 use std::{num::NonZeroUsize, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
-use stack_config::Inputs;
+use stack_config::{Application as Settings, Inputs};
 use stack_wsgi::inspect::Package;
 
 use super::{protocol::ImportFailure, *};
 
-fn config(workers: usize) -> Config {
-    let mut config = stack_config::load(Inputs { flags: Vec::new(), environment: Vec::new(), current_dir: "/".into() })
+fn settings(workers: usize) -> Settings {
+    let config = stack_config::load(Inputs { flags: Vec::new(), environment: Vec::new(), current_dir: "/".into() })
         .unwrap()
         .config;
-    config.workers = NonZeroUsize::new(workers).unwrap();
-    config
+    let application = config.layout().applications.remove(0).application;
+    Settings { workers: NonZeroUsize::new(workers).unwrap(), ..application }
 }
 
 fn import(failure: Option<ImportFailure>) -> Import {
@@ -36,14 +36,14 @@ fn failure(raised: Option<&str>, refused: &[(&str, &str)]) -> ImportFailure {
 }
 
 fn sentence(import: Result<Import, ProbeFailure>, workers: usize) -> String {
-    by_import(import).unwrap().sentence(&config(workers))
+    by_import(import).unwrap().sentence(&settings(workers))
 }
 
 #[test]
 fn an_application_that_loads_runs_in_interpreters() {
     let choice = by_import(Ok(import(None))).unwrap();
     assert!(choice.mode == Mode::Interpreters && choice.why.is_none());
-    assert_eq!(choice.sentence(&config(2)), "running 2 interpreters (isolation=interpreters)");
+    assert_eq!(choice.sentence(&settings(2)), "running 2 interpreters (isolation=interpreters)");
 }
 
 #[test]
@@ -91,17 +91,17 @@ fn what_no_mode_changes_is_an_error() {
 fn python_s_own_reasons_are_sentences_too() {
     let too_old = Choice::because(Mode::Processes, Why::TooOld(Version::parse("3.11").unwrap()));
     assert_eq!(
-        too_old.sentence(&config(2)),
+        too_old.sentence(&settings(2)),
         "Python 3.11 can not run several interpreters at once; running 2 worker processes (isolation=processes)"
     );
     let free = Choice::because(Mode::Threads, Why::FreeThreaded(Version::parse("3.14t").unwrap()));
     assert_eq!(
-        free.sentence(&config(2)),
+        free.sentence(&settings(2)),
         format!(
             "Python 3.14t is free-threaded; running {} threads in one interpreter (isolation=threads)",
-            shape(&config(2), Mode::Threads).1
+            shape(&settings(2), Mode::Threads).1
         )
     );
-    let preload = Choice::because(Mode::Processes, Why::Preload).sentence(&config(2));
+    let preload = Choice::because(Mode::Processes, Why::Preload).sentence(&settings(2));
     assert!(preload.starts_with("preload imports the application once"), "{preload}");
 }

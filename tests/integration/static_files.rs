@@ -113,11 +113,10 @@ fn nothing_outside_the_folder_is_served() {
     let site = site();
     let server = owned(site.path());
     for target in [
-        "/assets/../secret.txt",
-        "/assets/%2e%2e/secret.txt",
+        "/../secret.txt",
+        "/assets/../../secret.txt",
         "/assets/..%2fsecret.txt",
         "/assets/%2e%2e%2fsecret.txt",
-        "/assets/docs/../../secret.txt",
         "/assets/docs/..%2f..%2fsecret.txt",
         "/assets/..%5csecret.txt",
         "/assets/..\\secret.txt",
@@ -141,6 +140,10 @@ fn nothing_outside_the_folder_is_served() {
         assert!([301, 308, 400, 403, 404].contains(&response.status), "{target}: {response:?}");
         assert!(!response.body.windows(6).any(|part| part == b"secret"), "{target}: {response:?}");
         assert!(!response.body.windows(5).any(|part| part == b"root:"), "{target}: {response:?}");
+    }
+    // These are /secret.txt, which is no file of the prefix but the application's.
+    for target in ["/assets/../secret.txt", "/assets/%2e%2e/secret.txt", "/assets/docs/../../secret.txt"] {
+        assert_eq!(server.get(target).expect(200).json()["PATH_INFO"], "/secret.txt", "{target}");
     }
     assert_eq!(server.get("/assets/style.css").expect(200).text(), "body {}");
     server.stop();

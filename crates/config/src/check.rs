@@ -8,20 +8,23 @@ mod bind;
 pub(crate) mod clients;
 mod env_file;
 mod paths;
+mod rules;
+mod site;
 mod statics;
 
 use std::{
-    num::{NonZeroU64, NonZeroUsize},
-    path::PathBuf,
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
 use crate::{
-    AccessLog, AppSource, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Timeouts,
+    AccessLog, AppSource, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Rules, Sites, StaticRoot,
+    Timeouts,
     error::{Problem, Reason},
     keys::{self, Key, Kind},
-    layers::Layers,
+    layers::{Layers, SiteSection},
     origin::Origin,
     raw::{Raw, Several, Written},
     units,
@@ -37,6 +40,13 @@ const MOST: u64 = 1 << 32;
 
 /// Room for a request line and a few fields.
 const LEAST_HEAD: (u64, &str) = (1024, "1KiB");
+/// A target longer than this is none to the libraries below.
+const LONGEST_LINE: (u64, &str) = (60 * 1024, "60KiB");
+/// Room for method, version and a short target.
+const LEAST_LINE: (u64, &str) = (64, "64 bytes");
+const MOST_FIELDS: u64 = 10_000;
+const MOST_STREAMS: u64 = 10_000;
+
 /// One block of a response must fit.
 const LEAST_RESPONSE_BUFFER: (u64, &str) = (4096, "4KiB");
 
@@ -69,8 +79,20 @@ pub(crate) fn check(
         backlog,
         max_connections,
         statics,
+        mount,
+        canonical_host,
+        redirect,
+        rewrite,
+        returns,
+        header,
+        error_page,
+        error_pages_for_application,
         queue_size,
         max_head_size,
+        max_request_line_size,
+        max_header_fields,
+        http2,
+        http2_max_streams,
         max_body_size,
         body_buffer_size,
         response_buffer_size,
@@ -104,10 +126,10 @@ pub(crate) fn check(
         log_format,
         access_log,
     } = raw;
-    let mut check = Check { layers, problems };
+    let mut check = Check { layers, section: None, problems };
 
     let profile = check.word("profile", &profile, &[Profile::Dev, Profile::Prod]);
-    let app = check.optional("app", app, |_, text| app::parse(text));
+    let app = check.app(app);
     let chdir = check.path("chdir", chdir, paths::directory);
     let venv = check.path("venv", venv, paths::venv);
     let env_file = check.path("env_file", env_file, |path| Ok((env_file::read(&path, environment)?, path)));
@@ -129,10 +151,20 @@ pub(crate) fn check(
     check.no_repetition("bind", bind::repetition(&bind));
     let backlog = u32::try_from(check.count("backlog", &backlog, 1, MOST_BACKLOG)).unwrap_or(u32::MAX);
     let max_connections = check.count("max_connections", &max_connections, 1, MOST);
-    let mut statics = check.several("static", statics, statics::parse);
-    check.no_repetition("static", statics::repetition(&statics));
-    // Routing takes the first prefix that fits.
-    statics.sort_by_key(|root| std::cmp::Reverse(root.prefix.as_ref().map_or(0, String::len)));
+    let statics = check.statics(statics);
+    let written = rules::Written {
+        canonical_host,
+        redirect,
+        rewrite,
+        returns,
+        header: Some(header),
+        error_page: Some(error_page),
+    };
+    let sites = Sites {
+        mounts: check.mounts(mount, &statics),
+        rules: check.rules(written, Some(&error_pages_for_application), &Rules::default()),
+        sections: Vec::new(),
+    };
 
     let limits = Limits {
         backlog,
@@ -140,6 +172,13 @@ pub(crate) fn check(
         max_body_size: check.size("max_body_size", &max_body_size, (1, "1 byte")),
         max_head_size: NonZeroUsize::new(in_memory(check.size("max_head_size", &max_head_size, LEAST_HEAD)))
             .unwrap_or(NonZeroUsize::MIN),
+        max_request_line_size: check.request_line(&max_request_line_size),
+        max_header_fields: check.non_zero_count("max_header_fields", &max_header_fields, MOST_FIELDS),
+        http2: check.switch("http2", &http2),
+        http2_max_streams: NonZeroU32::new(
+            u32::try_from(check.count("http2_max_streams", &http2_max_streams, 1, MOST_STREAMS)).unwrap_or(1),
+        )
+        .unwrap_or(NonZeroU32::MIN),
         body_buffer_size: in_memory(check.size("body_buffer_size", &body_buffer_size, (0, ""))),
         response_buffer_size: in_memory(check.size(
             "response_buffer_size",
@@ -189,10 +228,12 @@ pub(crate) fn check(
     };
 
     let chdir = chdir.unwrap_or_else(|| layers.current_dir().to_path_buf());
-    let app = app.map_or(AppSource::Search, AppSource::Named);
+    // Who says what is served elsewhere does not want to be surprised at the root.
+    let searches = sites.mounts.is_empty() && layers.sites().is_empty();
+    let app = app.unwrap_or(if searches { AppSource::Search } else { AppSource::None });
     let (env, env_file) = env_file.unzip();
     let env = env.unwrap_or_default();
-    let config = Config {
+    let mut config = Config {
         profile,
         app,
         chdir,
@@ -200,6 +241,7 @@ pub(crate) fn check(
         env,
         bind,
         statics,
+        sites,
         isolation,
         workers,
         workers_given,
@@ -211,45 +253,63 @@ pub(crate) fn check(
         clients,
         log,
     };
+    config.sites.sections = site::sections(&config, layers, environment, problems);
+    site::defaults(&config, layers, problems);
     Checked { config, env_file }
 }
 
 /// What the checks of all kinds have in common: which key it is, and where its problems go.
 struct Check<'a> {
     layers: &'a Layers,
+    /// The section of the file that the keys are from; `None` at the top level.
+    section: Option<&'a SiteSection>,
     problems: &'a mut Vec<Problem>,
 }
 
 /// The place a value has: what relative paths in it begin at.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
-    layers: &'a Layers,
-    key: &'static Key,
+    base: &'a Path,
 }
 
 impl Place<'_> {
     /// A path as the user wrote it, absolute. Symbolic links stay as they are.
     pub(super) fn absolute(self, written: &str) -> PathBuf {
-        let joined = self.layers.base(self.key).join(written);
+        let joined = self.base.join(written);
         // Lexical only, so it fails for an empty path alone, and that is refused before.
         std::path::absolute(&joined).unwrap_or(joined)
     }
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     fn key(name: &str) -> &'static Key {
-        keys::find(name).expect("a field of Raw is in the table")
+        keys::find(name).or_else(|| keys::site::find(name)).expect("a field of Raw is in the table")
+    }
+
+    /// Where the value is from that is checked.
+    fn origin(&self, key: &'static Key, index: usize) -> Origin {
+        match self.section {
+            Some(section) => section.origin(key.name, index),
+            None => self.layers.origin(key, index),
+        }
+    }
+
+    fn base(&self, key: &'static Key) -> &'a Path {
+        match self.section {
+            Some(_) => self.layers.file_directory(),
+            None => self.layers.base(key),
+        }
     }
 
     fn report(&mut self, key: &'static Key, index: usize, value: &Written, reason: Reason) {
-        self.problems.push(Problem::with_value(self.layers.origin(key, index), key, value.0.clone(), reason));
+        self.problems.push(Problem::with_value(self.origin(key, index), key, value.0.clone(), reason));
     }
 
     fn no_value(&mut self, name: &str) {
         let key = Self::key(name);
         // Values that were refused one by one have been reported already.
         if !self.problems.iter().any(|problem| problem.name == name) {
-            self.problems.push(Problem::with_name(self.layers.origin(key, 0), name, Reason::Empty));
+            self.problems.push(Problem::with_name(self.origin(key, 0), name, Reason::Empty));
         }
     }
 
@@ -258,7 +318,7 @@ impl Check<'_> {
         // With refused values left out, the index would name the wrong line.
         if let Some((index, reason)) = repetition.filter(|_| !self.problems.iter().any(|problem| problem.name == name))
         {
-            self.problems.push(Problem::with_name(self.layers.origin(key, index), name, reason));
+            self.problems.push(Problem::with_name(self.origin(key, index), name, reason));
         }
     }
 
@@ -270,7 +330,7 @@ impl Check<'_> {
     ) -> Option<T> {
         let key = Self::key(name);
         let text = value.0.trim();
-        let parsed = if text.is_empty() { Err(Reason::Empty) } else { parse(Place { layers: self.layers, key }, text) };
+        let parsed = if text.is_empty() { Err(Reason::Empty) } else { parse(Place { base: self.base(key) }, text) };
         parsed.map_err(|reason| self.report(key, index, value, reason)).ok()
     }
 
@@ -321,6 +381,21 @@ impl Check<'_> {
         values[chosen.unwrap_or(0)]
     }
 
+    fn app(&mut self, app: Option<Written>) -> Option<AppSource> {
+        self.optional("app", app, |_, text| match text {
+            "none" => Ok(AppSource::None),
+            text => app::parse(text).map(AppSource::Named),
+        })
+    }
+
+    fn statics(&mut self, statics: Several) -> Vec<StaticRoot> {
+        let mut statics = self.several("static", statics, statics::parse);
+        self.no_repetition("static", statics::repetition(&statics));
+        // Routing takes the first prefix that fits.
+        statics.sort_by_key(|root| std::cmp::Reverse(root.prefix.as_ref().map_or(0, String::len)));
+        statics
+    }
+
     /// Whether anybody set the key.
     fn is_given(&self, name: &str) -> bool {
         !matches!(self.layers.origin(Self::key(name), 0), Origin::Default(_))
@@ -364,6 +439,15 @@ impl Check<'_> {
             size => Ok(size),
         });
         size.unwrap_or(least)
+    }
+
+    fn request_line(&mut self, value: &Written) -> NonZeroUsize {
+        let size = self.one("max_request_line_size", value, |_, text| match units::size(text)? {
+            size if size < LEAST_LINE.0 => Err(Reason::TooSmall(LEAST_LINE.1)),
+            size if size > LONGEST_LINE.0 => Err(Reason::LargerThan(LONGEST_LINE.1)),
+            size => Ok(size),
+        });
+        NonZeroUsize::new(in_memory(size.unwrap_or(LEAST_LINE.0))).unwrap_or(NonZeroUsize::MIN)
     }
 
     fn duration(&mut self, name: &str, value: &Written) -> Duration {

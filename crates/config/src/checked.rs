@@ -4,10 +4,13 @@
 //! `load`, and never changes.
 
 mod clients;
+mod layout;
+mod rules;
+mod site;
 
 use std::{
     net::SocketAddr,
-    num::{NonZeroU64, NonZeroUsize},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     os::fd::RawFd,
     path::PathBuf,
     time::Duration,
@@ -16,6 +19,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::clients::{Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates};
+pub use layout::{Layout, Served, Site};
+pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
+pub use site::{Application, Host, Mount, Section, Sites};
 
 /// The whole configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +40,8 @@ pub struct Config {
     pub bind: Vec<Bind>,
     /// Static roots, longest prefix first.
     pub statics: Vec<StaticRoot>,
+    /// Sites beside the one that these keys make, and the rules of that one.
+    pub sites: Sites,
     /// What a worker is.
     pub isolation: Isolation,
     /// Interpreters or processes, as `isolation` has it.
@@ -86,6 +94,8 @@ pub enum AppSource {
     Named(AppSpec),
     /// To be found in [`Config::chdir`].
     Search,
+    /// There is none.
+    None,
 }
 
 /// `MODULE[:CALLABLE]`.
@@ -143,6 +153,14 @@ pub struct Limits {
     pub max_body_size: u64,
     /// The largest request head: request line and fields.
     pub max_head_size: NonZeroUsize,
+    /// The longest request line.
+    pub max_request_line_size: NonZeroUsize,
+    /// The most fields of a request head.
+    pub max_header_fields: NonZeroUsize,
+    /// Whether HTTP/2 is spoken.
+    pub http2: bool,
+    /// Requests that may be in flight on one HTTP/2 connection.
+    pub http2_max_streams: NonZeroU32,
     /// A request body up to this size stays in memory.
     pub body_buffer_size: usize,
     /// As much of a response as may wait in memory for its client.

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::{keys::Key, origin::Origin};
 
-pub use reason::Reason;
+pub use reason::{Reason, SiteReason};
 
 /// Everything that is wrong with a configuration: the file's problems from top to bottom, then the environment's, then
 /// those of the flags. Never empty.

@@ -1,18 +1,22 @@
 //! The effective configuration, as `stack config` shows it.
 
 mod clients;
+mod site;
 
 use std::{path::Path, time::Duration};
 
 use toml::Value;
 
 use crate::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile,
-    StaticRoot, Timeouts,
+    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Isolation, Limits, Log, LogFormat, LogLevel, Mount, Profile,
+    Rules, Sites, StaticRoot, Timeouts,
     keys::{self, Key},
     origin::Origin,
     units,
 };
+
+pub use site::ExplainedSite;
+pub(crate) use site::explain_sites;
 
 /// One key with its effective value.
 #[derive(Clone, Debug)]
@@ -47,6 +51,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         env: _,
         bind,
         statics,
+        sites,
         isolation,
         workers,
         workers_given: _,
@@ -63,6 +68,10 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         queue_size,
         max_body_size,
         max_head_size,
+        max_request_line_size,
+        max_header_fields,
+        http2,
+        http2_max_streams,
         body_buffer_size,
         response_buffer_size,
         max_response_spill,
@@ -72,6 +81,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
     let Timeouts { header, body, send, idle, request, grace_period } = timeouts;
     let Log { level, format, access } = log;
     let duration = |duration: &Duration| Value::String(units::format_duration(*duration));
+    let Sites { mounts, rules, sections: _ } = sites;
     let values = [
         ("profile", text(profile.as_str())),
         ("chdir", path(chdir)),
@@ -83,8 +93,13 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("backlog", count((*backlog).into())),
         ("max_connections", count(max_connections.get())),
         ("static", Value::Array(statics.iter().map(static_text).collect())),
+        ("mount", Value::Array(mounts.iter().map(mount_text).collect())),
         ("queue_size", count(*queue_size as u64)),
         ("max_head_size", size(max_head_size.get() as u64)),
+        ("max_request_line_size", size(max_request_line_size.get() as u64)),
+        ("max_header_fields", count(max_header_fields.get() as u64)),
+        ("http2", Value::Boolean(*http2)),
+        ("http2_max_streams", count(http2_max_streams.get().into())),
         ("max_body_size", size(*max_body_size)),
         ("body_buffer_size", size(*body_buffer_size as u64)),
         ("response_buffer_size", size(*response_buffer_size as u64)),
@@ -105,11 +120,38 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("venv", venv.as_deref().map(path)),
         ("env_file", env_file.map(path)),
     ];
+    let rules = rule_values(rules);
     unset_or
         .into_iter()
+        .chain(rules)
         .chain(values.map(|(name, value)| (name, Some(value))))
         .chain(clients::values(clients))
         .collect()
+}
+
+fn rule_values(rules: &Rules) -> [(&'static str, Option<Value>); 7] {
+    let Rules { canonical_host, redirects, rewrites, returns, fields, error_pages, error_pages_for_application } =
+        rules;
+    let all = |texts: Vec<String>| Some(Value::Array(texts.into_iter().map(Value::String).collect()));
+    let returns = returns.iter().map(|rule| match &rule.body {
+        Some(body) => format!("{} {} -> {body}", rule.status, rule.from),
+        None => format!("{} {}", rule.status, rule.from),
+    });
+    [
+        ("canonical_host", canonical_host.clone().map(Value::String)),
+        (
+            "redirect",
+            all(redirects.iter().map(|rule| format!("{} {} -> {}", rule.status, rule.from, rule.to)).collect()),
+        ),
+        ("rewrite", all(rewrites.iter().map(|rule| format!("{} -> {}", rule.from, rule.to)).collect())),
+        ("return", all(returns.collect())),
+        ("header", all(fields.iter().map(ToString::to_string).collect())),
+        (
+            "error_page",
+            all(error_pages.iter().map(|page| format!("{}={}", page.status, page.path.display())).collect()),
+        ),
+        ("error_pages_for_application", Some(Value::Boolean(*error_pages_for_application))),
+    ]
 }
 
 impl Profile {
@@ -177,11 +219,20 @@ fn size(bytes: u64) -> Value {
 fn app_text(app: &AppSource) -> Option<String> {
     match app {
         AppSource::Search => None,
-        AppSource::Named(AppSpec { module, callable: None }) => Some(module.clone()),
-        AppSource::Named(AppSpec { module, callable: Some(Callable { path, factory }) }) => {
-            Some(format!("{module}:{path}{}", if *factory { "()" } else { "" }))
-        }
+        AppSource::None => Some("none".into()),
+        AppSource::Named(app) => Some(spec_text(app)),
     }
+}
+
+fn spec_text(AppSpec { module, callable }: &AppSpec) -> String {
+    match callable {
+        None => module.clone(),
+        Some(Callable { path, factory }) => format!("{module}:{path}{}", if *factory { "()" } else { "" }),
+    }
+}
+
+fn mount_text(Mount { prefix, app }: &Mount) -> Value {
+    Value::String(format!("{prefix}={}", spec_text(app)))
 }
 
 fn bind_text(bind: &Bind) -> Value {

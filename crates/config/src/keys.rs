@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod default_file;
+pub(crate) mod site;
 mod table;
 
 use std::fmt;
@@ -98,13 +99,7 @@ impl Key {
 
     /// The key a user may have meant: another server's name for it, or the fewest typing errors away.
     pub fn nearest(written: &str) -> Option<&'static Self> {
-        let written = written.to_lowercase().replace('-', "_");
-        let known = keys().iter().find(|key| key.name == written || key.elsewhere.contains(&written.as_str()));
-        known.or_else(|| {
-            let distances = keys().iter().map(|key| (strsim::damerau_levenshtein(key.name, &written), key));
-            let (distance, key) = distances.min_by_key(|(distance, _)| *distance)?;
-            (distance <= written.len() / 3).then_some(key)
-        })
+        nearest_of(keys().iter(), written)
     }
 
     /// The default for people: `30s`, or `60s; dev: 0` where the profiles differ.
@@ -123,6 +118,16 @@ pub fn keys() -> &'static [Key] {
 
 pub(crate) fn find(name: &str) -> Option<&'static Key> {
     keys().iter().find(|key| key.name == name)
+}
+
+fn nearest_of(keys: impl Iterator<Item = &'static Key> + Clone, written: &str) -> Option<&'static Key> {
+    let written = written.to_lowercase().replace('-', "_");
+    let known = keys.clone().find(|key| key.name == written || key.elsewhere.contains(&written.as_str()));
+    known.or_else(|| {
+        let distances = keys.map(|key| (strsim::damerau_levenshtein(key.name, &written), key));
+        let (distance, key) = distances.min_by_key(|(distance, _)| *distance)?;
+        (distance <= written.len() / 3).then_some(key)
+    })
 }
 
 /// The word of a fixed choice that a user may have meant.

@@ -21,7 +21,7 @@ use crate::{
     raw::Raw,
 };
 
-pub(crate) use file::File;
+pub(crate) use file::{File, SiteSection};
 
 /// The file that is read where none is named.
 const DEFAULT_FILE: &str = "stack.toml";
@@ -151,6 +151,16 @@ impl Layers {
             (Layer::File, Some((_, file))) => &file.directory,
             _ => &self.current_dir,
         }
+    }
+
+    /// The `[[site]]` sections of the file.
+    pub(crate) fn sites(&self) -> &[SiteSection] {
+        self.file.as_ref().map_or(&[], |(_, file)| &file.sites)
+    }
+
+    /// Where a relative path in the file begins.
+    pub(crate) fn file_directory(&self) -> &Path {
+        self.file.as_ref().map_or(&self.current_dir, |(_, file)| &file.directory)
     }
 
     pub(crate) fn current_dir(&self) -> &Path {

@@ -24,11 +24,13 @@ mod testing;
 mod units;
 
 pub use checked::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Clients, Config, ForwardedHeaders, Health, Isolation, Limits, Log,
-    LogFormat, LogLevel, Network, Profile, RateKey, RateLimit, Rates, StaticRoot, Timeouts,
+    AccessLog, AppSource, AppSpec, Application, Bind, Callable, Clients, Config, ErrorPage, ErrorStatus, FieldRule,
+    ForwardedHeaders, Health, Host, Isolation, Layout, Limits, Log, LogFormat, LogLevel, Mount, Network, PathPattern,
+    Piece, Profile, RateKey, RateLimit, Rates, Redirect, Return, Rewrite, Rules, Section, Served, Site, Sites,
+    StaticRoot, Target, Timeouts,
 };
-pub use error::{Errors, Problem, Reason};
-pub use explain::Explained;
+pub use error::{Errors, Problem, Reason, SiteReason};
+pub use explain::{Explained, ExplainedSite};
 pub use keys::{Key, Kind, Preset, keys};
 pub use load::{Inputs, Loaded, load};
 pub use origin::Origin;

@@ -6,7 +6,7 @@ use crate::{
     Config, Errors,
     check::{Checked, check},
     error::{Problem, Reason},
-    explain::{self, Explained},
+    explain::{self, Explained, ExplainedSite},
     keys,
     layers::Layers,
     origin::Origin,
@@ -33,6 +33,7 @@ pub struct Loaded {
     pub origins: Vec<(&'static str, Origin)>,
     file: Option<PathBuf>,
     env_file: Option<PathBuf>,
+    sites: Vec<ExplainedSite>,
 }
 
 impl Loaded {
@@ -44,6 +45,13 @@ impl Loaded {
     /// Each key of the file with its effective value and origin, in the order of [`keys`](crate::keys()).
     pub fn explain(&self) -> Vec<Explained> {
         explain::explain(&self.config, self.env_file.as_deref(), &self.origins)
+    }
+}
+
+impl Loaded {
+    /// The `[[site]]` sections of the file, each with the keys that it sets.
+    pub fn explain_sites(&self) -> &[ExplainedSite] {
+        &self.sites
     }
 }
 
@@ -67,7 +75,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, Errors> {
         return Err(Errors::sorted(problems));
     }
     let origins = keys().iter().map(|key| (key.name, layers.origin(key, 0))).collect();
-    Ok(Loaded { config, origins, file: layers.file().map(Path::to_path_buf), env_file })
+    let sites = explain::explain_sites(&config.sites.sections, layers.sites());
+    Ok(Loaded { config, origins, file: layers.file().map(Path::to_path_buf), env_file, sites })
 }
 
 #[cfg(test)]

@@ -75,8 +75,26 @@ pub(crate) struct Raw {
     pub(crate) max_connections: Written,
     #[serde(default, rename = "static")]
     pub(crate) statics: Several,
+    #[serde(default)]
+    pub(crate) mount: Several,
+    pub(crate) canonical_host: Option<Written>,
+    #[serde(default)]
+    pub(crate) redirect: Several,
+    #[serde(default)]
+    pub(crate) rewrite: Several,
+    #[serde(default, rename = "return")]
+    pub(crate) returns: Several,
+    #[serde(default)]
+    pub(crate) header: Several,
+    #[serde(default)]
+    pub(crate) error_page: Several,
+    pub(crate) error_pages_for_application: Written,
     pub(crate) queue_size: Written,
     pub(crate) max_head_size: Written,
+    pub(crate) max_request_line_size: Written,
+    pub(crate) max_header_fields: Written,
+    pub(crate) http2: Written,
+    pub(crate) http2_max_streams: Written,
     pub(crate) max_body_size: Written,
     pub(crate) body_buffer_size: Written,
     pub(crate) response_buffer_size: Written,
@@ -113,4 +131,35 @@ pub(crate) struct Raw {
     pub(crate) log_level: Written,
     pub(crate) log_format: Written,
     pub(crate) access_log: Written,
+}
+
+/// Every key of a `[[site]]` section. What is missing is inherited, or not there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSite {
+    #[serde(default)]
+    pub(crate) host: Several,
+    pub(crate) default: Option<Written>,
+    pub(crate) app: Option<Written>,
+    pub(crate) chdir: Option<Written>,
+    pub(crate) venv: Option<Written>,
+    pub(crate) env_file: Option<Written>,
+    pub(crate) isolation: Option<Written>,
+    pub(crate) workers: Option<Written>,
+    pub(crate) threads: Option<Written>,
+    pub(crate) preload: Option<Written>,
+    #[serde(default, rename = "static")]
+    pub(crate) statics: Several,
+    #[serde(default)]
+    pub(crate) mount: Several,
+    pub(crate) canonical_host: Option<Written>,
+    #[serde(default)]
+    pub(crate) redirect: Several,
+    #[serde(default)]
+    pub(crate) rewrite: Several,
+    #[serde(default, rename = "return")]
+    pub(crate) returns: Several,
+    pub(crate) header: Option<Several>,
+    pub(crate) error_page: Option<Several>,
+    pub(crate) error_pages_for_application: Option<Written>,
 }

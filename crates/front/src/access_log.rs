@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts};
 use stack_bridge::{Peer, RequestId, Trace};
 
 use crate::{error, metrics::Metrics};
@@ -41,6 +41,8 @@ pub(crate) struct Record {
     method: Method,
     target: Uri,
     version: Version,
+    /// The first line of what was refused before it was a request, in the place of the three above.
+    refused: Option<Box<[u8]>>,
     referer: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     /// `None` until there is a response.
@@ -54,24 +56,25 @@ pub(crate) struct Record {
 }
 
 impl Entry {
-    pub(crate) fn new<B>(
+    pub(crate) fn new(
         log: Option<&Sender>,
         metrics: &Arc<Metrics>,
         request_id: RequestId,
         peer: Peer,
-        request: &Request<B>,
+        request: &Parts,
     ) -> Self {
         metrics.requests.fetch_add(1, Relaxed);
         metrics.in_flight.fetch_add(1, Relaxed);
         let record = log.map(|_| {
             let now = Instant::now();
-            let headers = request.headers();
+            let headers = &request.headers;
             Box::new(Record {
                 request_id,
                 peer,
-                method: request.method().clone(),
-                target: request.uri().clone(),
-                version: request.version(),
+                method: request.method.clone(),
+                target: request.uri.clone(),
+                version: request.version,
+                refused: None,
                 referer: headers.get(header::REFERER).cloned(),
                 user_agent: headers.get(header::USER_AGENT).cloned(),
                 status: None,
@@ -86,16 +89,16 @@ impl Entry {
         Self { record, log: log.cloned(), metrics: Arc::clone(metrics), passage: Arc::default() }
     }
 
+    /// What came was no request, and this is its first line.
+    pub(crate) fn refused(&mut self, line: Box<[u8]>) {
+        if let Some(record) = &mut self.record {
+            record.refused = Some(line);
+        }
+    }
+
     /// Where the request's passage is to be noted.
     pub(crate) fn passage(&self) -> Arc<OnceLock<Passage>> {
         Arc::clone(&self.passage)
-    }
-
-    /// The request is that of a client behind its peer.
-    pub(crate) fn set_client(&mut self, client: Peer) {
-        if let Some(record) = &mut self.record {
-            record.peer = client;
-        }
     }
 
     /// Nothing is to be written of the request.

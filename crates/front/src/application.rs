@@ -7,13 +7,14 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{HeaderMap, HeaderName, Request, Uri};
 use hyper::ext::ReasonPhrase;
-use stack_bridge::{BodyLimits, Job, Queue, Refused, Reply, RequestBody, ResponseHead, exchange};
-use stack_config::{Config, Limits};
+use stack_bridge::{BodyLimits, ClientConnection, Job, Refused, Reply, RequestBody, ResponseHead, exchange};
+use stack_config::{Limits, Rates, Timeouts};
 
 use crate::{
     client::Client,
+    connection::Stream,
     error::Error,
     health::Pressure,
     metrics::Metrics,
@@ -21,42 +22,35 @@ use crate::{
     reply_body::ReplyBody,
     request::Context,
     request_body::{self, Patience},
+    site::Routed,
 };
 
 /// The application, as the front sees it: a queue.
 #[derive(Debug)]
 pub(crate) struct Application {
-    queue: Queue,
+    pressure: Arc<Pressure>,
     limits: Arc<Limits>,
     response: BodyLimits,
     patience: Patience,
     request_timeout: Option<Duration>,
     metrics: Arc<Metrics>,
-    pressure: Arc<Pressure>,
 }
 
 impl Application {
     pub(crate) fn new(
-        queue: Queue,
-        limits: Arc<Limits>,
-        config: &Config,
-        metrics: Arc<Metrics>,
         pressure: Arc<Pressure>,
+        limits: Arc<Limits>,
+        timeouts: &Timeouts,
+        rates: Rates,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let response = BodyLimits {
             memory: limits.response_buffer_size,
             spill: limits.max_response_spill,
             directory: limits.temp_dir.as_path().into(),
         };
-        Self {
-            queue,
-            limits,
-            response,
-            patience: Patience { pause: config.timeouts.body, rates: config.clients.rates },
-            request_timeout: config.timeouts.request,
-            metrics,
-            pressure,
-        }
+        let patience = Patience { pause: timeouts.body, rates };
+        Self { pressure, limits, response, patience, request_timeout: timeouts.request, metrics }
     }
 
     /// Has the application answer.
@@ -71,15 +65,19 @@ impl Application {
 
     async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Error> {
         let (parts, body) = request.into_parts();
-        let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.connection);
+        let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
         let body = body.await?;
         let reply = WaitingReply::new(self.push(&context, parts, body)?, context);
         reply.into_response(self.request_timeout).await
     }
 
-    fn push(&self, context: &Context, parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+    fn push(&self, context: &Context, mut parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+        let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
         let (target, origin_form) = targets(&parts.uri);
+        let target = original.map_or(target, |original| targets(&original).0);
         let path::Target { path, query } = path::split(&origin_form);
+        let below = path::below(&mount, &path).expect("routed here because it is below").len();
+        let path = path.slice(path.len() - below..);
         let Client { peer, scheme, local } = context.client.clone();
         let now = Instant::now();
         let request = stack_bridge::Request {
@@ -87,20 +85,20 @@ impl Application {
             method: parts.method,
             target,
             path,
-            script_name: Bytes::new(),
+            script_name: mount,
             query,
             version: parts.version,
-            headers: parts.headers,
+            headers: without_ambiguous_names(parts.headers),
             scheme,
             peer,
             local,
             body,
-            connection: Some(context.connection.clone()),
+            connection: closes_for(&context.stream),
             received_at: now,
         };
         let (responder, reply) = exchange(self.response.clone());
         let deadline = self.request_timeout.and_then(|timeout| now.checked_add(timeout));
-        match self.queue.push(Job { request, responder, deadline, retried: false }) {
+        match self.pressure.queue().push(Job { request, responder, deadline, retried: false }) {
             Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
                 self.metrics.refused.fetch_add(1, Relaxed);
@@ -117,12 +115,30 @@ impl Application {
     }
 }
 
+/// A response that proves to be of the wrong length spoils what follows on its connection. A stream has none behind it.
+fn closes_for(stream: &Stream) -> Option<Arc<dyn ClientConnection>> {
+    if stream.is_http2() { None } else { Some(stream.connection().clone()) }
+}
+
 /// The target as sent, and its path and query.
 fn targets(uri: &Uri) -> (Bytes, Bytes) {
     let path_and_query = uri.path_and_query().map_or("/", |origin_form| origin_form.as_str());
     let origin_form = Bytes::copy_from_slice(path_and_query.as_bytes());
     let target = if uri.authority().is_some() { Bytes::from(uri.to_string()) } else { origin_form.clone() };
     (target, origin_form)
+}
+
+/// WSGI can not tell `X_A` from `X-A`: a client could pass the one off as the other, past a proxy that sets or removes the
+/// latter. nginx leaves names with an underscore out, and so does this.
+fn without_ambiguous_names(mut headers: HeaderMap) -> HeaderMap {
+    let is_ambiguous = |name: &HeaderName| name.as_str().contains('_');
+    if headers.keys().any(is_ambiguous) {
+        let names: Vec<_> = headers.keys().filter(|name| is_ambiguous(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+    headers
 }
 
 /// A reply whose head has not come. Dropped, it tells the worker that the client has gone.

@@ -1,104 +1,125 @@
 //! One accepted connection, from its first byte to its close.
+//!
+//! It is parked whenever nothing is known of a next request: then it is its socket and a timer, and what its protocol
+//! takes is there only from the first byte on.
 
 use std::{
-    convert::Infallible,
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
-    task::{Poll, ready},
+    task::Poll,
     time::Duration,
 };
 
-use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::sleep,
+    time::{Instant, sleep_until, timeout_at},
 };
 
-use crate::{request, server::Server, transport::Socket};
+use crate::{metrics::Counted, server::Server, transport::Socket};
 
+mod gate;
+mod http1;
+mod http2;
 pub(crate) mod registry;
+mod sending;
 mod state;
-mod timed;
+mod stream;
 
-pub(crate) use state::{Connection, Order, Origin, Phase};
-use timed::Timed;
+use http1::Ended;
+pub(crate) use state::{Connection, Order, Origin, Phase, Refused};
+pub(crate) use stream::Stream;
 
 /// How long a refused client may take to read its answer before the connection is closed under it.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How long a connection without a request yet is kept when the server is told to stop.
-const FIRST_REQUEST: Duration = Duration::from_millis(250);
+/// Bytes that are read before the protocol is known.
+const FIRST_BLOCK: usize = 1024;
 
-/// hyper's own minimum.
-const SMALLEST_BUFFER: usize = 8 * 1024;
-
-/// Serves one connection until either side closes it, or the server stops. True if a request was cut off.
-pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: Arc<Connection>) -> bool {
-    let is_aborted = {
+/// Serves one connection until either side closes it, or the server stops. Gives the number of requests cut off.
+pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: Arc<Connection>) -> usize {
+    let cut_off = {
         let mut work = pin!(async {
-            exchange(&server, &mut socket, &connection).await;
+            serve_requests(&server, &mut socket, &connection).await;
             if connection.is_lingering() {
-                linger(&mut socket).await;
+                Box::pin(linger(&mut socket)).await;
             }
         });
         poll_fn(|cx| {
             connection.listen(cx);
             if connection.order() == Order::Abort {
-                return Poll::Ready(connection.phase().is_in_flight());
+                return Poll::Ready(connection.in_flight());
             }
-            work.as_mut().poll(cx).map(|()| false)
+            work.as_mut().poll(cx).map(|()| 0)
         })
         .await
     };
     drop(socket);
     connection.finish_entries(true);
-    is_aborted
+    cut_off
 }
 
-/// Requests in, responses out.
-async fn exchange(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Connection>) {
-    let io = Timed::new(socket, Arc::clone(connection), &server.timeouts, server.rates);
-    let service = service_fn(|request: Request<Incoming>| {
-        let answer = request::answer(Arc::clone(server), Arc::clone(connection), request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    let hyper = http1::Builder::new()
-        // It bounds what hyper holds in either direction, and so the size of a request head (431 past it).
-        .max_buf_size(server.limits.max_head_size.get().max(SMALLEST_BUFFER))
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(io), service);
-    let mut hyper = pin!(hyper);
-    let mut first_request = pin!(None);
-    let outcome = poll_fn(|cx| {
-        if let Poll::Ready(outcome) = hyper.as_mut().poll(cx) {
-            return Poll::Ready(outcome);
-        }
-        if connection.order() != Order::Drain {
-            return Poll::Pending;
-        }
-        // It was opened before the server was told to stop, so its first request may be on its way.
-        if connection.is_fresh() {
-            if first_request.is_none() {
-                first_request.set(Some(sleep(FIRST_REQUEST)));
-            }
-            let wait = first_request.as_mut().as_pin_mut().expect("set above");
-            ready!(wait.poll(cx));
-        }
-        hyper.as_mut().graceful_shutdown();
-        hyper.as_mut().poll(cx)
-    });
-    if let Err(error) = outcome.await {
-        if error.is_parse() {
-            tracing::debug!(code = "STACK0101", %error, "request head refused");
-            connection.set_lingering(true);
+async fn serve_requests(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Connection>) {
+    while wait(server, socket, connection).await {
+        // In a box: what an exchange takes is given back with its end, and a parked connection stays small.
+        let ended = if connection.is_fresh() {
+            Box::pin(begin(server, socket, connection)).await
         } else {
-            tracing::debug!(%error, "connection ended with an error");
+            Box::pin(http1::exchange(server, socket, connection, BytesMut::new())).await
+        };
+        if ended == Ended::Closed {
+            break;
         }
     }
     connection.ended();
+}
+
+/// Waits for the first byte of a request. False where there will be none: the client was silent for too long, or the
+/// server stops.
+async fn wait(server: &Arc<Server>, socket: &Socket, connection: &Arc<Connection>) -> bool {
+    let _parked = Counted::new(&server.metrics.parked);
+    let idle_since = connection.idle_since().map_or_else(Instant::now, Instant::from_std);
+    let mut deadline = idle_since + server.timeouts.idle;
+    let mut timer = pin!(sleep_until(deadline));
+    poll_fn(|cx| {
+        if connection.order() == Order::Drain {
+            // It was opened before the server was told to stop, so its first request may be on its way.
+            let last = if connection.is_fresh() { Instant::now() + http1::FIRST_REQUEST } else { Instant::now() };
+            if last < deadline {
+                deadline = last;
+                timer.as_mut().reset(last);
+            }
+        }
+        // First, so that a request that is there is not lost to a deadline.
+        if socket.poll_readable(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        timer.as_mut().poll(cx).map(|()| false)
+    })
+    .await
+}
+
+/// Finds out which protocol the client speaks, and speaks it.
+async fn begin(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Connection>) -> Ended {
+    let mut inbound = BytesMut::with_capacity(FIRST_BLOCK);
+    if !server.limits.http2 {
+        return http1::exchange(server, socket, connection, inbound).await;
+    }
+    let mut deadline = None;
+    loop {
+        if http2::is_preface(&inbound) {
+            return http2::exchange(server, socket, connection, inbound).await;
+        }
+        if !http2::may_become_preface(&inbound) {
+            return http1::exchange(server, socket, connection, inbound).await;
+        }
+        let until = *deadline.get_or_insert_with(|| Instant::now() + server.timeouts.header);
+        let read = timeout_at(until, socket.read_buf(&mut inbound)).await;
+        if !matches!(read, Ok(Ok(1..))) {
+            return Ended::Closed;
+        }
+    }
 }
 
 /// Closing a socket with unread bytes resets it, and the reset can overtake the answer (RFC 9112 §9.6): close one side,

@@ -9,13 +9,13 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use stack_bridge::{Failure, RequestId};
 
-use crate::{client::Unclear, strict::Malformed};
+use crate::{client::Unclear, path::BadPath, strict::Refusal};
 
 /// Why a request is not answered by the application or with a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("malformed request head")]
-    Malformed(#[source] Malformed),
+    #[error("not a request")]
+    Refused(#[source] Refusal),
     #[error("the fields of a trusted proxy are not clear")]
     Forwarded(#[source] Unclear),
     #[error("the client is not allowed")]
@@ -24,6 +24,12 @@ pub(crate) enum Error {
     RateLimited(Duration),
     #[error("CONNECT is not implemented")]
     Connect,
+    #[error("no site for this host")]
+    Misdirected,
+    #[error("a path with two readings")]
+    Path(#[source] BadPath),
+    #[error("nothing is served at this path")]
+    NothingThere,
     #[error("request body paused for too long")]
     BodyTimeout,
     #[error("request body too slow")]
@@ -69,12 +75,28 @@ impl From<Failure> for Error {
     }
 }
 
+/// Marks a response that an error was made into. An extension of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IsError;
+
 /// Who has to change something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blame {
     Client,
     Application,
     Server,
+}
+
+/// A request that never was one.
+fn refused(refusal: Refusal) -> (StatusCode, &'static str, Blame, bool, &'static str) {
+    let (code, text) = match refusal {
+        Refusal::Malformed(_) => ("STACK0101", "Bad request\n"),
+        Refusal::SlowHead => ("STACK0102", "The request head took too long\n"),
+        Refusal::Version => ("STACK0109", "HTTP version not supported\n"),
+        Refusal::LongLine => ("STACK0110", "The request line is too long\n"),
+        Refusal::LargeHead | Refusal::ManyFields => ("STACK0137", "The request head is too large\n"),
+    };
+    (refusal.status(), code, Blame::Client, true, text)
 }
 
 /// What an error comes to.
@@ -97,7 +119,7 @@ impl Error {
     fn verdict(&self) -> Verdict {
         use Blame::{Application, Client, Server};
         let (status, code, blame, close, text) = match self {
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "STACK0101", Client, true, "Bad request\n"),
+            Self::Refused(refusal) => refused(*refusal),
             Self::BodyTimeout => {
                 (StatusCode::REQUEST_TIMEOUT, "STACK0103", Client, true, "The request body took too long\n")
             }
@@ -112,6 +134,9 @@ impl Error {
                 (StatusCode::REQUEST_TIMEOUT, "STACK0120", Client, true, "The request body took too long\n")
             }
             Self::Connect => (StatusCode::NOT_IMPLEMENTED, "STACK0106", Client, true, "Not implemented\n"),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "STACK0130", Client, false, "No such site\n"),
+            Self::Path(_) => (StatusCode::BAD_REQUEST, "STACK0131", Client, true, "Bad request\n"),
+            Self::NothingThere => (StatusCode::NOT_FOUND, "STACK0132", Client, false, "Not found\n"),
             Self::ClientGone => (client_closed_request(), "STACK0107", Client, true, ""),
             Self::Application => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "STACK0201", Application, false, "Internal server error\n")
@@ -138,6 +163,7 @@ impl Error {
         self.log(&verdict, request_id);
         let mut response = Response::new(Body::from(verdict.text));
         *response.status_mut() = verdict.status;
+        response.extensions_mut().insert(IsError);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if verdict.close {
@@ -177,17 +203,25 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::strict::Malformed;
 
     fn every() -> Vec<Error> {
         let io = || io::Error::other("x");
         vec![
-            Error::Malformed(Malformed::NoHost),
+            Error::Refused(Malformed::NoHost.into()),
+            Error::Refused(Refusal::SlowHead),
+            Error::Refused(Refusal::Version),
+            Error::Refused(Refusal::LongLine),
+            Error::Refused(Refusal::LargeHead),
             Error::Forwarded(Unclear::InvalidHost),
             Error::Denied,
             Error::RateLimited(Duration::from_millis(1500)),
             Error::BodyTooSlow,
             Error::Overloaded,
             Error::Connect,
+            Error::Misdirected,
+            Error::Path(BadPath::Nul),
+            Error::NothingThere,
             Error::BodyTimeout,
             Error::BodyTooLarge,
             Error::BodyMalformed(axum::Error::new(io())),

@@ -64,10 +64,15 @@ pub struct Front {
 }
 
 impl Front {
-    /// Makes a front that sends requests for the application to `queue`. Opens the access log and starts its thread.
-    pub fn new(config: &Config, queue: Queue) -> Result<Self, AccessLogError> {
+    /// Makes a front that sends requests to the queues of their applications, which are in the order of the configuration's
+    /// [layout](Config::layout). Opens the access log and starts its thread.
+    ///
+    /// # Panics
+    ///
+    /// If an application has no queue.
+    pub fn new(config: &Config, queues: Vec<Queue>) -> Result<Self, AccessLogError> {
         let (access_log, log) = Writer::start(&config.log.access, config.log.format)?.unzip();
-        let server = Server::new(config, queue, log);
+        let server = Server::new(config, queues, log);
         let path = config.clients.health.path.as_deref();
         let admin = Admin::new(path, Arc::clone(&server.health), Arc::clone(&server.metrics));
         Ok(Self { server, access_log, admin, grace_period: config.timeouts.grace_period })
@@ -84,7 +89,7 @@ impl Front {
     }
 
     /// Serves until `stop` says otherwise, then drains. On return every connection and listener is closed and the access
-    /// log is written. The queue is left open: whoever owns it closes it.
+    /// log is written. The queues are left open: whoever owns them closes them.
     ///
     /// Runs on a tokio runtime with time and I/O enabled.
     pub async fn serve(self, listeners: Listeners, mut stop: watch::Receiver<Stop>) -> Drained {
@@ -133,10 +138,10 @@ impl Front {
 }
 
 /// Waits for every connection to end.
-async fn count(mut cut_offs: mpsc::UnboundedReceiver<()>) -> usize {
+async fn count(mut cut_offs: mpsc::UnboundedReceiver<usize>) -> usize {
     let mut count = 0;
-    while cut_offs.recv().await.is_some() {
-        count += 1;
+    while let Some(cut_off) = cut_offs.recv().await {
+        count += cut_off;
     }
     count
 }
@@ -154,8 +159,8 @@ struct Acceptor {
     server: Arc<Server>,
     registry: Arc<Registry>,
     stop: watch::Receiver<Stop>,
-    /// Takes one message for each request that was cut off; its clones are what the end of the drain waits for.
-    cut_off: mpsc::UnboundedSender<()>,
+    /// Takes the number of requests that each connection had cut off; its clones are what the end of the drain waits for.
+    cut_off: mpsc::UnboundedSender<usize>,
 }
 
 impl Acceptor {
@@ -201,8 +206,9 @@ impl Acceptor {
         let (server, cut_off) = (Arc::clone(&self.server), self.cut_off.clone());
         tokio::spawn(async move {
             if let Some((connection, told)) = arrival::complete(&server, &mut socket, connection, &place).await {
-                if connection::serve(server, socket, connection).await {
-                    let _ = cut_off.send(());
+                let requests = connection::serve(server, socket, connection).await;
+                if requests > 0 {
+                    let _ = cut_off.send(requests);
                 }
                 drop(told);
             }

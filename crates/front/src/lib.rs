@@ -33,6 +33,7 @@ mod request;
 mod request_body;
 mod sent_body;
 mod server;
+mod site;
 mod strict;
 mod timer;
 mod transport;

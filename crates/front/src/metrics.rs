@@ -8,6 +8,7 @@ use crate::admission::Rejected;
 #[derive(Debug, Default)]
 pub struct Metrics {
     pub(crate) connections: AtomicU64,
+    pub(crate) parked: AtomicU64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) refused: AtomicU64,
@@ -24,6 +25,8 @@ pub struct Metrics {
 pub struct Snapshot {
     /// Open connections, idle ones included.
     pub connections: u64,
+    /// Those of them that hold nothing but their socket, because nothing is known of a next request.
+    pub parked: u64,
     /// Requests whose head has been read and whose response has not been sent.
     pub in_flight: u64,
     /// Requests whose head has been read, since the start.
@@ -44,6 +47,23 @@ pub struct Snapshot {
     pub foreign_connections: u64,
 }
 
+/// One more of what a counter counts, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted<'a>(&'a AtomicU64);
+
+impl<'a> Counted<'a> {
+    pub(crate) fn new(counter: &'a AtomicU64) -> Self {
+        counter.fetch_add(1, Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Metrics {
     pub(crate) fn rejected(&self, rejected: Rejected) {
         let counter = match rejected {
@@ -58,6 +78,7 @@ impl Metrics {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             connections: self.connections.load(Relaxed),
+            parked: self.parked.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             requests: self.requests.load(Relaxed),
             refused: self.refused.load(Relaxed),

@@ -1,19 +1,31 @@
 //! The one rule for what a request target means.
 //!
-//! The target is split at its first `?` (RFC 9112 §3.2.1). The path before it is percent-decoded exactly once, to bytes.
-//! A `%` without two hexadecimal digits stays as it is, and `+` is a plus sign.
+//! The target is split at its first `?` (RFC 9112 §3.2.1). What is before it, the path, has one reading, which hosts' rules,
+//! mounts, static files and the application (`SCRIPT_NAME` and `PATH_INFO`) share:
 //!
-//! - The **application** gets the decoded bytes as they are (`PATH_INFO`): nothing is normalised, because only it knows
-//!   what `//` or `..` mean in its URLs.
-//! - A **static file** is looked for by [`file_path`], which reads the same bytes as names below a directory and refuses
-//!   every path that could mean another file than it shows: an empty, `.` or `..` segment, NUL, a backslash (a separator
-//!   elsewhere), or a hidden file. `%2F` is a separator here, as it is in `PATH_INFO`.
-//! - Owned prefixes are compared with the target as sent: `/%61ssets/` is not `/assets/`, and goes to the application.
+//! 1. It is percent-decoded exactly once, to bytes. A `%` without two hexadecimal digits stays as it is, `+` is a plus
+//!    sign, and `%2F` is a slash like any other. So `/%61dmin` is `/admin` for everybody.
+//! 2. Dot segments are removed (RFC 3986 §5.2.4), however their dots are written (§6.2.2.2): `/static/../admin` is
+//!    `/admin` for everybody. This is [`normalise`], and nothing looks at a path before it.
+//! 3. Refused with 400 is what two readers may take for two paths: a NUL, `..` above the root, and a dot segment that is
+//!    only one because of an encoded slash (`/shop/..%2fadmin`: in RFC 3986 that is no dot segment, for a decoder it is).
+//! 4. Routing reads a run of slashes as one, so that a rule for `/admin` also holds for `//admin`. The application gets the
+//!    slashes as they came, because a URL in its path may have two.
+//! 5. A prefix is whole segments: `/shop` owns `/shop` and `/shop/x`, not `/shopping`. Case counts.
+//!
+//! A **static file** is looked for by [`file_path`], which reads the same bytes as names below a directory and refuses every
+//! path that could mean another file than it shows: an empty segment, a backslash (a separator elsewhere), a hidden file.
+//!
+//! `REQUEST_URI` alone is the target as it was sent.
+
+mod normal;
 
 use std::{borrow::Cow, ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use bytes::Bytes;
 use percent_encoding::percent_decode;
+
+pub(crate) use normal::{BadPath, below, merged, normalise};
 
 /// A request target, taken apart.
 #[derive(Debug, PartialEq, Eq)]

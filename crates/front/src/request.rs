@@ -5,82 +5,74 @@ use std::sync::{Arc, OnceLock};
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
-use stack_bridge::RequestId;
-use tower::Service;
+use stack_bridge::{RequestId, Scheme};
 
 use crate::{
     access_log::{Entry, Passage},
     client::Client,
-    connection::{Connection, Order, Phase},
+    connection::{Order, Phase, Refused, Stream},
     error::Error,
     outgoing,
     sent_body::SentBody,
     server::Server,
-    strict,
+    site::{self, Site, Sites},
+    strict::{self, Refusal},
 };
 
 /// What a route knows of the request besides the request itself. An extension of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     pub(crate) id: RequestId,
-    pub(crate) connection: Arc<Connection>,
+    pub(crate) stream: Stream,
     pub(crate) client: Client,
     pub(crate) passage: Arc<OnceLock<Passage>>,
 }
 
 /// Answers one request. Dropped before its end, the client has left: what it waited for is given up.
-pub(crate) async fn answer(
-    server: Arc<Server>,
-    connection: Arc<Connection>,
-    request: Request<Incoming>,
-) -> Response<SentBody> {
-    connection.enter(Phase::Answering);
+pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request<Incoming>) -> Response<SentBody> {
+    stream.enter(Phase::Answering);
     let id = server.next_id();
-    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, connection.origin.peer, &request);
     let (mut parts, body) = request.into_parts();
-    let is_head = parts.method == Method::HEAD;
-    connection.set_lingering(!body.is_end_stream());
-    let mut client = Client::from(&connection.origin);
-    let response = match admit(&server, &connection, &mut parts, &mut client, &mut entry) {
-        Err(error) => error.respond(id),
+    let origin = &stream.connection().origin;
+    let verdict = verdict(&stream, &mut parts).map_err(Error::Refused);
+    let client = verdict.and_then(|()| server.admission.trust.identify(origin, &mut parts).map_err(Error::Forwarded));
+    let (client, verdict) = match client {
+        Ok(client) => (client, Ok(())),
+        Err(error) => (Client::from(origin), Err(error)),
+    };
+    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, client.peer, &parts);
+    if let Some(Refused { refusal: _, line }) = stream.connection().refused() {
+        entry.refused(line.clone());
+    }
+    if stream.connection().count_request() >= server.keepalive_requests {
+        stream.connection().command(Order::Drain);
+    }
+    let asked = Asked {
+        id,
+        is_head: parts.method == Method::HEAD,
+        accept: parts.headers.get(header::ACCEPT).cloned(),
+        site: server.sites.find(site::host::of(&parts)),
+        secured: server.security_headers.then_some(client.scheme),
+    };
+    stream.set_lingering(!body.is_end_stream());
+    let response = match verdict.and_then(|()| admit(&server, &client, &parts, &mut entry)) {
+        Err(error) => {
+            stream.set_lingering(matches!(error, Error::Refused(_) | Error::Forwarded(_)) || !body.is_end_stream());
+            error.respond(id)
+        }
         Ok(Some(response)) => response,
         Ok(None) => {
-            let context =
-                Context { id, connection: Arc::clone(&connection), client: client.clone(), passage: entry.passage() };
+            let context = Context { id, stream: stream.clone(), client, passage: entry.passage() };
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
-            // A router that has no state to add is always ready.
-            let Ok(response) = server.router.clone().call(request).await;
-            response
+            server.sites.respond(asked.site, request).await
         }
     };
-    let mut response = complete(response, is_head, entry, Arc::clone(&connection));
-    let headers = response.headers_mut();
-    if server.security_headers {
-        outgoing::secure(headers, client.scheme);
-    }
-    if connection.count_request() >= server.keepalive_requests {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+    complete(response, &asked, &server.sites, entry, stream)
 }
 
-/// What comes before any route: the head's form, whose it is, whether that one is served, and what the front says itself.
-fn admit(
-    server: &Server,
-    connection: &Connection,
-    parts: &mut Parts,
-    client: &mut Client,
-    entry: &mut Entry,
-) -> Result<Option<Response>, Error> {
-    let malformed = |error| {
-        connection.set_lingering(true);
-        error
-    };
-    strict::check(parts).map_err(Error::Malformed).map_err(malformed)?;
-    let identified = server.admission.trust.identify(&connection.origin, parts);
-    *client = identified.map_err(Error::Forwarded).map_err(malformed)?;
-    entry.set_client(client.peer);
+/// What comes before any route: whether the client is served, and what the front says itself.
+fn admit(server: &Server, client: &Client, parts: &Parts, entry: &mut Entry) -> Result<Option<Response>, Error> {
     server.admission.allows(client)?;
     if let Some(response) = server.health.answer(parts) {
         entry.silence();
@@ -94,6 +86,24 @@ fn admit(
     }
 }
 
+/// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
+fn verdict(stream: &Stream, parts: &mut Parts) -> Result<(), Refusal> {
+    if stream.is_http2() {
+        return Ok(strict::http2::normalise(parts)?);
+    }
+    stream.connection().refused().map_or(Ok(()), |refused| Err(refused.refusal))
+}
+
+/// What the response depends on when the request is gone.
+struct Asked<'a> {
+    id: RequestId,
+    is_head: bool,
+    accept: Option<HeaderValue>,
+    site: Option<&'a Site>,
+    /// The scheme, where security fields are wanted.
+    secured: Option<Scheme>,
+}
+
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
 fn options() -> Response {
     let mut response = Response::new(Body::empty());
@@ -105,19 +115,28 @@ fn options() -> Response {
 
 fn complete(
     mut response: Response,
-    is_head: bool,
+    asked: &Asked<'_>,
+    sites: &Sites,
     mut entry: Entry,
-    connection: Arc<Connection>,
+    stream: Stream,
 ) -> Response<SentBody> {
     let status = response.status();
     entry.answered(status);
     let headers = response.headers_mut();
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
-    if connection.order() > Order::Serve {
+    sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
+    let headers = response.headers_mut();
+    if let Some(scheme) = asked.secured {
+        outgoing::secure(headers, scheme);
+    }
+    if stream.is_last() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let has_body =
-        !is_head && !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_body = !asked.is_head
+        && !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    response.map(|body| SentBody::new(body, has_body, length, entry, connection))
+    // Its client may take nothing from the start.
+    stream.block_is_sent();
+    response.map(|body| SentBody::new(body, has_body, length, entry, stream))
 }

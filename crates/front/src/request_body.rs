@@ -23,7 +23,7 @@ use stack_config::{Limits, Rates};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    connection::{Connection, Phase},
+    connection::{Phase, Stream},
     error::Error,
     rate::MinimumRate,
     timer::{LazyTimer, Pause},
@@ -46,7 +46,7 @@ pub(crate) async fn read(
     headers: &HeaderMap,
     limits: &Limits,
     patience: Patience,
-    connection: &Connection,
+    stream: &Stream,
 ) -> Result<RequestBody, Error> {
     if body.is_end_stream() {
         return Ok(RequestBody::Empty);
@@ -55,13 +55,13 @@ pub(crate) async fn read(
     if declared_length(headers).is_some_and(|length| length > limits.max_body_size) {
         return Err(Error::BodyTooLarge);
     }
-    connection.enter(Phase::Body);
+    stream.enter(Phase::Body);
     let pause = Pause::new(patience.pause);
     let rate = MinimumRate::new(patience.rates.min_receive, patience.rates.grace);
     let mut incoming = Incoming { body, pause, rate, timer: LazyTimer::default(), read: 0, is_unread: true };
     let stored = store(&mut incoming, limits).await;
-    connection.enter(Phase::Answering);
-    connection.set_lingering(incoming.is_unread);
+    stream.enter(Phase::Answering);
+    stream.set_lingering(incoming.is_unread);
     stored
 }
 
@@ -225,7 +225,7 @@ mod tests {
     use stack_bridge::{Local, Peer, Scheme};
 
     use super::*;
-    use crate::connection::Origin;
+    use crate::connection::{Connection, Origin};
 
     fn limits(temp_dir: &str) -> Limits {
         Limits {
@@ -233,6 +233,10 @@ mod tests {
             queue_size: 1,
             max_body_size: 1 << 20,
             max_head_size: NonZero::new(8192).unwrap(),
+            max_request_line_size: NonZero::new(8192).unwrap(),
+            max_header_fields: NonZero::new(100).unwrap(),
+            http2: true,
+            http2_max_streams: NonZero::new(1).unwrap(),
             body_buffer_size: 8,
             response_buffer_size: 1,
             max_response_spill: 0,
@@ -245,10 +249,10 @@ mod tests {
         let local = Local { name: "localhost".into(), port: "80".into() };
         let origin =
             Origin { scheme: Scheme::Http, peer: Peer::Unix, local: local.into(), is_proxy: false, is_direct: true };
-        let connection = Connection::new(origin);
+        let stream = Stream::http1(Connection::new(origin).into());
         let body = Body::from(body.to_vec());
         let patience = Patience { pause: Duration::from_secs(9), rates: Rates::default() };
-        read(body, &HeaderMap::new(), limits, patience, &connection).await
+        read(body, &HeaderMap::new(), limits, patience, &stream).await
     }
 
     #[tokio::test]

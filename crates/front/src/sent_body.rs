@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -10,7 +9,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::{access_log::Entry, connection::Connection};
+use crate::{access_log::Entry, connection::Stream};
 
 /// The body that hyper sends. Its end, or its drop, ends the request.
 #[derive(Debug)]
@@ -23,19 +22,13 @@ pub(crate) struct SentBody {
     /// Why the response is cut: hyper drops what it holds at an error, so the client first gets what there is.
     cut: Option<axum::Error>,
     entry: Option<Entry>,
-    connection: Arc<Connection>,
+    stream: Stream,
 }
 
 impl SentBody {
     /// `has_body` is false where HTTP allows none: HEAD, 204, 304 (RFC 9110 §6.4.1).
-    pub(crate) fn new(
-        body: Body,
-        has_body: bool,
-        length: Option<u64>,
-        entry: Entry,
-        connection: Arc<Connection>,
-    ) -> Self {
-        Self { body, length, sent: 0, ended: !has_body, cut: None, entry: Some(entry), connection }
+    pub(crate) fn new(body: Body, has_body: bool, length: Option<u64>, entry: Entry, stream: Stream) -> Self {
+        Self { body, length, sent: 0, ended: !has_body, cut: None, entry: Some(entry), stream }
     }
 }
 
@@ -46,19 +39,23 @@ impl HttpBody for SentBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
         if let Some(cut) = this.cut.take() {
-            if this.connection.awaits_flush() {
+            if this.stream.awaits_flush() {
                 this.cut = Some(cut);
                 return Poll::Pending;
             }
             return Poll::Ready(Some(Err(cut)));
         }
+        this.stream.awaits_block();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
             None => this.ended = true,
-            Some(Ok(frame)) => this.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Ok(frame)) => {
+                this.stream.block_is_sent();
+                this.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
             Some(Err(_)) => {
                 this.cut = frame.and_then(Result::err);
-                this.connection.wish_for_flush();
+                this.stream.wish_for_flush();
                 return Poll::Pending;
             }
         }
@@ -90,7 +87,7 @@ impl Drop for SentBody {
         let Some(mut entry) = self.entry.take() else { return };
         entry.sent(self.sent);
         if self.ended || is_whole {
-            self.connection.await_flush(entry);
+            self.stream.await_flush(entry);
         } else {
             entry.finish(true);
         }

@@ -1,8 +1,7 @@
-//! What all connections share: routes, limits, counters.
+//! What all connections share: sites, limits, counters.
 
 use std::{
     collections::hash_map::RandomState,
-    convert::Infallible,
     hash::BuildHasher,
     num::NonZero,
     sync::{
@@ -11,26 +10,20 @@ use std::{
     },
 };
 
-use axum::{Router, body::Body, response::Response};
-use http::Request;
 use stack_bridge::{Queue, RequestId};
-use stack_config::{Config, Limits, Rates, StaticRoot, Timeouts};
-use tower::service_fn;
+use stack_config::{Config, Limits, Rates, Timeouts};
 
 use crate::{
-    access_log::Sender,
-    admission::Admission,
-    application::Application,
-    files::{DocumentRoot, OwnedPrefix},
-    health::Health,
-    metrics::Metrics,
+    access_log::Sender, admission::Admission, application::Application, health::Health, metrics::Metrics, site::Sites,
+    strict::head::HeadLimits,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) router: Router,
+    pub(crate) sites: Sites,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) head_limits: HeadLimits,
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Sender>,
@@ -43,21 +36,31 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(config: &Config, queue: Queue, log: Option<Sender>) -> Self {
+    /// With a queue for each application of the configuration's layout, in its order.
+    pub(crate) fn new(config: &Config, queues: Vec<Queue>, log: Option<Sender>) -> Self {
         let metrics = Arc::new(Metrics::default());
         let limits = Arc::new(config.limits.clone());
         let health = Arc::new(Health::new(config.clients.health.path.clone()));
-        let pressure = health.watch(queue.clone());
-        let application = Application::new(queue, Arc::clone(&limits), config, Arc::clone(&metrics), pressure);
+        let rates = config.clients.rates;
+        let application = |queue| {
+            let (pressure, limits) = (health.watch(queue), Arc::clone(&limits));
+            Arc::new(Application::new(pressure, limits, &config.timeouts, rates, Arc::clone(&metrics)))
+        };
+        let applications: Vec<_> = queues.into_iter().map(application).collect();
         Self {
-            router: router(&config.statics, application),
+            sites: Sites::new(config.layout(), &applications),
+            head_limits: HeadLimits {
+                line: limits.max_request_line_size.get(),
+                head: limits.max_head_size.get(),
+                fields: limits.max_header_fields.get(),
+            },
             limits,
             timeouts: config.timeouts.clone(),
             admission: Admission::new(&config.clients, Arc::clone(&metrics)),
             health,
             keepalive_requests: config.clients.keepalive_requests.map_or(u64::MAX, NonZero::get),
             security_headers: config.clients.security_headers,
-            rates: config.clients.rates,
+            rates,
             metrics,
             log,
             ids: Ids::new(),
@@ -67,51 +70,6 @@ impl Server {
     pub(crate) fn next_id(&self) -> RequestId {
         self.ids.next()
     }
-}
-
-/// Owned prefixes first, then the document roots, then the application.
-fn router(statics: &[StaticRoot], application: Application) -> Router {
-    let mut router = Router::new();
-    let mut document_roots = Vec::new();
-    for StaticRoot { prefix, directory } in statics {
-        let Some(prefix) = prefix else {
-            document_roots.push(DocumentRoot::new(directory.clone()));
-            continue;
-        };
-        let owned = Arc::new(OwnedPrefix::new(prefix.clone(), directory.clone()));
-        let service = service_fn(move |request: Request<Body>| {
-            let owned = Arc::clone(&owned);
-            let (parts, _body) = request.into_parts();
-            async move { Ok::<_, Infallible>(owned.respond(&parts).await) }
-        });
-        // Braces are axum's; doubled they are plain.
-        let literal = prefix.replace('{', "{{").replace('}', "}}");
-        router = router
-            .route_service(&literal, service.clone())
-            .route_service(&format!("{literal}/"), service.clone())
-            .route_service(&format!("{literal}/{{*rest}}"), service);
-    }
-    let site = Arc::new((document_roots, application));
-    router.fallback_service(service_fn(move |request: Request<Body>| {
-        let site = Arc::clone(&site);
-        async move {
-            let (document_roots, application) = &*site;
-            Ok::<_, Infallible>(respond(document_roots, application, request).await)
-        }
-    }))
-}
-
-async fn respond(document_roots: &[DocumentRoot], application: &Application, request: Request<Body>) -> Response {
-    if document_roots.is_empty() {
-        return application.respond(request).await;
-    }
-    let (parts, body) = request.into_parts();
-    for root in document_roots {
-        if let Some(response) = root.respond(&parts).await {
-            return response;
-        }
-    }
-    application.respond(Request::from_parts(parts, body)).await
 }
 
 /// Request ids: unique within the process, and not to be guessed from one another.

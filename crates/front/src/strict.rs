@@ -1,16 +1,81 @@
-//! What a request head must satisfy before anything else looks at it.
+//! What a request must satisfy before anything else looks at it.
 //!
-//! hyper is lenient where a front must not be: two parties that read one head differently is how requests are smuggled.
-//! Every refusal here closes the connection, because where the next request begins can no longer be trusted.
+//! Two parties that read one request differently is how requests are smuggled past the first of them. So the front
+//! reads every HTTP/1.1 head and every chunk itself, as RFC 9112 has them and without its indulgences, and hands only
+//! what has one meaning to hyper. Every refusal closes the connection, because where the next request begins can no
+//! longer be trusted.
 //!
-//! hyper has already dropped some evidence when this runs (a repeated Content-Length of the same value, a Content-Length
-//! beside a Transfer-Encoding): the reader of raw heads that is to take its place refuses those.
+//! - [`head`] reads a head line by line, as its bytes come;
+//! - [`chunks`] follows a chunked body to its end;
+//! - [`host`], [`target`] and [`fields`] are the grammar of their parts;
+//! - [`http2`] checks what of this HTTP/2's own framing leaves open.
 
-use http::{HeaderMap, Method, Uri, Version, header, request::Parts};
+use http::StatusCode;
 
-/// Why a head is refused.
+pub(crate) mod chunks;
+pub(crate) mod fields;
+pub(crate) mod head;
+pub(crate) mod host;
+pub(crate) mod http2;
+pub(crate) mod target;
+
+/// Why a request is refused before it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("an HTTP version other than 1.0 and 1.1 (RFC 9110 section 15.6.6)")]
+    Version,
+    #[error("a request line longer than max_request_line_size")]
+    LongLine,
+    #[error("a head larger than max_head_size")]
+    LargeHead,
+    #[error("more fields than max_header_fields")]
+    ManyFields,
+    #[error("a head that took longer than header_timeout")]
+    SlowHead,
+}
+
+impl Refusal {
+    /// The status of the answer.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::LongLine => StatusCode::URI_TOO_LONG,
+            Self::LargeHead | Self::ManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::SlowHead => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+}
+
+/// The rule that a request breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
+    #[error("a line that does not end in CR LF (RFC 9112 section 2.2)")]
+    LineEnd,
+    #[error("a request line that is not method, target and version with one space between (RFC 9112 section 3)")]
+    RequestLine,
+    #[error("a method that is not a token (RFC 9110 section 9.1)")]
+    Method,
+    #[error("a target with bytes that no URI has (RFC 9112 section 3.2)")]
+    TargetBytes,
+    #[error("a target in none of the four forms (RFC 9112 section 3.2)")]
+    TargetForm,
+    #[error("the asterisk form outside OPTIONS (RFC 9112 section 3.2.4)")]
+    Asterisk,
+    #[error("the authority form outside CONNECT, or CONNECT without it (RFC 9112 section 3.2.3)")]
+    Authority,
+    #[error("the target's authority and Host disagree (RFC 9112 section 3.2.2)")]
+    Contradiction,
+    #[error("a field without a colon (RFC 9112 section 5)")]
+    NoColon,
+    #[error("a field name that is not a token, or white space around it (RFC 9112 section 5.1)")]
+    FieldName,
+    #[error("a control character in a field value (RFC 9110 section 5.5)")]
+    FieldValue,
+    #[error("a field that goes on in a second line (RFC 9112 section 5.2)")]
+    Folding,
     #[error("an HTTP/1.1 request without Host (RFC 9112 section 3.2)")]
     NoHost,
     #[error("more than one Host (RFC 9112 section 3.2)")]
@@ -23,159 +88,20 @@ pub(crate) enum Malformed {
     SeveralLengths,
     #[error("Content-Length is not a number (RFC 9110 section 8.6)")]
     InvalidLength,
-    #[error("Transfer-Encoding other than chunked (RFC 9112 section 6.1)")]
+    #[error("Transfer-Encoding other than one chunked (RFC 9112 section 6.1)")]
     UnknownEncoding,
     #[error("Transfer-Encoding in an HTTP/1.0 request (RFC 9112 section 6.1)")]
     EncodingInHttp10,
-    #[error("the asterisk form outside OPTIONS (RFC 9112 section 3.2.4)")]
-    Asterisk,
-    #[error("the authority form outside CONNECT (RFC 9112 section 3.2.3)")]
-    Authority,
-    #[error("the target's authority and Host disagree (RFC 9112 section 3.2.2)")]
-    Contradiction,
-}
-
-/// Checks one head.
-pub(crate) fn check(parts: &Parts) -> Result<(), Malformed> {
-    let host = host(parts)?;
-    framing(parts)?;
-    target(&parts.method, &parts.uri, host)
-}
-
-fn host(parts: &Parts) -> Result<Option<&[u8]>, Malformed> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let Some(host) = hosts.next() else {
-        return if parts.version == Version::HTTP_11 { Err(Malformed::NoHost) } else { Ok(None) };
-    };
-    if hosts.next().is_some() {
-        return Err(Malformed::SeveralHosts);
-    }
-    if is_host(host.as_bytes()) { Ok(Some(host.as_bytes())) } else { Err(Malformed::InvalidHost) }
-}
-
-/// RFC 9110 §7.2: `uri-host [ ":" port ]`, and empty where the target has no authority.
-pub(crate) fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host.iter().rposition(|&byte| byte == b':') {
-        Some(colon) if !host[colon..].contains(&b']') => (&host[..colon], &host[colon + 1..]),
-        _ => (host, &[][..]),
-    };
-    let name_is_valid = match name.strip_prefix(b"[") {
-        Some(literal) => literal.strip_suffix(b"]").is_some_and(|ip| {
-            !ip.is_empty() && ip.iter().all(|byte| byte.is_ascii_hexdigit() || b":.v".contains(byte))
-        }),
-        // RFC 3986 §3.2.2: unreserved, percent-encoded and sub-delims.
-        None => name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)),
-    };
-    name_is_valid && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
-}
-
-fn framing(parts: &Parts) -> Result<(), Malformed> {
-    let headers: &HeaderMap = &parts.headers;
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    if lengths.next().is_some() {
-        return Err(Malformed::SeveralLengths);
-    }
-    if let Some(encoding) = headers.get(header::TRANSFER_ENCODING) {
-        if length.is_some() {
-            return Err(Malformed::LengthAndEncoding);
-        }
-        if parts.version != Version::HTTP_11 {
-            return Err(Malformed::EncodingInHttp10);
-        }
-        let only = headers.get_all(header::TRANSFER_ENCODING).iter().count() == 1;
-        if !only || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return Err(Malformed::UnknownEncoding);
-        }
-    }
-    match length {
-        Some(length) if length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit) => {
-            Err(Malformed::InvalidLength)
-        }
-        _ => Ok(()),
-    }
-}
-
-fn target(method: &Method, uri: &Uri, host: Option<&[u8]>) -> Result<(), Malformed> {
-    if uri.path() == "*" {
-        return if method == Method::OPTIONS { Ok(()) } else { Err(Malformed::Asterisk) };
-    }
-    let Some(authority) = uri.authority() else { return Ok(()) };
-    if uri.scheme().is_none() && method != Method::CONNECT {
-        return Err(Malformed::Authority);
-    }
-    // Both are in the head, so both must say the same, ports included; a missing Host is HTTP/1.0's right.
-    match host {
-        Some(host) if !host.eq_ignore_ascii_case(authority.as_str().as_bytes()) => Err(Malformed::Contradiction),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::Request;
-
-    use super::*;
-
-    type Case<'a> = (&'a str, &'a str, Version, &'a [(&'a str, &'a str)], Result<(), Malformed>);
-
-    fn outcome(method: &str, target: &str, version: Version, fields: &[(&str, &str)]) -> Result<(), Malformed> {
-        let mut request = Request::builder().method(method).uri(target).version(version);
-        for (name, value) in fields {
-            request = request.header(*name, *value);
-        }
-        check(&request.body(()).unwrap().into_parts().0)
-    }
-
-    #[test]
-    fn heads_are_checked() {
-        let (h10, h11) = (Version::HTTP_10, Version::HTTP_11);
-        let host = ("host", "a.example");
-        let cases: &[Case<'_>] = &[
-            ("GET", "/", h11, &[host], Ok(())),
-            ("GET", "/", h10, &[], Ok(())),
-            ("GET", "/", h11, &[], Err(Malformed::NoHost)),
-            ("GET", "/", h11, &[host, host], Err(Malformed::SeveralHosts)),
-            ("GET", "/", h11, &[("host", "a.example:80")], Ok(())),
-            ("GET", "/", h11, &[("host", "[::1]:80")], Ok(())),
-            ("GET", "/", h11, &[("host", "[::1]")], Ok(())),
-            ("GET", "/", h11, &[("host", "")], Ok(())),
-            ("GET", "/", h11, &[("host", "a b")], Err(Malformed::InvalidHost)),
-            ("GET", "/", h11, &[("host", "a@b")], Err(Malformed::InvalidHost)),
-            ("GET", "/", h11, &[("host", "a/b")], Err(Malformed::InvalidHost)),
-            ("GET", "/", h11, &[("host", "a:b")], Err(Malformed::InvalidHost)),
-            ("GET", "/", h11, &[("host", "[::1")], Err(Malformed::InvalidHost)),
-            ("GET", "/", h11, &[("host", "a, b")], Err(Malformed::InvalidHost)),
-            ("POST", "/", h11, &[host, ("content-length", "4")], Ok(())),
-            ("POST", "/", h11, &[host, ("content-length", "+4")], Err(Malformed::InvalidLength)),
-            ("POST", "/", h11, &[host, ("content-length", "4, 4")], Err(Malformed::InvalidLength)),
-            (
-                "POST",
-                "/",
-                h11,
-                &[host, ("content-length", "4"), ("content-length", "4")],
-                Err(Malformed::SeveralLengths),
-            ),
-            ("POST", "/", h11, &[host, ("transfer-encoding", "chunked")], Ok(())),
-            ("POST", "/", h11, &[host, ("transfer-encoding", "gzip, chunked")], Err(Malformed::UnknownEncoding)),
-            ("POST", "/", h10, &[host, ("transfer-encoding", "chunked")], Err(Malformed::EncodingInHttp10)),
-            (
-                "POST",
-                "/",
-                h11,
-                &[host, ("content-length", "4"), ("transfer-encoding", "chunked")],
-                Err(Malformed::LengthAndEncoding),
-            ),
-            ("OPTIONS", "*", h11, &[host], Ok(())),
-            ("GET", "*", h11, &[host], Err(Malformed::Asterisk)),
-            ("GET", "a.example:80", h11, &[host], Err(Malformed::Authority)),
-            ("CONNECT", "a.example:80", h11, &[("host", "a.example:80")], Ok(())),
-            ("GET", "http://a.example/", h11, &[host], Ok(())),
-            ("GET", "http://A.example/", h11, &[host], Ok(())),
-            ("GET", "http://b.example/", h11, &[host], Err(Malformed::Contradiction)),
-        ];
-        for (method, target, version, fields, expected) in cases {
-            assert_eq!(outcome(method, target, *version, fields), *expected, "{method} {target} {fields:?}");
-        }
-    }
+    #[error("more than one Content-Type (RFC 9110 section 8.3)")]
+    SeveralTypes,
+    #[error("a chunk size that is not a hexadecimal number (RFC 9112 section 7.1)")]
+    ChunkSize,
+    #[error("a malformed chunk extension (RFC 9112 section 7.1.1)")]
+    ChunkExtension,
+    #[error("a chunk that does not end in CR LF (RFC 9112 section 7.1)")]
+    ChunkEnd,
+    #[error("a trailer field that only a head may have (RFC 9110 section 6.5.1)")]
+    Trailer,
+    #[error("trailers larger than max_head_size, or more of them than max_header_fields")]
+    LargeTrailers,
 }

@@ -2,14 +2,16 @@
 
 use std::{
     io::{self, IoSlice},
+    os::fd::AsFd,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -23,6 +25,26 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// Whether a read would tell something: bytes, or the end. Else the task of `cx` is woken when it would.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // Readiness is only a guess, and of a new socket an optimistic one.
+            let looked = match self {
+                Self::Tcp(stream) => {
+                    let _ = ready!(stream.poll_read_ready(cx));
+                    stream.try_io(Interest::READABLE, || peek(stream))
+                }
+                Self::Unix(stream) => {
+                    let _ = ready!(stream.poll_read_ready(cx));
+                    stream.try_io(Interest::READABLE, || peek(stream))
+                }
+            };
+            if !looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                return Poll::Ready(());
+            }
+        }
+    }
+
     /// Lets the close discard what has not been sent. A Unix socket does so anyway.
     pub(crate) fn reset_on_close(&self) {
         if let Self::Tcp(stream) = self {
@@ -30,6 +52,12 @@ impl Socket {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
+}
+
+/// Looks for a byte, and leaves it where it is.
+fn peek(socket: impl AsFd) -> io::Result<()> {
+    recv(socket, &mut [0; 1], RecvFlags::PEEK)?;
+    Ok(())
 }
 
 impl AsyncRead for Socket {

@@ -1,7 +1,6 @@
 //! The server's side of a control connection: how a worker process is started.
 
 use std::{
-    ffi::OsString,
     fs::File,
     io::{self, Read, Seek},
     os::{
@@ -17,7 +16,7 @@ use tokio::process::{Child, Command};
 use crate::{
     lane::ServerLane,
     link::{Link, LinkError},
-    pool::{Exit, StartError},
+    pool::{Exit, Program, StartError},
     wire::{self, Notice, Order},
     worker::memory_file,
 };
@@ -37,11 +36,12 @@ pub(crate) struct Started {
     pub(crate) last_words: LastWords,
 }
 
-/// Starts this program with `arguments` and a control connection as its standard input.
-pub(crate) fn exec(arguments: &[OsString]) -> io::Result<Started> {
+/// Starts this program with a control connection as its standard input.
+pub(crate) fn exec(program: &Program) -> io::Result<Started> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new(THIS_PROGRAM);
-    command.arg0("stack").args(arguments).stdin(Stdio::from(OwnedFd::from(theirs))).kill_on_drop(true);
+    command.env_clear().envs(program.environment.iter().map(|(name, value)| (name, value)));
+    command.arg0("stack").args(&program.arguments).stdin(Stdio::from(OwnedFd::from(theirs))).kill_on_drop(true);
     let child = command.spawn()?;
     Ok(Started { link: Link::new(ours)?, child, last_words: LastWords::new()? })
 }

@@ -22,12 +22,21 @@ pub struct ProcessSettings {
     pub threads: NonZeroUsize,
     /// The number of the first worker; the others follow.
     pub first: WorkerId,
-    /// The arguments with which this program becomes a worker process.
-    pub arguments: Vec<OsString>,
+    /// How this program becomes a worker process.
+    pub program: Program,
     /// What a worker is to run; it is passed on as it is.
     pub spec: String,
     /// Whether it is loaded once, in a process that workers are forked from.
     pub preload: bool,
+}
+
+/// How this program is started again.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// All its variables: those of this process may be an application's by now.
+    pub environment: Arc<[(OsString, OsString)]>,
 }
 
 /// Why a pool did not start.
@@ -116,7 +125,7 @@ impl ProcessPool {
     /// Starts all workers and waits until each has loaded the application. The first that can not ends the start, and the
     /// others with it.
     pub async fn start(settings: ProcessSettings, queue: Queue) -> Result<Self, StartError> {
-        let templates = settings.preload.then(|| Templates::new(settings.arguments.clone(), settings.spec.clone()));
+        let templates = settings.preload.then(|| Templates::new(settings.program.clone(), settings.spec.clone()));
         let (settings, templates) = (Arc::new(settings), templates.map(Arc::new));
         let (stopping, is_stopping) = watch::channel(false);
         let (started, mut reports) = mpsc::channel(settings.workers.get());

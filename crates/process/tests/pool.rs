@@ -10,7 +10,7 @@ use stack_bridge::{
     ResponseHead, Scheme, WorkerId, exchange,
 };
 use stack_process::{
-    ProcessPool, ProcessSettings, StartError, State,
+    ProcessPool, ProcessSettings, Program, StartError, State,
     worker::{Assignment, Control},
 };
 use tempfile::TempDir;
@@ -89,7 +89,10 @@ fn settings(spec: &str, marks: &TempDir) -> ProcessSettings {
         workers: NonZeroUsize::new(2).unwrap(),
         threads: NonZeroUsize::new(2).unwrap(),
         first: WorkerId(0),
-        arguments: ["--exact", "worker", "--ignored", "--quiet", "--nocapture"].map(Into::into).to_vec(),
+        program: Program {
+            arguments: ["--exact", "worker", "--ignored", "--quiet", "--nocapture"].map(Into::into).to_vec(),
+            environment: std::env::vars_os().collect(),
+        },
         spec: format!("{spec} {}", marks.path().display()),
         preload: false,
     }

@@ -1,5 +1,7 @@
 //! Importing the application.
 
+use std::{ffi::OsString, os::unix::ffi::OsStrExt};
+
 use stack_config::{AppSpec, Callable};
 use stack_interp::{Exception, Object, Python, Raised};
 
@@ -115,6 +117,29 @@ pub(crate) fn prepare(py: Python<'_>, directory: &str, env: &[(String, String)])
             for (name, value) in env {
                 environ.call_method(py, "__setitem__", &[&Object::str(py, name)?, &Object::str(py, value)?])?;
             }
+        }
+        Ok(())
+    };
+    run().map_err(|raised: Raised<'_>| LoadError::Prepare(Box::new(raised.into_exception(py))))
+}
+
+/// Makes `os.environ` what it was at the start of the server. Another application's import may have set variables since
+/// (`DJANGO_SETTINGS_MODULE`), which a new interpreter reads from the process.
+pub(crate) fn refresh_environ(py: Python<'_>, fresh: &[(OsString, OsString)]) -> Result<(), LoadError> {
+    let run = || {
+        let environ = Object::import(py, "os")?.attr_named(py, "environb")?;
+        // A copy: what is iterated over must not change.
+        let names = environ.call_method(py, "copy", &[])?;
+        for name in names.items(py)? {
+            let name = name?;
+            let is_fresh = |text: &[u8]| fresh.iter().any(|(known, _)| known.as_bytes() == text);
+            if name.as_bytes().is_some_and(|text| !is_fresh(text)) {
+                environ.call_method(py, "pop", &[&name, &Object::none(py)])?;
+            }
+        }
+        for (name, value) in fresh {
+            let (name, value) = (Object::bytes(py, name.as_bytes())?, Object::bytes(py, value.as_bytes())?);
+            environ.call_method(py, "__setitem__", &[&name, &value])?;
         }
         Ok(())
     };

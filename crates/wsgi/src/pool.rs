@@ -1,6 +1,7 @@
 //! The pool of workers in this process: all of one generation, from the import of the application to its end.
 
 use std::{
+    ffi::OsString,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
@@ -27,8 +28,13 @@ pub struct PoolSettings {
     pub directory: String,
     /// Variables for the application's `os.environ`.
     pub env: Vec<(String, String)>,
+    /// The variables that the server was started with, where other applications run in this process: what those have
+    /// changed is undone before the import.
+    pub fresh_env: Option<Arc<[(OsString, OsString)]>>,
     /// Where the application runs.
     pub place: Place,
+    /// The number of the first worker; the others follow.
+    pub first: WorkerId,
     /// Threads of each worker.
     pub threads: NonZeroUsize,
     /// Who is told of extension modules that refuse to load in a request.
@@ -58,6 +64,7 @@ impl PoolSettings {
             app: self.app.clone(),
             directory: self.directory.clone(),
             env: self.env.clone(),
+            fresh_env: self.fresh_env.clone(),
             threads: self.threads,
             multiprocess: self.workers() > 1,
             when_refused: self.when_refused.clone(),
@@ -102,33 +109,38 @@ pub struct Stopped {
 
 /// Every worker's state, to be watched.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct States(Arc<(Mutex<Vec<WorkerState>>, Condvar)>);
+pub(crate) struct States {
+    /// The number of the first.
+    first: u16,
+    states: Arc<(Mutex<Vec<WorkerState>>, Condvar)>,
+}
 
 impl States {
-    fn new(workers: usize) -> Self {
-        Self(Arc::new((Mutex::new(vec![WorkerState::Starting; workers]), Condvar::new())))
+    fn new(first: WorkerId, workers: usize) -> Self {
+        let states = Mutex::new(vec![WorkerState::Starting; workers]);
+        Self { first: first.0, states: Arc::new((states, Condvar::new())) }
     }
 
     /// The one place where a worker's state changes.
     pub(crate) fn set(&self, worker: WorkerId, state: WorkerState) {
-        let before = std::mem::replace(
-            &mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(worker.0)],
-            state,
-        );
+        let place = usize::from(worker.0 - self.first);
+        let mut states = self.states.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut states[place], state);
+        drop(states);
         tracing::debug!(worker = worker.0, from = ?before, to = ?state, "worker state");
-        self.0.1.notify_all();
+        self.states.1.notify_all();
     }
 
     fn all(&self) -> Vec<WorkerState> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.states.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until `reached` is true of all states, or until the deadline.
     fn wait(&self, deadline: Instant, reached: impl Fn(WorkerState) -> bool) -> Vec<WorkerState> {
-        let mut states = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = self.states.0.lock().unwrap_or_else(PoisonError::into_inner);
         while !states.iter().all(|state| reached(*state)) {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
-            states = self.0.1.wait_timeout(states, left).unwrap_or_else(PoisonError::into_inner).0;
+            states = self.states.1.wait_timeout(states, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         states.clone()
     }
@@ -155,9 +167,10 @@ impl Pool {
     /// Starts all workers and waits until each has loaded the application. The first that can not ends the start.
     pub fn start(main: &InterpreterHandle, settings: PoolSettings, queue: Queue) -> Result<Self, StartError> {
         let workers = settings.workers();
-        let (settings, states) = (Arc::new(settings), States::new(workers));
+        let first = settings.first;
+        let (settings, states) = (Arc::new(settings), States::new(first, workers));
         let (started, reports) = mpsc::channel();
-        for id in numbers(workers) {
+        for id in numbers(first, workers) {
             let member = Member {
                 id,
                 settings: Arc::clone(&settings),
@@ -165,12 +178,12 @@ impl Pool {
                 states: states.clone(),
                 started: started.clone(),
             };
-            member.spawn(main.clone()).inspect_err(|_| retire(&queue, workers))?;
+            member.spawn(main.clone()).inspect_err(|_| retire(&queue, first, workers))?;
         }
         drop(started);
         // Workers that did come up are done, their atexit handlers run.
         let reports =
-            reports.iter().take(workers).collect::<Result<_, _>>().inspect_err(|_| retire(&queue, workers))?;
+            reports.iter().take(workers).collect::<Result<_, _>>().inspect_err(|_| retire(&queue, first, workers))?;
         Ok(Self { states, queue, reports })
     }
 
@@ -186,7 +199,7 @@ impl Pool {
 
     /// The workers' numbers.
     pub fn workers(&self) -> impl Iterator<Item = WorkerId> {
-        numbers(self.states.all().len())
+        numbers(WorkerId(self.states.first), self.states.all().len())
     }
 
     /// Closes the queue, lets the workers finish what they have, and runs each application's end; all within `timeout`.
@@ -198,13 +211,13 @@ impl Pool {
     }
 }
 
-fn numbers(workers: usize) -> impl Iterator<Item = WorkerId> {
-    (0..workers).map(|number| WorkerId(u16::try_from(number).unwrap_or(u16::MAX)))
+fn numbers(first: WorkerId, workers: usize) -> impl Iterator<Item = WorkerId> {
+    (0..workers).map(move |number| WorkerId(first.0.saturating_add(u16::try_from(number).unwrap_or(u16::MAX))))
 }
 
 /// Gives the workers no more jobs. The queue goes on.
-fn retire(queue: &Queue, workers: usize) {
-    numbers(workers).for_each(|worker| queue.retire(worker));
+fn retire(queue: &Queue, first: WorkerId, workers: usize) {
+    numbers(first, workers).for_each(|worker| queue.retire(worker));
 }
 
 impl Member {

@@ -1,6 +1,7 @@
 //! One worker: an interpreter that runs the application with a number of threads.
 
 use std::{
+    ffi::OsString,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -61,6 +62,8 @@ pub struct WorkerSettings {
     pub directory: String,
     /// Variables for the application's `os.environ`.
     pub env: Vec<(String, String)>,
+    /// The variables that the server was started with, where other applications run in this process.
+    pub fresh_env: Option<Arc<[(OsString, OsString)]>>,
     /// Its threads.
     pub threads: NonZeroUsize,
     /// Whether others run the same application (`wsgi.multiprocess`).
@@ -97,6 +100,9 @@ impl Worker {
         let _loading = LoadGuard::acquire(py);
         // Threads that the import starts would be daemons otherwise, where this thread is not the interpreter's first.
         py.register_thread(&thread_name(self.id(), 0)).map_err(|raised| prepare_error(py, raised))?;
+        if let Some(fresh) = &settings.fresh_env {
+            application::refresh_environ(py, fresh)?;
+        }
         application::prepare(py, &settings.directory, &settings.env)?;
         let application = application::load(py, &settings.app)?;
         let keep = || {

@@ -26,6 +26,9 @@ pub(super) struct Report {
     pub(super) isolation: IsolationReport,
     pub(super) measured: Measures,
     pub(super) suggested: Advice,
+    /// The same of the other applications.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) others: Vec<Report>,
 }
 
 /// The linked Python.
@@ -61,6 +64,8 @@ impl PythonReport {
 pub(super) struct ApplicationReport {
     pub(super) app: String,
     pub(super) directory: PathBuf,
+    /// The sites and paths that it is served at.
+    pub(super) at: String,
     /// Whether a server would start with it.
     pub(super) loads: bool,
     /// Why not.

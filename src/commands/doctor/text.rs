@@ -19,7 +19,8 @@ impl fmt::Display for Report {
         self.surroundings(f)?;
         self.extensions(f)?;
         self.modes(f)?;
-        self.suggestion(f)
+        self.suggestion(f)?;
+        self.others.iter().try_for_each(|other| write!(f, "\n\n{other}"))
     }
 }
 

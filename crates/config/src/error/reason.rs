@@ -1,8 +1,10 @@
 //! Every way in which a value can be wrong, and the hint that goes with it.
 
+mod site;
+
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::keys::keys;
+pub use site::SiteReason;
 
 /// What is wrong with a name or a value.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,9 @@ pub enum Reason {
     /// More than fits.
     #[error("too large")]
     TooLarge,
+    /// Larger than can be dealt with.
+    #[error("larger than {0}")]
+    LargerThan(&'static str),
     /// The name of a file where the name of a module belongs.
     #[error("the name of a file, not of a Python module")]
     AppIsFile {
@@ -198,6 +203,12 @@ pub enum Reason {
         /// What is wrong in it.
         message: String,
     },
+    /// A table without a name that it needs.
+    #[error("a table without `{0}`")]
+    FieldMissing(&'static str),
+    /// About sites, routes and rules.
+    #[error(transparent)]
+    Site(#[from] SiteReason),
     /// A value the layers could not put together.
     #[error("{0}")]
     Layers(Box<figment::Error>),
@@ -209,12 +220,9 @@ impl Reason {
         Some(match self {
             Self::UnknownKey { nearest: Some(nearest) } => format!("did you mean `{nearest}`?"),
             Self::UnknownKey { nearest: None } => "`stack config` lists all keys".into(),
-            Self::Table => "write the keys without a line in brackets above them".into(),
+            Self::Table => "write the keys without a line in brackets above them; only sites have one: [[site]]".into(),
             Self::NotInFile => "name the file with --config or STACK_CONFIG".into(),
-            Self::Form { wanted: "one value", .. } => {
-                let several = keys().iter().filter(|key| key.repeatable).map(|key| key.name);
-                format!("only these take several values: {}", several.collect::<Vec<_>>().join(", "))
-            }
+            Self::Form { wanted: "one value", .. } => "write a single one".into(),
             Self::Form { .. } => "write text in quotes or a number".into(),
             Self::Empty => "leave the key out to have its default".into(),
             Self::NotOneOf { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
@@ -227,6 +235,7 @@ impl Reason {
             Self::ZeroDuration => "this time can not be switched off; write a long one, such as 1h".into(),
             Self::TooLong => "write a unit: a plain number is seconds, ms is milliseconds".into(),
             Self::NotSize | Self::TooLarge => "write 64k, 16M or 1G; a plain number is bytes".into(),
+            Self::LargerThan(most) => format!("write at most {most}"),
             Self::TooSmall(_) => "a plain number is bytes; write 64k, 16M or 1G".into(),
             Self::AppIsFile { module } => format!("write {module}, the name that Python code imports it by"),
             Self::AppName { .. } => "write module, module:callable or module:factory()".into(),
@@ -263,6 +272,8 @@ impl Reason {
                 }
                 _ => return None,
             },
+            Self::FieldMissing(name) => format!("write {name} = \"…\" in it"),
+            Self::Site(reason) => return reason.hint(),
             Self::NotOneOf { nearest: None, .. } | Self::Syntax { .. } | Self::Layers(_) => return None,
         })
     }

@@ -1,5 +1,7 @@
 //! The TOML file: its values, and the line of each.
 
+mod tables;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -13,10 +15,16 @@ use toml::{
 };
 
 use crate::{
-    error::{Problem, Reason},
-    keys::{self, Key},
+    error::{Problem, Reason, SiteReason},
+    keys::{self, Key, site},
     origin::Origin,
 };
+
+/// The name of the sections that are sites.
+const SITE: &str = "site";
+
+/// Lines of values: by key, and by place in an array.
+type Lines = BTreeMap<(&'static str, usize), usize>;
 
 /// The file, read and searched for unknown keys.
 #[derive(Debug)]
@@ -26,8 +34,31 @@ pub(crate) struct File {
     /// Where its relative paths begin, absolute.
     pub(crate) directory: PathBuf,
     pub(crate) values: Dict,
-    /// By key, and by place in an array.
-    lines: BTreeMap<(&'static str, usize), usize>,
+    lines: Lines,
+    /// The `[[site]]` sections, in order.
+    pub(crate) sites: Vec<SiteSection>,
+}
+
+/// A `[[site]]` section of the file.
+#[derive(Debug)]
+pub(crate) struct SiteSection {
+    pub(crate) values: Dict,
+    path: PathBuf,
+    /// Where it begins.
+    line: usize,
+    lines: Lines,
+}
+
+impl SiteSection {
+    /// Where the value of `key` is, or the one at `index` of its array; where the section begins, if it has none.
+    pub(crate) fn origin(&self, key: &str, index: usize) -> Origin {
+        Origin::File { path: self.path.clone(), line: line_of_value(&self.lines, key, index).unwrap_or(self.line) }
+    }
+
+    /// Where the section begins.
+    pub(crate) fn start(&self) -> Origin {
+        Origin::File { path: self.path.clone(), line: self.line }
+    }
 }
 
 impl File {
@@ -41,79 +72,152 @@ impl File {
             error,
         })?;
         let directory = absolute.parent().unwrap_or(current_dir).to_path_buf();
-        let mut file = Self { path: path.to_path_buf(), directory, values: Dict::new(), lines: BTreeMap::new() };
+        let mut file =
+            Self { path: path.to_path_buf(), directory, values: Dict::new(), lines: Lines::new(), sites: Vec::new() };
+        let mut reader = Reader { path, text: &text, problems };
         match DeTable::parse(&text) {
-            Ok(table) => file.fill(table.get_ref(), &text, problems),
-            Err(error) => problems.push(file.syntax_error(&error, &text)),
+            Ok(table) => reader.read(&mut file, table.get_ref()),
+            Err(error) => reader.syntax_error(&error),
         }
         Ok(file)
     }
 
     /// Where the value of `key` is, or the one at `index` of its array.
     pub(crate) fn origin(&self, key: &str, index: usize) -> Origin {
-        let line = self.lines.iter().find(|((name, at), _)| *name == key && *at == index).map_or(1, |(_, line)| *line);
-        self.at(line)
-    }
-
-    fn at(&self, line: usize) -> Origin {
+        let line = line_of_value(&self.lines, key, index).unwrap_or(1);
         Origin::File { path: self.path.clone(), line }
     }
+}
 
-    fn fill(&mut self, table: &DeTable<'_>, text: &str, problems: &mut Vec<Problem>) {
+fn line_of_value(lines: &Lines, key: &str, index: usize) -> Option<usize> {
+    lines.iter().find(|((name, at), _)| *name == key && *at == index).map(|(_, line)| *line)
+}
+
+/// Takes tables apart.
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, file: &mut File, table: &DeTable<'_>) {
         for (name, value) in table {
-            let name_origin = self.at(line_of(text, name.span().start));
-            let name = name.get_ref().as_ref();
-            let Some(key) = keys::find(name) else {
-                problems.push(Problem::with_name(name_origin, name, unknown(name, value.get_ref())));
+            let line = self.line(name.span().start);
+            match name.get_ref().as_ref() {
+                SITE => self.sites(file, value, line),
+                name => self.entry(name, value, line, keys::find(name), (&mut file.values, &mut file.lines), |name| {
+                    Key::nearest(name).map(|key| key.name)
+                }),
+            }
+        }
+    }
+
+    fn sites(&mut self, file: &mut File, value: &Spanned<DeValue<'_>>, line: usize) {
+        let DeValue::Array(sections) = value.get_ref() else {
+            return self.report(line, SITE, SiteReason::NotSections.into());
+        };
+        for section in sections {
+            let line = self.line(section.span().start);
+            let DeValue::Table(table) = section.get_ref() else {
+                self.report(line, SITE, SiteReason::NotSections.into());
                 continue;
             };
-            if !key.in_file {
-                problems.push(Problem::with_name(name_origin, name, Reason::NotInFile));
-                continue;
-            }
-            match self.value(key, value, text) {
-                Ok(value) => {
-                    self.values.insert(name.to_owned(), value);
+            let mut site =
+                SiteSection { values: Dict::new(), path: self.path.to_path_buf(), line, lines: Lines::new() };
+            for (name, value) in table {
+                let line = self.line(name.span().start);
+                let name = name.get_ref().as_ref();
+                let nearest = |name: &str| site::nearest(name).map(|key| key.name);
+                match keys::find(name) {
+                    Some(_) if site::find(name).is_none() => {
+                        self.report(line, name, SiteReason::NotInSite.into());
+                    }
+                    _ => {
+                        let into = (&mut site.values, &mut site.lines);
+                        self.entry(name, value, line, site::find(name), into, nearest);
+                    }
                 }
-                Err((offset, reason)) => {
-                    problems.push(Problem::with_name(self.at(line_of(text, offset)), name, reason));
-                }
             }
+            file.sites.push(site);
+        }
+    }
+
+    /// Takes over one `name = value`.
+    fn entry(
+        &mut self,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        line: usize,
+        key: Option<&'static Key>,
+        (values, lines): (&mut Dict, &mut Lines),
+        nearest: impl Fn(&str) -> Option<&'static str>,
+    ) {
+        let Some(key) = key else {
+            return self.report(line, name, unknown(nearest(name), value.get_ref()));
+        };
+        if !key.in_file {
+            return self.report(line, name, Reason::NotInFile);
+        }
+        match self.value(key, value, lines) {
+            Ok(value) => {
+                values.insert(name.to_owned(), value);
+            }
+            Err((offset, reason)) => self.report(self.line(offset), name, reason),
         }
     }
 
     /// Takes over the value of a key and notes its lines, or says what form it has in place of the right one.
-    fn value(&mut self, key: &'static Key, value: &Spanned<DeValue<'_>>, text: &str) -> Result<Value, (usize, Reason)> {
+    fn value(
+        &mut self,
+        key: &'static Key,
+        value: &Spanned<DeValue<'_>>,
+        lines: &mut Lines,
+    ) -> Result<Value, (usize, Reason)> {
         let start = value.span().start;
-        self.lines.insert((key.name, 0), line_of(text, start));
-        let DeValue::Array(array) = value.get_ref() else {
-            let wanted = if key.repeatable { "text or an array of texts" } else { "one value" };
-            return scalar(value.get_ref()).ok_or((start, form(wanted, value.get_ref())));
-        };
+        lines.insert((key.name, 0), self.line(start));
         if !key.repeatable {
-            return Err((start, form("one value", value.get_ref())));
+            return scalar(value.get_ref()).ok_or_else(|| (start, form("one value", value.get_ref())));
         }
-        let mut values = Vec::with_capacity(array.len());
-        for (index, element) in array.iter().enumerate() {
-            let start = element.span().start;
-            self.lines.insert((key.name, index), line_of(text, start));
-            values.push(scalar(element.get_ref()).ok_or((start, form("text", element.get_ref())))?);
+        let mut texts = Vec::new();
+        match value.get_ref() {
+            DeValue::Array(array) => {
+                for element in array {
+                    tables::texts(key, element, "text", &mut texts)?;
+                }
+            }
+            DeValue::Table(_) => tables::texts(key, value, "text or an array of texts", &mut texts)?,
+            single => {
+                return scalar(single).ok_or_else(|| (start, form("text or an array of texts", single)));
+            }
         }
-        Ok(values.into())
+        for (index, (offset, _)) in texts.iter().enumerate() {
+            lines.insert((key.name, index), self.line(*offset));
+        }
+        Ok(texts.into_iter().map(|(_, value)| value).collect::<Vec<_>>().into())
     }
 
-    fn syntax_error(&self, error: &toml::de::Error, text: &str) -> Problem {
-        let offset = error.span().map_or(text.len(), |span| span.start.min(text.len()));
-        let before = text.get(..offset).unwrap_or(text);
+    fn line(&self, offset: usize) -> usize {
+        line_of(self.text, offset)
+    }
+
+    fn report(&mut self, line: usize, name: &str, reason: Reason) {
+        let origin = Origin::File { path: self.path.to_path_buf(), line };
+        self.problems.push(Problem::with_name(origin, name, reason));
+    }
+
+    fn syntax_error(&mut self, error: &toml::de::Error) {
+        let offset = error.span().map_or(self.text.len(), |span| span.start.min(self.text.len()));
+        let before = self.text.get(..offset).unwrap_or(self.text);
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         let message = error.message().replace('\n', "; ");
-        Problem::with_name(self.at(line_of(text, offset)), "", Reason::Syntax { column, message })
+        self.report(self.line(offset), "", Reason::Syntax { column, message });
     }
 }
 
-fn unknown(name: &str, value: &DeValue<'_>) -> Reason {
-    match Key::nearest(name) {
-        Some(key) => Reason::UnknownKey { nearest: Some(key.name.to_owned()) },
+fn unknown(nearest: Option<&str>, value: &DeValue<'_>) -> Reason {
+    match nearest {
+        Some(name) => Reason::UnknownKey { nearest: Some(name.to_owned()) },
         None if value.is_table() => Reason::Table,
         None => Reason::UnknownKey { nearest: None },
     }
@@ -199,7 +303,7 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "stack.toml:1: `threads`: an array in place of one value\n    hint: only these take several values: bind, static, trusted_proxies, allow, deny, admin_bind",
+                "stack.toml:1: `threads`: an array in place of one value\n    hint: write a single one",
                 "stack.toml:5: `bind`: a table in place of text\n    hint: write text in quotes or a number",
                 "stack.toml:7: `static`: a date without quotes in place of text or an array of texts\n    \
                  hint: write text in quotes or a number",

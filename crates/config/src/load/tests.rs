@@ -1,12 +1,13 @@
 //! What the whole of it gives: precedence, origins, defaults, and problems all at once.
 
 use std::{
-    num::{NonZeroU64, NonZeroUsize},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     time::Duration,
 };
 
 use crate::{
-    AccessLog, AppSource, Bind, Clients, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Rates, Timeouts,
+    AccessLog, AppSource, Bind, Clients, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Rates, Sites,
+    Timeouts,
     testing::{Setup, problem},
 };
 
@@ -77,6 +78,7 @@ fn the_defaults_of_prod_are_these() {
         env: vec![],
         bind: vec![Bind::Tcp { written: "127.0.0.1:8000".into(), addresses: vec![([127, 0, 0, 1], 8000).into()] }],
         statics: vec![],
+        sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: std::thread::available_parallelism().unwrap(),
         workers_given: false,
@@ -88,6 +90,10 @@ fn the_defaults_of_prod_are_these() {
             queue_size: 1024,
             max_body_size: 16 << 20,
             max_head_size: NonZeroUsize::new(32 << 10).unwrap(),
+            max_request_line_size: NonZeroUsize::new(8 << 10).unwrap(),
+            max_header_fields: NonZeroUsize::new(100).unwrap(),
+            http2: true,
+            http2_max_streams: NonZeroU32::new(128).unwrap(),
             body_buffer_size: 64 << 10,
             response_buffer_size: 256 << 10,
             max_response_spill: 1 << 30,

@@ -25,12 +25,10 @@ fn combined(record: &Record, out: &mut Vec<u8>) {
     let Times { queue, app, total: _ } = Times::of(record);
     let _ = writeln!(
         out,
-        "{} - - [{}] \"{} {} {:?}\" {} {} \"{}\" \"{}\" {} {} {} {}{}",
+        "{} - - [{}] \"{}\" {} {} \"{}\" \"{}\" {} {} {} {}{}",
         PeerAddress(record.peer),
         common_date(record.time),
-        Escaped(record.method.as_str().as_bytes()),
-        Escaped(record.target.to_string().as_bytes()),
-        record.version,
+        RequestLine(record),
         status(record),
         record.bytes,
         record.referer.as_ref().map_or(Escaped(b"-"), |value| Escaped(value.as_bytes())),
@@ -48,9 +46,12 @@ struct Line<'a> {
     time: String,
     request_id: String,
     peer: String,
-    method: &'a str,
-    target: String,
-    version: String,
+    method: Option<&'a str>,
+    target: Option<String>,
+    version: Option<String>,
+    /// The first line of what was not a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     status: u16,
     bytes: u64,
     referer: Option<String>,
@@ -66,13 +67,15 @@ struct Line<'a> {
 fn json(record: &Record, out: &mut Vec<u8>) {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let Times { queue, app, total } = Times::of(record);
+    let is_request = record.refused.is_none();
     let line = Line {
         time: rfc3339(record.time),
         request_id: record.request_id.to_string(),
         peer: PeerAddress(record.peer).to_string(),
-        method: record.method.as_str(),
-        target: record.target.to_string(),
-        version: format!("{:?}", record.version),
+        method: is_request.then_some(record.method.as_str()),
+        target: is_request.then(|| record.target.to_string()),
+        version: is_request.then(|| format!("{:?}", record.version)),
+        refused: record.refused.as_ref().map(|line| Escaped(line).to_string()),
         status: status(record),
         bytes: record.bytes,
         referer: record.referer.as_ref().map(text),
@@ -137,6 +140,20 @@ impl fmt::Display for PeerAddress {
     }
 }
 
+/// As the client sent it, be it a request or not.
+struct RequestLine<'a>(&'a Record);
+
+impl fmt::Display for RequestLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(record) = self;
+        if let Some(line) = &record.refused {
+            return Escaped(line).fmt(f);
+        }
+        let (method, target) = (record.method.as_str(), record.target.to_string());
+        write!(f, "{} {} {:?}", Escaped(method.as_bytes()), Escaped(target.as_bytes()), record.version)
+    }
+}
+
 struct OrDash<T>(Option<T>);
 
 impl<T: fmt::Display> fmt::Display for OrDash<T> {
@@ -193,6 +210,7 @@ pub(super) mod tests {
             method: Method::GET,
             target: "/a?b=%22".parse().unwrap(),
             version: Version::HTTP_11,
+            refused: None,
             referer: None,
             user_agent: Some(HeaderValue::from_bytes(b"x\"\xff \\y").unwrap()),
             status: Some(StatusCode::OK),
@@ -231,6 +249,19 @@ pub(super) mod tests {
     fn a_request_without_a_worker_has_dashes_and_a_cut_one_says_so() {
         let record = Record { passage: None, aborted: true, ..record() };
         assert!(written(LogFormat::Text, &record).ends_with(" 0000000000000abc - - - aborted\n"));
+    }
+
+    #[test]
+    fn what_was_no_request_is_shown_as_it_came() {
+        let refused = || Some(b"G\x16T / \"HTTP/1.1".as_slice().into());
+        let text = written(LogFormat::Text, &Record { refused: refused(), ..record() });
+        assert!(text.contains("] \"G\\x16T / \\x22HTTP/1.1\" 200"), "{text}");
+        let json = written(LogFormat::Json, &Record { refused: refused(), ..record() });
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            (&value["method"], &value["refused"]),
+            (&serde_json::Value::Null, &"G\\x16T / \\x22HTTP/1.1".into())
+        );
     }
 
     #[test]

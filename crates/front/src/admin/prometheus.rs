@@ -9,6 +9,7 @@ use crate::Snapshot;
 pub(super) fn text(snapshot: &Snapshot, depth: Depth) -> String {
     let Snapshot {
         connections,
+        parked,
         in_flight,
         requests,
         refused,
@@ -29,6 +30,7 @@ pub(super) fn text(snapshot: &Snapshot, depth: Depth) -> String {
         }
     };
     family("stack_connections", "gauge", "Open connections, idle ones included.", &[("", connections)]);
+    family("stack_connections_parked", "gauge", "Those of them that wait for a request.", &[("", parked)]);
     family("stack_requests_in_flight", "gauge", "Requests that are being answered.", &[("", in_flight)]);
     family("stack_requests_total", "counter", "Requests whose head has been read.", &[("", requests)]);
     family(

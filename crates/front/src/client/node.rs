@@ -63,7 +63,7 @@ pub(super) fn scheme(text: &str) -> Result<Scheme, Unclear> {
 }
 
 pub(super) fn host(text: &str) -> Result<HeaderValue, Unclear> {
-    if text.is_empty() || !strict::is_host(text.as_bytes()) {
+    if text.is_empty() || !strict::host::is_host(text.as_bytes()) {
         return Err(Unclear::InvalidHost);
     }
     HeaderValue::from_str(text).map_err(|_| Unclear::InvalidHost)

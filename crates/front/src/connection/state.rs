@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::Context,
     time::Instant,
@@ -12,9 +12,10 @@ use std::{
 use atomic_waker::AtomicWaker;
 use stack_bridge::{ClientConnection, Local, Peer, Scheme};
 
-use crate::access_log::Entry;
+use crate::{access_log::Entry, strict::Refusal};
 
-/// What a connection does. Each phase has the one timeout that can end it.
+/// What a connection does. Each phase has the one timeout that can end it. One that speaks HTTP/2 has as many requests
+/// as it has streams, so it is only ever idle, answering or closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
@@ -37,7 +38,7 @@ impl Phase {
     const ALL: [Self; 6] = [Self::Idle, Self::Head, Self::Body, Self::Answering, Self::Flushing, Self::Closing];
 
     /// Whether a request would be lost if the connection ended now.
-    pub(crate) fn is_in_flight(self) -> bool {
+    fn is_in_flight(self) -> bool {
         match self {
             Self::Idle | Self::Head | Self::Closing => false,
             Self::Body | Self::Answering | Self::Flushing => true,
@@ -69,6 +70,17 @@ pub(crate) struct Origin {
     pub(crate) is_direct: bool,
 }
 
+/// The one request of a connection that could not become one.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    /// As much of its first line as the log has room for.
+    pub(crate) line: Box<[u8]>,
+}
+
+/// Bytes of a refused request's line that are kept for the log.
+const LOGGED_LINE: usize = 512;
+
 /// The state of one connection, shared by its task, its requests and the registry.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -87,6 +99,10 @@ pub(crate) struct Connection {
     wants_flush: AtomicBool,
     /// Responses that are complete but not yet in the socket: they are logged when it has taken them.
     unsent: Mutex<Vec<Entry>>,
+    /// Set at most once: a connection ends with the answer to it.
+    refused: OnceLock<Refused>,
+    /// Requests of an HTTP/2 connection that are not answered yet.
+    streams: AtomicUsize,
 }
 
 impl Connection {
@@ -102,6 +118,8 @@ impl Connection {
             requests: AtomicU64::new(0),
             wants_flush: AtomicBool::new(false),
             unsent: Mutex::new(Vec::new()),
+            refused: OnceLock::new(),
+            streams: AtomicUsize::new(0),
         }
     }
 
@@ -116,12 +134,52 @@ impl Connection {
     /// The socket has taken everything there was to send.
     pub(crate) fn flushed(&self) {
         if self.phase() == Phase::Flushing {
-            // Not 0, which says that there was no request yet.
-            let age = u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-            self.idle_since.store(age, Ordering::Relaxed);
-            self.enter(Phase::Idle);
+            self.becomes_idle();
             self.finish_entries(false);
         }
+    }
+
+    fn becomes_idle(&self) {
+        // Not 0, which says that there was no request yet.
+        let age = u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        self.idle_since.store(age, Ordering::Relaxed);
+        self.enter(Phase::Idle);
+    }
+
+    /// One more stream of an HTTP/2 connection is answered.
+    pub(super) fn stream_opened(&self) {
+        self.streams.fetch_add(1, Ordering::AcqRel);
+        self.enter(Phase::Answering);
+    }
+
+    /// One stream less. The last one leaves the connection idle, and its task is told.
+    pub(super) fn stream_closed(&self) {
+        if self.streams.fetch_sub(1, Ordering::AcqRel) == 1 && self.phase() == Phase::Answering {
+            self.becomes_idle();
+            self.waker.wake();
+        }
+    }
+
+    /// Requests that would be lost if the connection ended now.
+    pub(super) fn in_flight(&self) -> usize {
+        if self.phase().is_in_flight() { self.streams().max(1) } else { 0 }
+    }
+
+    /// Requests of an HTTP/2 connection that are not answered yet.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Acquire)
+    }
+
+    /// What comes next is not a request. It is answered with the refusal, and the connection closed.
+    pub(super) fn refuse(&self, refusal: Refusal, line: &[u8]) {
+        let line = line[..line.len().min(LOGGED_LINE)].into();
+        // A second refusal has no response of its own.
+        let _ = self.refused.set(Refused { refusal, line });
+    }
+
+    /// Why the request that hyper hands over is none.
+    pub(crate) fn refused(&self) -> Option<&Refused> {
+        self.refused.get()
     }
 
     /// No request will be lost any more: what is left is to close.

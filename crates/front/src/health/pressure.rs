@@ -32,7 +32,7 @@ impl Pressure {
         Self { queue, refusals: Mutex::default() }
     }
 
-    pub(super) fn queue(&self) -> &Queue {
+    pub(crate) fn queue(&self) -> &Queue {
         &self.queue
     }
 

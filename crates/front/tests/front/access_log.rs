@@ -49,7 +49,7 @@ fn a_client_that_left_is_logged_as_499() {
     });
     let mut client = server.client();
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-    crate::server::wait_until("the job queued", || server.queue.depth().queued == 1);
+    crate::server::wait_until("the job queued", || server.queues[0].depth().queued == 1);
     drop(client);
     crate::server::wait_until("the request given up", || server.snapshot().in_flight == 0);
     server.order(Stop::Draining);

@@ -129,7 +129,7 @@ fn where_all_wait_too_long_new_requests_are_refused_though_there_is_room() {
         let mut client = server.client();
         client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         wait_until("the request is there", || {
-            let queued = server.queue.depth().queued;
+            let queued = server.queues[0].depth().queued;
             server.snapshot().requests > before && (queued > clients.len() || server.snapshot().shed > 0)
         });
         clients.push(client);

@@ -14,7 +14,7 @@ fn the_job_of_a_client_that_left_while_queued_is_never_taken() {
     let server = Server::start(|_| {});
     let mut leaving = server.client();
     leaving.send("GET /leaving HTTP/1.1\r\nhost: a\r\n\r\n");
-    wait_until("the job queued", || server.queue.depth().queued == 1);
+    wait_until("the job queued", || server.queues[0].depth().queued == 1);
     drop(leaving);
     wait_until("the request given up", || server.snapshot().in_flight == 0);
     server.worker(move |job| {
@@ -64,7 +64,7 @@ fn an_upload_that_is_not_completed_is_never_queued() {
         wait_until("the request in flight", || server.snapshot().in_flight == 1);
         drop(client);
         wait_until("the request given up", || server.snapshot().in_flight == 0);
-        assert_eq!(server.queue.depth().queued, 0);
+        assert_eq!(server.queues[0].depth().queued, 0);
     }
 }
 

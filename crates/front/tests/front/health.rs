@@ -40,7 +40,7 @@ fn health_and_files_do_not_wait_behind_the_application() {
     let held = job.recv().unwrap();
     let mut waiting = server.client();
     waiting.send(GET);
-    wait_until("the queue full", || server.queue.depth().queued == 1);
+    wait_until("the queue full", || server.queues[0].depth().queued == 1);
     assert_eq!(server.client().get("/").status, 503);
 
     for path in ["/-/health/live", "/-/health/ready", "/-/health/startup"] {
@@ -108,7 +108,7 @@ fn a_server_without_workers_is_not_ready() {
     assert_eq!(response.text(), "{\"status\":\"unavailable\",\"reasons\":[\"no_worker\"]}");
     server.worker(echo);
     wait_until("ready", || server.client().get("/-/health/ready").status == 200);
-    server.queue.retire(WorkerId(7));
+    server.queues[0].retire(WorkerId(7));
     assert_eq!(admin(&server).get("/-/health/ready").status, 503);
     assert_eq!(admin(&server).get("/-/health/live").status, 200);
 }

@@ -29,7 +29,7 @@ fn a_body_that_trickles_is_answered_with_408() {
     assert_eq!((response.status, response.field("connection")), (408, Some("close")));
     client.stream.shutdown(std::net::Shutdown::Both).unwrap();
     dripping.join().unwrap();
-    assert_eq!(server.queue.depth().queued, 0);
+    assert_eq!(server.queues[0].depth().queued, 0);
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn a_malformed_chunk_is_refused_and_never_queued() {
     client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n");
     let response = client.response();
     assert_eq!((response.status, response.field("connection")), (400, Some("close")));
-    assert_eq!(server.queue.depth().queued, 0);
+    assert_eq!(server.queues[0].depth().queued, 0);
 }
 
 #[test]
@@ -156,7 +156,6 @@ fn malformed_requests_are_refused_and_their_connection_closed() {
         "GET http://b/ HTTP/1.1\r\nhost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a\r\nname : x\r\n\r\n",
-        "GET / HTTP/9.9\r\nhost: a\r\n\r\n",
         "nonsense\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n",
@@ -167,7 +166,7 @@ fn malformed_requests_are_refused_and_their_connection_closed() {
         assert_eq!(client.send(request).response().status, 400, "{request}");
         assert!(client.is_closed(), "{request}");
     }
-    assert_eq!(server.queue.depth().queued, 0);
+    assert_eq!(server.queues[0].depth().queued, 0);
 }
 
 #[test]

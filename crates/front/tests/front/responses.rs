@@ -120,13 +120,13 @@ fn a_full_queue_sheds_and_a_closed_one_says_goodbye() {
     let server = Server::start(|config| config.limits.queue_size = 1);
     let mut waiting = server.client();
     waiting.send(GET);
-    wait_until("one job queued", || server.queue.depth().queued == 1);
+    wait_until("one job queued", || server.queues[0].depth().queued == 1);
     let mut client = server.client();
     let response = client.get("/");
     assert_eq!((response.status, response.field("retry-after")), (503, Some("1")));
     assert_eq!(response.field("connection"), None);
     assert_eq!(server.snapshot().refused, 1);
-    server.queue.close();
+    server.queues[0].close();
     let response = client.get("/");
     assert_eq!((response.status, response.field("connection")), (503, Some("close")));
     server.worker(echo);

@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Clients, Config, Isolation, Limits, Log, LogFormat, LogLevel, Network, Profile,
+    AccessLog, AppSource, Bind, Clients, Config, Isolation, Limits, Log, LogFormat, LogLevel, Network, Profile, Sites,
     StaticRoot, Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
@@ -23,7 +23,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// The first admin listener, if there is one.
     pub(crate) admin: Option<SocketAddr>,
-    pub(crate) queue: Queue,
+    /// Of the applications, in the order of the layout.
+    pub(crate) queues: Vec<Queue>,
     pub(crate) metrics: Arc<Metrics>,
     stop: watch::Sender<Stop>,
     serving: Option<JoinHandle<Drained>>,
@@ -39,14 +40,15 @@ impl Server {
         let address = listeners.addresses()[0];
         let admin_listeners = Listeners::bind(&config.clients.health.admin_bind, 16).unwrap();
         let admin = admin_listeners.addresses().first().copied();
-        let queue = Queue::shedding(config.limits.queue_size, config.clients.queue_target);
-        let front = Front::new(&config, queue.clone()).unwrap();
+        let queue = |_| Queue::shedding(config.limits.queue_size, config.clients.queue_target);
+        let queues: Vec<_> = config.layout().applications.iter().map(queue).collect();
+        let front = Front::new(&config, queues.clone()).unwrap();
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.spawn(front.admin().serve(admin_listeners, std::future::pending()));
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
-        Self { address, admin, queue, metrics, stop, serving, runtime }
+        Self { address, admin, queues, metrics, stop, serving, runtime }
     }
 
     /// Starts a front with one worker of one thread.
@@ -57,7 +59,12 @@ impl Server {
     }
 
     pub(crate) fn worker(&self, application: impl Fn(Job) + Send + 'static) {
-        let mut consumer = self.queue.consumer(WorkerId(7));
+        self.worker_of(0, application);
+    }
+
+    /// A worker of the application at this place of the layout.
+    pub(crate) fn worker_of(&self, place: usize, application: impl Fn(Job) + Send + 'static) {
+        let mut consumer = self.queues[place].consumer(WorkerId(7));
         thread::spawn(move || {
             while let Ok(job) = consumer.take() {
                 application(job);
@@ -88,7 +95,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.send_replace(Stop::Aborting);
-        self.queue.close();
+        self.queues.iter().for_each(Queue::close);
     }
 }
 
@@ -110,6 +117,7 @@ fn config() -> Config {
         env: Vec::new(),
         bind: vec![any_port()],
         statics: Vec::new(),
+        sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
         workers_given: false,
@@ -121,6 +129,10 @@ fn config() -> Config {
             queue_size: 16,
             max_body_size: 1 << 20,
             max_head_size: NonZero::new(16 * 1024).unwrap(),
+            max_request_line_size: NonZero::new(8 * 1024).unwrap(),
+            max_header_fields: NonZero::new(100).unwrap(),
+            http2: true,
+            http2_max_streams: NonZero::new(100).unwrap(),
             body_buffer_size: 1024,
             response_buffer_size: 64 * 1024,
             max_response_spill: 1 << 30,

@@ -105,27 +105,26 @@ fn nothing_outside_the_root_and_nothing_hidden_is_sent() {
     let server = owned(outer.path());
     let mut client = server.client();
     for path in [
-        "../secret.txt",
-        "%2e%2e/secret.txt",
-        "..%2fsecret.txt",
-        "%2e%2e%2fsecret.txt",
         "%252e%252e/secret.txt",
-        "sub/../../secret.txt",
-        "sub/..%2f../secret.txt",
         "..%5csecret.txt",
-        "..%00/secret.txt",
         "%2fetc/passwd",
         "/etc/passwd",
-        "./a.txt",
         ".env",
         "%2eenv",
         "escape.txt",
         "outside/secret.txt",
         "a.txt/",
-        "a.txt%00",
     ] {
         let response = client.get(&format!("/assets/{path}"));
         assert_eq!(response.status, 404, "{path}: {}", response.text());
+    }
+    assert_eq!(client.get("/assets/./sub/../a.txt").text(), "0123456789");
+    // What dot segments lead out of the prefix is not below it: the application's, as without them.
+    for path in ["../secret.txt", "%2e%2e/secret.txt", "sub/../../secret.txt"] {
+        assert_eq!(client.get(&format!("/assets/{path}")).text(), "GET /secret.txt  ");
+    }
+    for path in ["..%2fsecret.txt", "%2e%2e%2fsecret.txt", "sub/..%2f../secret.txt", "..%00/secret.txt", "a.txt%00"] {
+        assert_eq!(server.client().get(&format!("/assets/{path}")).status, 400, "{path}");
     }
 }
 
@@ -137,7 +136,7 @@ fn a_document_root_leaves_what_it_has_not_to_the_application() {
     assert_eq!(client.get("/a.txt").text(), "0123456789");
     assert_eq!(client.get("/sub/").text(), "index");
     assert_eq!(client.get("/sub").field("location"), Some("/sub/"));
-    for path in ["/", "/none", "/empty/", "/escape.txt", "/.env", "/../secret.txt", "//a.txt"] {
+    for path in ["/", "/none", "/empty/", "/escape.txt", "/.env", "//a.txt"] {
         assert_eq!(client.get(path).text(), format!("GET {path}  "));
     }
     client.send("POST /a.txt HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");

@@ -47,7 +47,7 @@ fn a_body_that_pauses_is_answered_with_408() {
     client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc");
     let response = client.response();
     assert_eq!((response.status, response.field("connection")), (408, Some("close")));
-    assert_eq!(server.queue.depth().queued, 0);
+    assert_eq!(server.queues[0].depth().queued, 0);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    ffi::OsString,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
@@ -14,7 +13,7 @@ use tokio::{
     sync::{Mutex, mpsc, oneshot},
 };
 
-use super::{Exit, StartError};
+use super::{Exit, Program, StartError};
 use crate::{
     control::{self, LastWords, Started},
     link::{Link, LinkError},
@@ -24,7 +23,7 @@ use crate::{
 /// Forks workers. The process it does so from is started with the first, and again where it has died.
 #[derive(Debug)]
 pub(super) struct Templates {
-    arguments: Vec<OsString>,
+    program: Program,
     spec: String,
     current: Mutex<Option<Template>>,
 }
@@ -52,15 +51,15 @@ pub(super) struct ForkedWorker {
 }
 
 impl Templates {
-    pub(super) fn new(arguments: Vec<OsString>, spec: String) -> Self {
-        Self { arguments, spec, current: Mutex::default() }
+    pub(super) fn new(program: Program, spec: String) -> Self {
+        Self { program, spec, current: Mutex::default() }
     }
 
     /// Forks a worker, which waits for its start on the other end of `control`. Gives what the template reported too.
     pub(super) async fn fork(&self, worker: u16, control: UnixStream) -> Result<(ForkedWorker, String), StartError> {
         let mut current = self.current.lock().await;
         if current.as_ref().is_none_or(|template| template.requests.is_closed()) {
-            *current = Some(Template::start(&self.arguments, &self.spec).await?);
+            *current = Some(Template::start(&self.program, &self.spec).await?);
         }
         let template = current.as_ref().expect("set above");
         let (forked, answer) = oneshot::channel();
@@ -71,8 +70,8 @@ impl Templates {
 }
 
 impl Template {
-    async fn start(arguments: &[OsString], spec: &str) -> Result<Self, StartError> {
-        let Started { mut link, mut child, mut last_words } = control::exec(arguments)?;
+    async fn start(program: &Program, spec: &str) -> Result<Self, StartError> {
+        let Started { mut link, mut child, mut last_words } = control::exec(program)?;
         let prepared = async {
             control::equip(&mut link, &last_words, 0).await.map_err(control::start_error)?;
             link.send(&Order::Preload { spec }, &[], &[]).await.map_err(control::start_error)?;

@@ -203,7 +203,7 @@ impl Worker {
             let kind = Kind::Forked(Some(worker.exit));
             (Process { link: Link::new(ours)?, pid: worker.pid, kind }, Some(report))
         } else {
-            let started = control::exec(&self.settings.arguments)?;
+            let started = control::exec(&self.settings.program)?;
             last_words = started.last_words;
             let pid = started.child.id().unwrap_or_default();
             (Process { link: started.link, pid, kind: Kind::Exec(started.child) }, None)

@@ -15,7 +15,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use stack_bridge::{
-    BodyLimits, Chunk, Failure, Job, Local, Peer, Queue, Reply, Request, RequestBody, RequestId, Scheme, exchange,
+    BodyLimits, Chunk, Failure, Job, Local, Peer, Queue, Reply, Request, RequestBody, RequestId, Scheme, WorkerId,
+    exchange,
 };
 use stack_config::{AppSpec, Callable};
 use stack_interp::{InterpreterHandle, Runtime, RuntimeSettings, Version as PythonVersion};
@@ -76,6 +77,8 @@ impl App {
             app: AppSpec { module: module.into(), callable },
             directory: folder.path().to_str().unwrap().into(),
             env: vec![("STACK_TEST_VARIABLE".into(), "from the environment file".into())],
+            fresh_env: None,
+            first: WorkerId(0),
             place: Place::OwnInterpreters(NonZeroUsize::MIN),
             threads: NonZeroUsize::new(threads).unwrap(),
             when_refused: None,

@@ -1,0 +1,366 @@
+//! The socket under hyper's HTTP/1: nothing passes that has not been read here first, as strictly as RFC 9112 has it.
+//!
+//! The gate reads each head, decides how the body is delimited, and hands both to hyper; what follows stays here until
+//! the response has been sent, so hyper never holds more than one request. A head that is refused does not reach hyper:
+//! in its place goes a request of the gate's own, which is answered with the refusal ([`Connection::refused`]), so that
+//! a refusal has its place in the order of responses, its error page and its line in the access log like any other.
+//!
+//! It owns the timeouts of every phase but the body's, which its reader keeps.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use super::{Connection, Phase, sending::Sending};
+use crate::{
+    server::Server,
+    strict::{
+        Malformed, Refusal,
+        chunks::Chunks,
+        head::{Framing, HeadLimits, HeadReader, Progress},
+    },
+    timer::{LazyTimer, Pause},
+    transport::Socket,
+};
+
+/// Bytes that are read at a time where a head is expected. Most heads are smaller.
+const HEAD_BLOCK: usize = 4096;
+
+/// What hyper sees in the place of a refused head.
+const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";
+/// The same for a client that may take no body for an answer.
+const SUBSTITUTE_HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nhost: refused\r\n\r\n";
+
+#[derive(Debug)]
+pub(super) struct Gate<'a> {
+    /// Borrowed: it may have to be drained after hyper, or waited for again without it.
+    socket: &'a mut Socket,
+    connection: Arc<Connection>,
+    limits: HeadLimits,
+    /// What has been read from the socket and not been handed on.
+    inbound: BytesMut,
+    stage: Stage,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    timer: LazyTimer,
+    /// The wait for the next request, or for the rest of its head.
+    reading: Pause,
+    sending: Sending,
+}
+
+/// What the next inbound bytes are.
+#[derive(Debug)]
+enum Stage {
+    /// A head, or the one empty line that may stand before it (RFC 9112 §2.2).
+    Head {
+        reader: HeadReader,
+        may_skip: bool,
+    },
+    /// This many bytes of a head that has passed, and then its body.
+    Passing(usize, Body),
+    Body(Body),
+    /// The next request's: they wait for the end of this one.
+    Waiting,
+    /// A body that breaks the rules: hyper is told so as often as it asks.
+    Broken(Malformed),
+    /// These stand in for a head that was refused; then nothing is of interest any more.
+    Refused(&'static [u8]),
+}
+
+#[derive(Debug)]
+enum Body {
+    Length(u64),
+    Chunked(Chunks),
+}
+
+impl<'a> Gate<'a> {
+    /// `inbound` has been read from the socket already.
+    pub(super) fn new(socket: &'a mut Socket, connection: Arc<Connection>, inbound: BytesMut, server: &Server) -> Self {
+        let (limits, timeouts) = (server.head_limits, &server.timeouts);
+        Self {
+            socket,
+            connection,
+            limits,
+            inbound,
+            stage: Stage::head(limits),
+            header_timeout: timeouts.header,
+            idle_timeout: timeouts.idle,
+            timer: LazyTimer::default(),
+            reading: Pause::new(timeouts.idle),
+            sending: Sending::new(timeouts.send, server.rates),
+        }
+    }
+
+    /// One step. `Ready` where hyper is to be told of it: of bytes, or of an end.
+    fn step(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Told>> {
+        match &mut self.stage {
+            Stage::Head { reader, may_skip } => match read_head(reader, may_skip, &mut self.inbound) {
+                Ok(Progress::Complete { length, framing }) => {
+                    // Not idle any more, before hyper has begun to answer.
+                    self.connection.enter(Phase::Head);
+                    self.stage = Stage::Passing(length, Body::new(framing, self.limits));
+                }
+                Ok(Progress::Partial) => {
+                    if !ready!(self.read_more_of_head(cx))? {
+                        return Poll::Ready(Ok(Told::News));
+                    }
+                }
+                Err(refusal) => self.refuse(refusal),
+            },
+            Stage::Passing(left, body) => {
+                *left -= hand_on(&mut self.inbound, *left, buf);
+                if *left > 0 {
+                    return Poll::Ready(Ok(Told::News));
+                }
+                self.stage = std::mem::replace(body, Body::Length(0)).into_stage();
+            }
+            Stage::Body(body) => {
+                let passed = if self.inbound.is_empty() {
+                    ready!(body.read(self.socket, cx, buf, &mut self.inbound))?
+                } else {
+                    body.take(&mut self.inbound, buf)
+                };
+                self.stage = match passed {
+                    Ok(()) if body.is_done() => Stage::Waiting,
+                    Ok(()) => return Poll::Ready(Ok(Told::News)),
+                    Err(malformed) => Stage::Broken(malformed),
+                };
+            }
+            Stage::Waiting if self.connection.phase() == Phase::Idle => self.stage = Stage::head(self.limits),
+            Stage::Waiting => {
+                // A client that leaves is noticed, unless it has sent more already.
+                let has_left = self.inbound.is_empty() && ready!(self.fill(cx))? == 0;
+                return if has_left { Poll::Ready(Ok(Told::News)) } else { Poll::Pending };
+            }
+            Stage::Broken(malformed) => {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, *malformed)));
+            }
+            Stage::Refused([]) => return Poll::Pending,
+            Stage::Refused(substitute) => {
+                let length = substitute.len().min(buf.remaining());
+                buf.put_slice(&substitute[..length]);
+                *substitute = &substitute[length..];
+                return Poll::Ready(Ok(Told::News));
+            }
+        }
+        Poll::Ready(Ok(Told::Nothing))
+    }
+
+    /// False at the end: the client closed, or was silent for too long.
+    fn read_more_of_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let is_idle = self.connection.phase() == Phase::Idle;
+        if is_idle && !self.inbound.is_empty() {
+            self.begin_head();
+        }
+        if let Poll::Ready(read) = self.fill(cx) {
+            let has_more = read? > 0;
+            if is_idle && has_more {
+                self.begin_head();
+            }
+            return Poll::Ready(Ok(has_more));
+        }
+        // A head has one deadline: its bytes are no progress.
+        let is_in_time = ready!(self.reading.watch(Poll::<()>::Pending, &mut self.timer, cx)).is_some();
+        if !is_in_time && self.connection.phase() == Phase::Head {
+            self.refuse(Refusal::SlowHead);
+            return Poll::Ready(Ok(true));
+        }
+        Poll::Ready(Ok(is_in_time))
+    }
+
+    fn begin_head(&mut self) {
+        self.connection.enter(Phase::Head);
+        self.reading.reset(self.header_timeout);
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        let line = self.inbound[..].split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let substitute = if line.starts_with(b"HEAD ") { SUBSTITUTE_HEAD } else { SUBSTITUTE };
+        self.connection.refuse(refusal, line.strip_suffix(b"\r").unwrap_or(line));
+        self.connection.enter(Phase::Head);
+        self.stage = Stage::Refused(substitute);
+    }
+
+    /// Reads once, behind what is inbound already.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inbound.reserve(HEAD_BLOCK);
+        pin!(self.socket.read_buf(&mut self.inbound)).poll(cx)
+    }
+}
+
+/// Whether hyper hears of a step.
+enum Told {
+    News,
+    Nothing,
+}
+
+impl Stage {
+    fn head(limits: HeadLimits) -> Self {
+        Self::Head { reader: HeadReader::new(limits), may_skip: true }
+    }
+}
+
+fn read_head(reader: &mut HeadReader, may_skip: &mut bool, inbound: &mut BytesMut) -> Result<Progress, Refusal> {
+    if *may_skip {
+        match inbound[..] {
+            [] | [b'\r'] => return Ok(Progress::Partial),
+            [b'\r', b'\n', ..] => inbound.advance(2),
+            _ => {}
+        }
+        *may_skip = false;
+    }
+    reader.advance(inbound)
+}
+
+/// Moves up to `most` bytes, and gives how many.
+fn hand_on(inbound: &mut BytesMut, most: usize, buf: &mut ReadBuf<'_>) -> usize {
+    let length = most.min(inbound.len()).min(buf.remaining());
+    buf.put_slice(&inbound[..length]);
+    inbound.advance(length);
+    length
+}
+
+impl Body {
+    fn new(framing: Framing, limits: HeadLimits) -> Self {
+        match framing {
+            Framing::Length(length) => Self::Length(length),
+            Framing::Chunked => Self::Chunked(Chunks::new(limits)),
+        }
+    }
+
+    fn into_stage(self) -> Stage {
+        if self.is_done() { Stage::Waiting } else { Stage::Body(self) }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunks) => chunks.is_done(),
+        }
+    }
+
+    /// How many of these bytes are part of the body.
+    fn follow(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        match self {
+            Self::Length(left) => {
+                let here = (*left).min(bytes.len() as u64);
+                *left -= here;
+                Ok(usize::try_from(here).unwrap_or(bytes.len()))
+            }
+            Self::Chunked(chunks) => chunks.advance(bytes),
+        }
+    }
+
+    fn take(&mut self, inbound: &mut BytesMut, buf: &mut ReadBuf<'_>) -> Result<(), Malformed> {
+        let here = inbound.len().min(buf.remaining());
+        let length = self.follow(&inbound[..here])?;
+        hand_on(inbound, length, buf);
+        Ok(())
+    }
+
+    /// Reads without a detour. What is not of the body any more goes to `inbound`.
+    fn read(
+        &mut self,
+        socket: &mut Socket,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        inbound: &mut BytesMut,
+    ) -> Poll<io::Result<Result<(), Malformed>>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(socket).poll_read(cx, buf))?;
+        let read = &buf.filled()[before..];
+        let length = match self.follow(read) {
+            Ok(length) => length,
+            Err(malformed) => {
+                buf.set_filled(before);
+                return Poll::Ready(Ok(Err(malformed)));
+            }
+        };
+        inbound.extend_from_slice(&read[length..]);
+        buf.set_filled(before + length);
+        Poll::Ready(Ok(Ok(())))
+    }
+}
+
+impl AsyncRead for Gate<'_> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        loop {
+            // What is here goes out first: an error after it would take it along.
+            let has_news = buf.filled().len() > before;
+            if has_news && (this.inbound.is_empty() || buf.remaining() == 0 || !this.is_passing()) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Told::News = ready!(this.step(cx, buf))? {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl Gate<'_> {
+    /// Whether inbound bytes belong to the request that hyper is reading.
+    fn is_passing(&self) -> bool {
+        matches!(self.stage, Stage::Passing(..) | Stage::Body(_))
+    }
+}
+
+impl AsyncWrite for Gate<'_> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let room = ready!(this.sending.poll_room(buf.len(), &mut this.timer, cx));
+        let outcome = Pin::new(&mut *this.socket).poll_write(cx, &buf[..room]);
+        this.sending.watch(outcome, this.socket, &mut this.timer, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.sending.is_throttled() {
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            return self.poll_write(cx, first);
+        }
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut *this.socket).poll_write_vectored(cx, bufs);
+        this.sending.watch(outcome, this.socket, &mut this.timer, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        !self.sending.is_throttled() && self.socket.is_write_vectored()
+    }
+
+    /// hyper calls this when its own buffers are empty.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut *this.socket).poll_flush(cx))?;
+        if this.connection.phase() == Phase::Flushing {
+            this.connection.flushed();
+            this.reading.reset(this.idle_timeout);
+            // hyper knows that a read would wait, so it does not read before the timer has fired: set it here.
+            let _ = this.reading.watch(Poll::<()>::Pending, &mut this.timer, cx);
+            if !this.inbound.is_empty() {
+                // Nor does it know of the request that waits here.
+                cx.waker().wake_by_ref();
+            }
+        }
+        if this.connection.take_flush_wish() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().socket).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,96 @@
+//! Requests in, responses out, one after the other (RFC 9112).
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, sleep};
+
+use super::{Connection, Order, gate::Gate, stream::Stream};
+use crate::{request, server::Server, timer::LazyTimer, transport::Socket};
+
+/// How long a connection without a request yet is kept when the server is told to stop.
+pub(super) const FIRST_REQUEST: Duration = Duration::from_millis(250);
+
+/// How long a connection is idle before it is parked. Soon enough for memory, and late enough that a busy one never is.
+const PARK_AFTER: Duration = Duration::from_millis(100);
+
+/// hyper's own minimum.
+const SMALLEST_BUFFER: usize = 8 * 1024;
+
+/// hyper reads this many fields without being asked.
+const FIELDS_WITHOUT_ASKING: usize = 100;
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Nothing more will come of the connection.
+    Closed,
+    /// It is idle, and nothing of it is held but its socket.
+    Idle,
+}
+
+/// Serves requests until the connection ends or is idle for a while. `inbound` has been read from it already.
+pub(super) async fn exchange(
+    server: &Arc<Server>,
+    socket: &mut Socket,
+    connection: &Arc<Connection>,
+    inbound: BytesMut,
+) -> Ended {
+    let gate = Gate::new(socket, Arc::clone(connection), inbound, server);
+    let service = service_fn(|request: Request<Incoming>| {
+        let stream = Stream::http1(Arc::clone(connection));
+        let answer = request::answer(Arc::clone(server), stream, request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut builder = http1::Builder::new();
+    // The gate has checked the size. What is held of a response has the same bound.
+    builder.max_buf_size(server.head_limits.head.max(SMALLEST_BUFFER)).header_read_timeout(None);
+    if server.head_limits.fields > FIELDS_WITHOUT_ASKING {
+        builder.max_headers(server.head_limits.fields);
+    }
+    let mut hyper = pin!(builder.serve_connection(TokioIo::new(gate), service));
+    let mut first_request = pin!(None);
+    let mut parking = LazyTimer::default();
+    let outcome = poll_fn(|cx| {
+        if let Poll::Ready(outcome) = hyper.as_mut().poll(cx) {
+            return Poll::Ready(outcome.map(|()| Ended::Closed));
+        }
+        if connection.order() != Order::Drain {
+            let Some(since) = connection.idle_since() else { return Poll::Pending };
+            let is_long = parking.is_past(Instant::from_std(since) + PARK_AFTER, cx);
+            return if is_long { Poll::Ready(Ok(Ended::Idle)) } else { Poll::Pending };
+        }
+        // It was opened before the server was told to stop, so its first request may be on its way.
+        if connection.is_fresh() {
+            if first_request.is_none() {
+                first_request.set(Some(sleep(FIRST_REQUEST)));
+            }
+            let wait = first_request.as_mut().as_pin_mut().expect("set above");
+            ready!(wait.poll(cx));
+        }
+        hyper.as_mut().graceful_shutdown();
+        hyper.as_mut().poll(cx).map_ok(|()| Ended::Closed)
+    });
+    match outcome.await {
+        Ok(Ended::Idle) => return Ended::Idle,
+        Ok(Ended::Closed) => {}
+        Err(error) if error.is_parse() => {
+            // The gate is the stricter one, so this is a bug of ours; the client gets hyper's answer.
+            tracing::warn!(code = "STACK0101", %error, "request head refused");
+            connection.set_lingering(true);
+        }
+        Err(error) => tracing::debug!(%error, "connection ended with an error"),
+    }
+    connection.ended();
+    Ended::Closed
+}

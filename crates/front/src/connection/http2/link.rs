@@ -1,0 +1,102 @@
+//! The socket under hyper's HTTP/2.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use stack_config::Rates;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    super::sending::Sending,
+    PREFACE,
+    frames::{Flood, FrameMeter},
+};
+use crate::{timer::LazyTimer, transport::Socket};
+
+#[derive(Debug)]
+pub(super) struct Link<'a> {
+    socket: &'a mut Socket,
+    /// What was read before it was known that this is HTTP/2.
+    inbound: BytesMut,
+    meter: FrameMeter,
+    sending: Sending,
+    timer: LazyTimer,
+}
+
+impl<'a> Link<'a> {
+    pub(super) fn new(socket: &'a mut Socket, inbound: BytesMut, send_timeout: Duration, rates: Rates) -> Self {
+        Self {
+            socket,
+            inbound,
+            meter: FrameMeter::new(PREFACE.len()),
+            sending: Sending::new(send_timeout, rates),
+            timer: LazyTimer::default(),
+        }
+    }
+
+    fn sent(&mut self, outcome: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let written = ready!(self.sending.watch(outcome, self.socket, &mut self.timer, cx))?;
+        self.meter.sent(written);
+        Poll::Ready(Ok(written))
+    }
+}
+
+impl AsyncRead for Link<'_> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        if this.inbound.is_empty() {
+            ready!(Pin::new(&mut *this.socket).poll_read(cx, buf))?;
+        } else {
+            let length = this.inbound.len().min(buf.remaining());
+            buf.put_slice(&this.inbound[..length]);
+            this.inbound.advance(length);
+        }
+        if let Err(flood @ Flood) = this.meter.follow(&buf.filled()[before..]) {
+            tracing::debug!(code = "STACK0136", "{flood}");
+            this.socket.reset_on_close();
+            return Poll::Ready(Err(io::Error::other(flood)));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Link<'_> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let room = ready!(this.sending.poll_room(buf.len(), &mut this.timer, cx));
+        let outcome = Pin::new(&mut *this.socket).poll_write(cx, &buf[..room]);
+        this.sent(outcome, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.sending.is_throttled() {
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            return self.poll_write(cx, first);
+        }
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut *this.socket).poll_write_vectored(cx, bufs);
+        this.sent(outcome, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        !self.sending.is_throttled() && self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().socket).poll_shutdown(cx)
+    }
+}

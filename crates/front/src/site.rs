@@ -1,0 +1,285 @@
+//! Sites: which one a request is for, and what it gets there.
+//!
+//! The order is nginx's: the host chooses the site; its canonical host, returns and redirects answer at once; a rewrite gives
+//! the request another path, once; then the longest prefix of a static root or a mounted application has it, then a file in
+//! a document root, then the application at the root.
+
+mod fields;
+pub(crate) mod host;
+mod pages;
+mod patterns;
+mod prefixes;
+mod rules;
+mod target;
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Uri, request::Parts};
+use stack_bridge::RequestId;
+use stack_config::{Host, Layout, StaticRoot};
+
+use self::{
+    fields::Fields,
+    host::LONGEST,
+    pages::{Pages, Whose},
+    prefixes::{Prefixes, Reach},
+    rules::Rules,
+};
+use crate::{
+    application::Application,
+    error::{Error, IsError},
+    files::{DocumentRoot, OwnedPrefix},
+    path,
+    request::Context,
+};
+
+/// All sites.
+#[derive(Debug)]
+pub(crate) struct Sites {
+    all: Vec<Site>,
+    exact: HashMap<Box<[u8]>, usize>,
+    /// By what is behind `*.`.
+    below: HashMap<Box<[u8]>, usize>,
+    default: Option<usize>,
+    /// For errors that no site is there for.
+    dress: Dress,
+}
+
+/// What every response of a site gets at last.
+#[derive(Debug)]
+pub(crate) struct Dress {
+    fields: Fields,
+    pages: Pages,
+}
+
+/// One site.
+#[derive(Debug)]
+pub(crate) struct Site {
+    rules: Option<Box<Rules>>,
+    prefixes: Prefixes<Owner>,
+    document_roots: Vec<DocumentRoot>,
+    application: Option<Arc<Application>>,
+    dress: Dress,
+}
+
+/// Who has everything below a prefix.
+#[derive(Debug)]
+enum Owner {
+    Files(OwnedPrefix),
+    Application { mount: Bytes, application: Arc<Application> },
+}
+
+/// Where a path leads on its site.
+#[derive(Debug)]
+pub(crate) enum Route<'a> {
+    /// To the files of a static root that owns its prefix.
+    Files(&'a OwnedPrefix),
+    /// To an application below a prefix, which is its `SCRIPT_NAME`.
+    Mount(&'a Bytes, &'a Application),
+    /// To the document roots and the application at the root.
+    Root,
+}
+
+/// How a request came to its application, where that is not as it was sent. An extension of the request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Routed {
+    /// The target as it was sent, where its path has been rewritten since.
+    pub(crate) original: Option<Uri>,
+    /// The prefix of the application, decoded.
+    pub(crate) mount: Bytes,
+}
+
+impl Sites {
+    /// Sites with these applications, in the order of the layout.
+    pub(crate) fn new(layout: Layout, applications: &[Arc<Application>]) -> Self {
+        let mut sites = Self {
+            all: Vec::new(),
+            exact: HashMap::new(),
+            below: HashMap::new(),
+            default: None,
+            dress: Dress::new(&layout.rules),
+        };
+        for site in layout.sites {
+            let place = sites.all.len();
+            for host in &site.hosts {
+                match host {
+                    Host::Exact(name) => sites.exact.insert(name.as_bytes().into(), place),
+                    Host::Below(name) => sites.below.insert(name.as_bytes().into(), place),
+                };
+            }
+            if site.is_default {
+                sites.default.get_or_insert(place);
+            }
+            sites.all.push(Site::new(site, applications));
+        }
+        sites
+    }
+
+    /// The site of a host: by its exact name, then by the longest `*.NAME` that it is below, then the default one.
+    pub(crate) fn find(&self, host: Option<&[u8]>) -> Option<&Site> {
+        let named = host.filter(|_| !self.exact.is_empty() || !self.below.is_empty()).and_then(|host| {
+            let mut buffer = [0; LONGEST];
+            self.find_lowered(host::lowered(host, &mut buffer)?)
+        });
+        Some(&self.all[named.or(self.default)?])
+    }
+
+    fn find_lowered(&self, host: &[u8]) -> Option<usize> {
+        if let Some(&place) = self.exact.get(host) {
+            return Some(place);
+        }
+        if self.below.is_empty() {
+            return None;
+        }
+        let dots = host.iter().enumerate().filter(|(at, byte)| **byte == b'.' && *at > 0);
+        dots.map(|(at, _)| &host[at + 1..]).find_map(|parent| self.below.get(parent).copied())
+    }
+
+    /// What a response of the site gets at last; without one, what those of the default site do, or else of the top level.
+    pub(crate) fn dress<'a>(&'a self, site: Option<&'a Site>) -> &'a Dress {
+        site.or_else(|| self.find(None)).map_or(&self.dress, |site| &site.dress)
+    }
+
+    /// Has the site answer, or refuses a host that none serves (RFC 9110 §15.5.20).
+    pub(crate) async fn respond(&self, site: Option<&Site>, request: Request<Body>) -> Response {
+        match site {
+            Some(site) => site.respond(request).await,
+            None => Error::Misdirected.respond(id(request.extensions())),
+        }
+    }
+}
+
+impl Site {
+    fn new(site: stack_config::Site, applications: &[Arc<Application>]) -> Self {
+        let mut prefixes = Prefixes::default();
+        let mut document_roots = Vec::new();
+        for StaticRoot { prefix, directory } in site.statics {
+            match prefix {
+                Some(prefix) => {
+                    let owned = OwnedPrefix::new(prefix.clone(), directory);
+                    prefixes.insert(&prefix, Owner::Files(owned));
+                }
+                None => document_roots.push(DocumentRoot::new(directory)),
+            }
+        }
+        for (prefix, place) in site.mounts {
+            let application = Arc::clone(&applications[place]);
+            let mount = Bytes::copy_from_slice(prefix.as_bytes());
+            prefixes.insert(&prefix, Owner::Application { mount, application });
+        }
+        Self {
+            dress: Dress::new(&site.rules),
+            rules: Rules::new(site.rules).map(Box::new),
+            prefixes,
+            document_roots,
+            application: site.application.map(|place| Arc::clone(&applications[place])),
+        }
+    }
+
+    /// Where a decoded path leads: for each path the same as for what of it the application gets.
+    pub(crate) fn route(&self, decoded: &[u8]) -> Route<'_> {
+        if self.prefixes.is_empty() {
+            return Route::Root;
+        }
+        match self.prefixes.find(&path::merged(decoded), Reach::WithItself) {
+            Some((Owner::Files(owned), _)) => Route::Files(owned),
+            Some((Owner::Application { mount, application }, _)) => Route::Mount(mount, application),
+            None => Route::Root,
+        }
+    }
+
+    async fn respond(&self, request: Request<Body>) -> Response {
+        let (mut parts, body) = request.into_parts();
+        let prepared = normalise(&mut parts).map_err(Error::Path).and_then(|()| match &self.rules {
+            Some(rules) => rules.apply(&mut parts),
+            None => Ok(None),
+        });
+        match prepared {
+            Ok(None) => {}
+            Ok(Some(response)) => return response,
+            Err(error) => return error.respond(id(&parts.extensions)),
+        }
+        let decoded = path::decode(parts.uri.path().as_bytes());
+        match self.route(&decoded) {
+            Route::Files(owned) => owned.respond(&parts).await,
+            Route::Mount(mount, application) => {
+                let mount = mount.clone();
+                drop(decoded);
+                parts.extensions.get_or_insert_default::<Routed>().mount = mount;
+                run(application, Request::from_parts(parts, body)).await
+            }
+            Route::Root => {
+                drop(decoded);
+                self.at_root(parts, body).await
+            }
+        }
+    }
+
+    async fn at_root(&self, parts: Parts, body: Body) -> Response {
+        for root in &self.document_roots {
+            if let Some(response) = root.respond(&parts).await {
+                return response;
+            }
+        }
+        match &self.application {
+            Some(application) => run(application, Request::from_parts(parts, body)).await,
+            None => Error::NothingThere.respond(id(&parts.extensions)),
+        }
+    }
+}
+
+impl Dress {
+    fn new(rules: &stack_config::Rules) -> Self {
+        let pages = Pages::new(&rules.error_pages, rules.error_pages_for_application);
+        Self { fields: Fields::new(&rules.fields), pages }
+    }
+
+    /// The page of an error, and the site's own fields.
+    pub(crate) fn apply(&self, response: &mut Response, id: RequestId, accept: Option<&HeaderValue>) {
+        if is_failure(response) {
+            self.pages.dress(response, id, accept);
+        }
+        self.fields.apply(response.headers_mut());
+    }
+}
+
+fn is_failure(response: &Response) -> bool {
+    response.status().is_client_error() || response.status().is_server_error()
+}
+
+async fn run(application: &Application, request: Request<Body>) -> Response {
+    let mut response = application.respond(request).await;
+    if is_failure(&response) && response.extensions().get::<IsError>().is_none() {
+        response.extensions_mut().insert(Whose::Application);
+    }
+    response
+}
+
+/// Gives the request the normal form of its path.
+fn normalise(parts: &mut Parts) -> Result<(), path::BadPath> {
+    if let Some(normal) = path::normalise(parts.uri.path())? {
+        let target = match parts.uri.query() {
+            Some(query) => format!("{normal}?{query}"),
+            None => normal,
+        };
+        redirect_internally(parts, &target);
+    }
+    Ok(())
+}
+
+/// Gives the request another target, and keeps the one that was sent.
+fn redirect_internally(parts: &mut Parts, target: &str) {
+    // Made of parts of a target that was one, of encoded bytes, and of texts that the configuration checked.
+    let Ok(uri) = target.parse::<Uri>() else { return };
+    let original = std::mem::replace(&mut parts.uri, uri);
+    parts.extensions.get_or_insert_default::<Routed>().original.get_or_insert(original);
+}
+
+fn id(extensions: &http::Extensions) -> RequestId {
+    extensions.get::<Context>().expect("every request gets one before its route").id
+}
+
+#[cfg(test)]
+mod tests;
