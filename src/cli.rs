@@ -23,6 +23,11 @@ const DOCTOR: &str = "doctor";
 /// The flag of `doctor` that is no key.
 const JSON: &str = "json";
 
+const CA: &str = "ca";
+/// The flag of `ca`, and its subcommand.
+const PRINT: &str = "print";
+const TRUST: &str = "trust";
+
 const ABOUT: &str = "One binary that serves a Python web application, in place of nginx and gunicorn";
 
 const LAYERS: &str = "\
@@ -41,7 +46,8 @@ Examples:
   stack serve --profile dev                          the defaults for a laptop
   stack check                                        try everything short of serving
   stack doctor                                       in which isolation the application runs, and why
-  stack config                                       what is in force, and where it is from";
+  stack config                                       what is in force, and where it is from
+  stack ca                                           how browsers come to trust --tls self-signed";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 after a clean end, 64 for bad usage or configuration, 1 for a failed start.";
@@ -76,6 +82,8 @@ pub(crate) enum Invocation {
     },
     /// Show the configuration.
     Config(Flags),
+    /// Show the local certificate authority.
+    Ca(CaAction),
     /// Print a completion script.
     Completions(Shell),
     /// Print the manual page.
@@ -84,6 +92,17 @@ pub(crate) enum Invocation {
     Probe,
     /// Be a worker process.
     Worker,
+}
+
+/// What is to be done with the local certificate authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CaAction {
+    /// Say where it is and how to trust it.
+    Instructions,
+    /// Print its certificate.
+    Print,
+    /// Trust it.
+    Trust,
 }
 
 /// Reads the command line. Help and version come as errors too, with the text to print.
@@ -100,6 +119,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
         "check" => Invocation::Check(flags(matches)),
         DOCTOR => Invocation::Doctor { json: matches.get_flag(JSON), flags: flags(matches) },
         "config" => Invocation::Config(flags(matches)),
+        CA if matches.subcommand_name() == Some(TRUST) => Invocation::Ca(CaAction::Trust),
+        CA if matches.get_flag(PRINT) => Invocation::Ca(CaAction::Print),
+        CA => Invocation::Ca(CaAction::Instructions),
         "completions" => Invocation::Completions(*matches.get_one("shell").expect("clap requires it")),
         "man" => Invocation::Man,
         WORKER => Invocation::Worker,
@@ -115,6 +137,7 @@ pub(crate) fn command() -> Command {
         _ => configured(name, about),
     });
     root().subcommand_required(true).arg_required_else_help(true).subcommands(configured).subcommands([
+        ca(),
         Command::new("completions").about("Print a script that completes this command line").arg(shell),
         Command::new("man").about("Print the manual page"),
         Command::new(WORKER).about("Run the application for a server, which starts this").hide(true),
@@ -148,6 +171,16 @@ fn configured(name: &'static str, about: &'static str) -> Command {
 
 fn json_flag() -> Arg {
     Arg::new(JSON).long(JSON).help("Print the findings as JSON").action(ArgAction::SetTrue)
+}
+
+fn ca() -> Command {
+    let print = Arg::new(PRINT).long(PRINT).help("Print the certificate in PEM format").action(ArgAction::SetTrue);
+    let trust = Command::new(TRUST)
+        .about("Trust it in this system and this user's browsers, as far as that can be done from here");
+    Command::new(CA)
+        .about("Show the local certificate authority of --tls self-signed, and how to trust it")
+        .arg(print)
+        .subcommand(trust)
 }
 
 fn flag(key: &'static Key) -> Arg {

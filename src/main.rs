@@ -56,6 +56,7 @@ fn run() -> Result<Exit, Failure> {
         Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),
         Invocation::Doctor { flags, json } => Ok(commands::doctor::run(&load(flags)?, json)?),
         Invocation::Config(flags) => Ok(commands::config::run(&load(flags)?)?),
+        Invocation::Ca(action) => Ok(commands::ca::run(action)?),
         Invocation::Completions(shell) => Ok(commands::completions::run(shell)?),
         Invocation::Man => Ok(commands::man::run()?),
         Invocation::Probe => Ok(commands::probe::run()?),

@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use stack_config::{Bind, Config, Loaded};
+use stack_config::{Config, Endpoint, Loaded, TlsMode, Transport};
+use stack_front::{CertificateReport, Tls};
 
 use crate::{
     Exit,
@@ -20,6 +21,7 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     let config = loaded.config;
     logging::init(&config.log)?;
     let plans = Plan::all(&config)?;
+    let tls = if can_load(&config) { Tls::load(&config.tls, &config.bind, config.limits.http2)? } else { None };
     let mut text = String::new();
     let mut imported_in = Duration::ZERO;
     for plan in &plans {
@@ -35,7 +37,8 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
         imported_in += tried.import.load_time;
         application(&mut text, plan, &choice, &tried)?;
     }
-    surroundings(&mut text, &config, &plans)?;
+    listeners(&mut text, &config, tls.as_ref())?;
+    sites(&mut text, &config, &plans)?;
     if plans.is_empty() {
         writeln!(text, "no application; all is well")?;
     } else {
@@ -67,15 +70,29 @@ fn application(text: &mut String, plan: &Plan, choice: &Choice, tried: &Tried) -
     Ok(())
 }
 
-fn surroundings(text: &mut String, config: &Config, plans: &[Plan]) -> fmt::Result {
-    for bind in &config.bind {
-        let address = match bind {
-            Bind::Tcp { written, addresses: _ } => written.clone(),
-            Bind::Unix(path) => format!("unix:{}", path.display()),
-            Bind::Fd(number) => format!("fd://{number}"),
+/// A check leaves no traces: a local authority that is not there yet is left to the start.
+fn can_load(config: &Config) -> bool {
+    config.tls.mode != TlsMode::SelfSigned || config.tls.local_ca.as_ref().is_some_and(|directory| directory.exists())
+}
+
+fn listeners(text: &mut String, config: &Config, tls: Option<&Tls>) -> fmt::Result {
+    for Endpoint { bind, transport } in &config.bind {
+        let encrypted = match transport {
+            Transport::Plain => "",
+            Transport::Tls => ", with TLS",
+            Transport::TlsOnTcp => ", with TLS if it is a TCP socket",
         };
-        writeln!(text, "listen       {address}")?;
+        writeln!(text, "listen       {bind}{encrypted}")?;
     }
+    for CertificateReport { names, expires, path, concern } in tls.map(Tls::certificates).unwrap_or_default() {
+        let file = path.map_or_else(|| "made at the start".to_owned(), |path| path.display().to_string());
+        let concern = concern.map(|concern| format!("; {concern}!")).unwrap_or_default();
+        writeln!(text, "certificate  {names}; until {expires}; {file}{concern}")?;
+    }
+    Ok(())
+}
+
+fn sites(text: &mut String, config: &Config, plans: &[Plan]) -> fmt::Result {
     let layout = config.layout();
     let several = layout.sites.len() > 1;
     let spelled = |place: usize| plans.get(place).map_or_else(|| "none".into(), |plan| spelled(&plan.app));

@@ -6,7 +6,7 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stack_bridge::Queue;
 use stack_config::{Config, Loaded};
-use stack_front::{Front, Listeners, Stop};
+use stack_front::{CertificateReport, Front, Listeners, Stop, Tls};
 use stack_interp::Version;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -34,9 +34,13 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     // Before the application is imported: a taken port is said at once, and early clients wait in the kernel's backlog.
     let listeners = Listeners::bind(&config.bind, config.limits.backlog)?;
     let admin_listeners = Listeners::bind(&config.clients.health.admin_bind, config.limits.backlog)?;
+    let tls = Tls::load(&config.tls, &config.bind, config.limits.http2)?;
+    if let Some(tls) = &tls {
+        announce_tls(tls);
+    }
     let queue = |_| Queue::shedding(config.limits.queue_size, config.clients.queue_target);
     let queues: Vec<_> = plans.iter().map(queue).collect();
-    let front = Front::new(&config, queues.clone())?;
+    let front = Front::new(&config, queues.clone())?.with_tls(tls);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(front_threads(&plans))
         .thread_name("front")
@@ -264,6 +268,23 @@ fn announce_application(running: &Running) {
     }
     if workers.choice.mode == Mode::Threads {
         announce_threads(plan);
+    }
+}
+
+/// What clients are shown, and where its trust comes from.
+fn announce_tls(tls: &Tls) {
+    // Concerns are warned of from time to time, and first when serving begins.
+    for CertificateReport { names, expires, path, concern: _ } in tls.certificates() {
+        let file = path.map(|path| path.display().to_string());
+        tracing::info!(names, expires, file, "certificate");
+    }
+    if let Some(ca) = tls.local_ca() {
+        let certificate = ca.certificate_path();
+        let news = if ca.is_new { "made a local certificate authority" } else { "local certificate authority" };
+        tracing::info!(
+            certificate = %certificate.display(),
+            "{news}: browsers trust this server once they trust it; `stack ca` says how"
+        );
     }
 }
 

@@ -36,3 +36,4 @@ mod shutdown;
 mod start_errors;
 mod start_response;
 mod static_files;
+mod tls;

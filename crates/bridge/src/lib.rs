@@ -30,6 +30,8 @@ mod testing;
 
 pub use exchange::{BodyLimits, Chunk, Flow, Reply, SendError, Trace, exchange};
 pub use queue::{Closed, Consumer, Depth, Job, Jobs, Queue, Refused, TaskConsumer, WorkerId};
-pub use request::{BodyReader, ClientConnection, Local, Peer, Request, RequestBody, RequestId, Scheme};
+pub use request::{
+    BodyReader, ClientCertificate, ClientConnection, Local, Peer, Request, RequestBody, RequestId, Scheme, TlsFacts,
+};
 pub use responder::{Push, RemoteResponder, Responder, WhenClientGone};
 pub use response::{Failure, FileRegion, ResponseHead};

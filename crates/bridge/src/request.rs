@@ -1,6 +1,7 @@
 //! A complete request, as the application is to see it.
 
 use std::{
+    borrow::Cow,
     fmt,
     fs::File,
     io::{self, BufRead, BufReader, Read},
@@ -39,6 +40,32 @@ impl Scheme {
             Self::Https => "https",
         }
     }
+}
+
+/// What there is to know of an encrypted connection, in the words of OpenSSL and `mod_ssl`. Shared by all its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The version: `TLSv1.3` (`SSL_PROTOCOL`).
+    pub protocol: Cow<'static, str>,
+    /// The cipher suite: `TLS_AES_128_GCM_SHA256` (`SSL_CIPHER`).
+    pub cipher: Cow<'static, str>,
+    /// The host that the client asked for (SNI), in lower case.
+    pub server_name: Option<Box<str>>,
+    /// The client's certificate, which has been checked; `None` where it showed none.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Whose it is, as RFC 4514 writes it (`SSL_CLIENT_S_DN`).
+    pub subject: String,
+    /// Who signed it, in the same form (`SSL_CLIENT_I_DN`).
+    pub issuer: String,
+    /// Its number, in hexadecimal (`SSL_CLIENT_M_SERIAL`).
+    pub serial: String,
+    /// The whole certificate (`SSL_CLIENT_CERT`).
+    pub pem: String,
 }
 
 /// The client: the other end of the socket, or whom a proxy there speaks for.
@@ -87,6 +114,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// How the client reached us.
     pub scheme: Scheme,
+    /// The encryption; `None` where there is none, or where another server ended it.
+    pub tls: Option<Arc<TlsFacts>>,
     /// The client.
     pub peer: Peer,
     /// The listener.

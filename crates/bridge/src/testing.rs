@@ -26,6 +26,7 @@ pub(crate) fn job() -> (Job, Reply) {
         version: Version::HTTP_11,
         headers: HeaderMap::new(),
         scheme: Scheme::Http,
+        tls: None,
         peer: Peer::Unix,
         local: Arc::new(Local { name: "localhost".into(), port: "80".into() }),
         body: RequestBody::Empty,

@@ -11,6 +11,7 @@ mod paths;
 mod rules;
 mod site;
 mod statics;
+mod tls;
 
 use std::{
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
@@ -29,6 +30,8 @@ use crate::{
     raw::{Raw, Several, Written},
     units,
 };
+use tls::RawTls;
+pub use tls::local_ca;
 
 /// A worker's number has 16 bits.
 const MOST_WORKERS: u64 = u16::MAX as u64;
@@ -87,6 +90,15 @@ pub(crate) fn check(
         header,
         error_page,
         error_pages_for_application,
+        tls,
+        tls_cert,
+        tls_key,
+        tls_min_version,
+        tls_client_ca,
+        tls_client_auth,
+        handshake_timeout,
+        https_redirect,
+        hsts,
         queue_size,
         max_head_size,
         max_request_line_size,
@@ -149,6 +161,19 @@ pub(crate) fn check(
         check.no_value("bind");
     }
     check.no_repetition("bind", bind::repetition(&bind));
+    let tls = RawTls {
+        tls,
+        tls_cert,
+        tls_key,
+        tls_min_version,
+        tls_client_ca,
+        tls_client_auth,
+        handshake_timeout,
+        https_redirect,
+        hsts,
+    };
+    let tls = check.tls(tls, environment);
+    let bind = check.transports(bind, tls.mode);
     let backlog = u32::try_from(check.count("backlog", &backlog, 1, MOST_BACKLOG)).unwrap_or(u32::MAX);
     let max_connections = check.count("max_connections", &max_connections, 1, MOST);
     let statics = check.statics(statics);
@@ -242,6 +267,7 @@ pub(crate) fn check(
         bind,
         statics,
         sites,
+        tls,
         isolation,
         workers,
         workers_given,
@@ -303,6 +329,20 @@ impl<'a> Check<'a> {
 
     fn report(&mut self, key: &'static Key, index: usize, value: &Written, reason: Reason) {
         self.problems.push(Problem::with_value(self.origin(key, index), key, value.0.clone(), reason));
+    }
+
+    fn has_problem(&self, name: &str) -> bool {
+        self.problems.iter().any(|problem| problem.name == name)
+    }
+
+    /// Notes what is wrong with a value that can be right by itself.
+    fn problem_with(&mut self, name: &str, value: &Written, reason: impl Into<Reason>) {
+        self.report(Self::key(name), 0, value, reason.into());
+    }
+
+    /// The same of a value whose text is gone, unless the key has a problem already: then the index may be wrong.
+    fn problem(&mut self, name: &str, index: usize, reason: impl Into<Reason>) {
+        self.no_repetition(name, Some((index, reason.into())));
     }
 
     fn no_value(&mut self, name: &str) {

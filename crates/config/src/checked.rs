@@ -7,6 +7,7 @@ mod clients;
 mod layout;
 mod rules;
 mod site;
+mod tls;
 
 use std::{
     net::SocketAddr,
@@ -22,6 +23,9 @@ pub use self::clients::{Clients, ForwardedHeaders, Health, Network, RateKey, Rat
 pub use layout::{Layout, Served, Site};
 pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
 pub use site::{Application, Host, Mount, Section, Sites};
+pub use tls::{
+    CertificateFiles, ClientAuth, Endpoint, Hsts, HstsScope, SettingFile, Tls, TlsMode, TlsVersion, Transport,
+};
 
 /// The whole configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,11 +41,13 @@ pub struct Config {
     /// Variables read from `env_file`, in order. They have been checked, not set.
     pub env: Vec<(String, String)>,
     /// Where to listen, at least one.
-    pub bind: Vec<Bind>,
+    pub bind: Vec<Endpoint>,
     /// Static roots, longest prefix first.
     pub statics: Vec<StaticRoot>,
     /// Sites beside the one that these keys make, and the rules of that one.
     pub sites: Sites,
+    /// Encryption.
+    pub tls: Tls,
     /// What a worker is.
     pub isolation: Isolation,
     /// Interpreters or processes, as `isolation` has it.
@@ -116,7 +122,7 @@ pub struct Callable {
     pub factory: bool,
 }
 
-/// One listener.
+/// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bind {
     /// `HOST:PORT`, resolved. One name may give several addresses.

@@ -4,12 +4,14 @@
 //! that nobody has to start the server once for each.
 
 mod reason;
+mod tls;
 
 use std::fmt;
 
 use crate::{keys::Key, origin::Origin};
 
 pub use reason::{Reason, SiteReason};
+pub use tls::TlsReason;
 
 /// Everything that is wrong with a configuration: the file's problems from top to bottom, then the environment's, then
 /// those of the flags. Never empty.

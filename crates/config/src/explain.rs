@@ -2,14 +2,15 @@
 
 mod clients;
 mod site;
+mod tls;
 
-use std::{path::Path, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use toml::Value;
 
 use crate::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Isolation, Limits, Log, LogFormat, LogLevel, Mount, Profile,
-    Rules, Sites, StaticRoot, Timeouts,
+    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel,
+    Mount, Profile, Rules, Sites, StaticRoot, Timeouts, TlsMode, Transport,
     keys::{self, Key},
     origin::Origin,
     units,
@@ -52,6 +53,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         bind,
         statics,
         sites,
+        tls,
         isolation,
         workers,
         workers_given: _,
@@ -89,7 +91,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("workers", count(workers.get() as u64)),
         ("threads", count(threads.get() as u64)),
         ("preload", Value::Boolean(*preload)),
-        ("bind", Value::Array(bind.iter().map(bind_text).collect())),
+        ("bind", Value::Array(bind.iter().map(|endpoint| bind_text(endpoint, tls.mode)).collect())),
         ("backlog", count((*backlog).into())),
         ("max_connections", count(max_connections.get())),
         ("static", Value::Array(statics.iter().map(static_text).collect())),
@@ -121,12 +123,9 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("env_file", env_file.map(path)),
     ];
     let rules = rule_values(rules);
-    unset_or
-        .into_iter()
-        .chain(rules)
-        .chain(values.map(|(name, value)| (name, Some(value))))
-        .chain(clients::values(clients))
-        .collect()
+    let values = values.map(|(name, value)| (name, Some(value)));
+    let others = clients::values(clients).into_iter().chain(tls::values(tls));
+    unset_or.into_iter().chain(rules).chain(values).chain(others).collect()
 }
 
 fn rule_values(rules: &Rules) -> [(&'static str, Option<Value>); 7] {
@@ -235,12 +234,24 @@ fn mount_text(Mount { prefix, app }: &Mount) -> Value {
     Value::String(format!("{prefix}={}", spec_text(app)))
 }
 
-fn bind_text(bind: &Bind) -> Value {
-    Value::String(match bind {
-        Bind::Tcp { written, addresses: _ } => written.clone(),
-        Bind::Unix(path) => format!("unix:{}", path.display()),
-        Bind::Fd(number) => format!("fd://{number}"),
-    })
+fn bind_text(endpoint: &Endpoint, tls: TlsMode) -> Value {
+    let scheme = match (endpoint.transport, &endpoint.bind) {
+        (Transport::Tls, _) => "https://",
+        (Transport::Plain, Bind::Tcp { .. } | Bind::Fd(_)) if tls != TlsMode::Off => "http://",
+        (Transport::Plain | Transport::TlsOnTcp, _) => "",
+    };
+    Value::String(format!("{scheme}{}", endpoint.bind))
+}
+
+impl fmt::Display for Bind {
+    /// As the user wrote it, with a relative path made absolute.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { written, addresses: _ } => f.write_str(written),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Fd(number) => write!(f, "fd://{number}"),
+        }
+    }
 }
 
 fn static_text(root: &StaticRoot) -> Value {

@@ -23,13 +23,15 @@ mod raw;
 mod testing;
 mod units;
 
+pub use check::local_ca;
 pub use checked::{
-    AccessLog, AppSource, AppSpec, Application, Bind, Callable, Clients, Config, ErrorPage, ErrorStatus, FieldRule,
-    ForwardedHeaders, Health, Host, Isolation, Layout, Limits, Log, LogFormat, LogLevel, Mount, Network, PathPattern,
-    Piece, Profile, RateKey, RateLimit, Rates, Redirect, Return, Rewrite, Rules, Section, Served, Site, Sites,
-    StaticRoot, Target, Timeouts,
+    AccessLog, AppSource, AppSpec, Application, Bind, Callable, CertificateFiles, ClientAuth, Clients, Config,
+    Endpoint, ErrorPage, ErrorStatus, FieldRule, ForwardedHeaders, Health, Host, Hsts, HstsScope, Isolation, Layout,
+    Limits, Log, LogFormat, LogLevel, Mount, Network, PathPattern, Piece, Profile, RateKey, RateLimit, Rates, Redirect,
+    Return, Rewrite, Rules, Section, Served, SettingFile, Site, Sites, StaticRoot, Target, Timeouts, Tls, TlsMode,
+    TlsVersion, Transport,
 };
-pub use error::{Errors, Problem, Reason, SiteReason};
+pub use error::{Errors, Problem, Reason, SiteReason, TlsReason};
 pub use explain::{Explained, ExplainedSite};
 pub use keys::{Key, Kind, Preset, keys};
 pub use load::{Inputs, Loaded, load};

@@ -75,6 +75,17 @@ pub(crate) struct Raw {
     pub(crate) max_connections: Written,
     #[serde(default, rename = "static")]
     pub(crate) statics: Several,
+    pub(crate) tls: Option<Written>,
+    #[serde(default)]
+    pub(crate) tls_cert: Several,
+    #[serde(default)]
+    pub(crate) tls_key: Several,
+    pub(crate) tls_min_version: Written,
+    pub(crate) tls_client_ca: Option<Written>,
+    pub(crate) tls_client_auth: Option<Written>,
+    pub(crate) handshake_timeout: Written,
+    pub(crate) https_redirect: Written,
+    pub(crate) hsts: Written,
     #[serde(default)]
     pub(crate) mount: Several,
     pub(crate) canonical_host: Option<Written>,

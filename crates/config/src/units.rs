@@ -12,12 +12,17 @@ const SIZE_UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("K
 
 /// Reads `30s`, `1m30s`, `500ms`, or a plain number of seconds.
 pub(crate) fn duration(written: &str) -> Result<Duration, Reason> {
-    let seconds = written.parse::<f64>().ok().filter(|_| written.starts_with(|c: char| c.is_ascii_digit()));
-    let duration = match seconds {
-        Some(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| Reason::TooLong)?,
-        None => humantime::parse_duration(written).map_err(Reason::NotDuration)?,
-    };
+    let duration = long_duration(written)?;
     if duration > LONGEST { Err(Reason::TooLong) } else { Ok(duration) }
+}
+
+/// The same without an upper limit: a time that is only told.
+pub(crate) fn long_duration(written: &str) -> Result<Duration, Reason> {
+    let seconds = written.parse::<f64>().ok().filter(|_| written.starts_with(|c: char| c.is_ascii_digit()));
+    match seconds {
+        Some(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| Reason::TooLong),
+        None => humantime::parse_duration(written).map_err(Reason::NotDuration),
+    }
 }
 
 /// Writes `75s`, `5m`, `1h`: in seconds as far as one reads them at a glance. No time at all is `0`.

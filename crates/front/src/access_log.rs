@@ -6,9 +6,9 @@ use std::{
 };
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts};
-use stack_bridge::{Peer, RequestId, Trace};
+use stack_bridge::{Peer, RequestId, TlsFacts, Trace};
 
-use crate::{error, metrics::Metrics};
+use crate::{connection::Connection, error, metrics::Metrics};
 
 mod format;
 mod writer;
@@ -38,6 +38,7 @@ pub(crate) struct Passage {
 pub(crate) struct Record {
     request_id: RequestId,
     peer: Peer,
+    tls: Option<Arc<TlsFacts>>,
     method: Method,
     target: Uri,
     version: Version,
@@ -60,7 +61,7 @@ impl Entry {
         log: Option<&Sender>,
         metrics: &Arc<Metrics>,
         request_id: RequestId,
-        peer: Peer,
+        connection: &Connection,
         request: &Parts,
     ) -> Self {
         metrics.requests.fetch_add(1, Relaxed);
@@ -70,7 +71,8 @@ impl Entry {
             let headers = &request.headers;
             Box::new(Record {
                 request_id,
-                peer,
+                peer: connection.origin.peer,
+                tls: connection.tls.get().cloned(),
                 method: request.method.clone(),
                 target: request.uri.clone(),
                 version: request.version,
@@ -99,6 +101,13 @@ impl Entry {
     /// Where the request's passage is to be noted.
     pub(crate) fn passage(&self) -> Arc<OnceLock<Passage>> {
         Arc::clone(&self.passage)
+    }
+
+    /// The request is that of a client behind its peer.
+    pub(crate) fn set_client(&mut self, client: Peer) {
+        if let Some(record) = &mut self.record {
+            record.peer = client;
+        }
     }
 
     /// Nothing is to be written of the request.

@@ -15,7 +15,7 @@ use crate::{
     health::{self, Check, Health},
     listen::{Listener, Listeners},
     metrics::Metrics,
-    transport::Socket,
+    transport::Plain,
 };
 
 mod prometheus;
@@ -52,7 +52,7 @@ impl Admin {
     }
 
     async fn accept(self, listener: Listener) {
-        let Listener { socket, local: _, address, file: _file } = listener;
+        let Listener { socket, local: _, address, is_tls: _, file: _file } = listener;
         let socket = match Accepting::new(socket) {
             Ok(socket) => socket,
             Err(error) => {
@@ -79,7 +79,7 @@ impl Admin {
         }
     }
 
-    async fn exchange(self, stream: Socket) {
+    async fn exchange(self, stream: Plain) {
         let service = service_fn(|request: Request<hyper::body::Incoming>| {
             let response = self.answer(request.method(), request.uri().path());
             async move { Ok::<_, Infallible>(response) }

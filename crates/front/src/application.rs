@@ -90,6 +90,7 @@ impl Application {
             version: parts.version,
             headers: without_ambiguous_names(parts.headers),
             scheme,
+            tls: context.stream.connection().tls.get().cloned(),
             peer,
             local,
             body,

@@ -17,12 +17,17 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use crate::{metrics::Counted, server::Server, transport::Socket};
+use crate::{
+    metrics::Counted,
+    server::Server,
+    transport::{Plain, Socket},
+};
 
 mod gate;
 mod http1;
 mod http2;
 pub(crate) mod registry;
+mod secure;
 mod sending;
 mod state;
 mod stream;
@@ -38,9 +43,10 @@ const LINGER: Duration = Duration::from_secs(2);
 const FIRST_BLOCK: usize = 1024;
 
 /// Serves one connection until either side closes it, or the server stops. Gives the number of requests cut off.
-pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: Arc<Connection>) -> usize {
+pub(crate) async fn serve(server: Arc<Server>, socket: Plain, connection: Arc<Connection>) -> usize {
     let cut_off = {
         let mut work = pin!(async {
+            let Some(mut socket) = secure::secure(&server, socket, &connection).await else { return };
             serve_requests(&server, &mut socket, &connection).await;
             if connection.is_lingering() {
                 Box::pin(linger(&mut socket)).await;
@@ -55,7 +61,6 @@ pub(crate) async fn serve(server: Arc<Server>, mut socket: Socket, connection: A
         })
         .await
     };
-    drop(socket);
     connection.finish_entries(true);
     cut_off
 }
@@ -103,8 +108,11 @@ async fn wait(server: &Arc<Server>, socket: &Socket, connection: &Arc<Connection
 /// Finds out which protocol the client speaks, and speaks it.
 async fn begin(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Connection>) -> Ended {
     let mut inbound = BytesMut::with_capacity(FIRST_BLOCK);
-    if !server.limits.http2 {
-        return http1::exchange(server, socket, connection, inbound).await;
+    // Over TLS they have agreed on it (RFC 9113 §3.3), else it shows in the first bytes.
+    match socket.is_http2() {
+        Some(true) => return http2::exchange(server, socket, connection, inbound).await,
+        None if server.limits.http2 => {}
+        _ => return http1::exchange(server, socket, connection, inbound).await,
     }
     let mut deadline = None;
     loop {

@@ -2,12 +2,12 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use stack_bridge::{Local, Peer, Queue, Scheme};
+use stack_bridge::{Peer, Queue, Scheme};
 use stack_config::Config;
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{mpsc, watch},
-    task::{JoinSet, spawn_blocking},
+    task::{JoinHandle, JoinSet, spawn_blocking},
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
@@ -19,7 +19,8 @@ use crate::{
     listen::{ListenSocket, Listener, Listeners},
     metrics::Metrics,
     server::Server,
-    transport::Socket,
+    tls::{self, Tls},
+    transport::Plain,
 };
 
 /// How long an acceptor rests when the system has no descriptor or memory for it.
@@ -83,6 +84,13 @@ impl Front {
         self.admin.clone()
     }
 
+    /// The same with TLS, which listeners that speak it need.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
+        self.server.tls = tls.map(Arc::new);
+        self
+    }
+
     /// The counters. They stay readable after the end of [`Self::serve`].
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.server.metrics)
@@ -99,6 +107,8 @@ impl Front {
         let registry = Arc::new(Registry::new(server.limits.max_connections.get(), Arc::clone(&server.metrics)));
         let (cut_off, cut_offs) = mpsc::unbounded_channel();
 
+        let following = server.tls.as_ref().map(|tls| AbortOnDrop(tokio::spawn(tls::follow(Arc::clone(tls)))));
+        let redirect_to = listeners.tls_port().filter(|_| server.https_redirect);
         let mut acceptors = JoinSet::new();
         for listener in listeners.listeners {
             let acceptor = Acceptor {
@@ -106,6 +116,7 @@ impl Front {
                 registry: Arc::clone(&registry),
                 stop: stop.clone(),
                 cut_off: cut_off.clone(),
+                redirect_to,
             };
             acceptors.spawn(acceptor.run(listener));
         }
@@ -116,6 +127,7 @@ impl Front {
             }
         }
 
+        drop(following);
         // A process without a working listener has nothing to wait for: it drains as well.
         let deadline = Instant::now() + grace_period;
         registry.command(Order::Drain);
@@ -134,6 +146,15 @@ impl Front {
             let _ = timeout(LAST_LINES, spawn_blocking(|| writer.join())).await;
         }
         drained
+    }
+}
+
+/// A task that ends with this.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -161,17 +182,31 @@ struct Acceptor {
     stop: watch::Receiver<Stop>,
     /// Takes the number of requests that each connection had cut off; its clones are what the end of the drain waits for.
     cut_off: mpsc::UnboundedSender<usize>,
+    /// The port of TLS that plain TCP connections are sent to, where they are.
+    redirect_to: Option<u16>,
 }
 
 impl Acceptor {
     async fn run(mut self, listener: Listener) {
-        let Listener { socket, local, address, file } = listener;
+        let Listener { socket, local, address, is_tls, file } = listener;
+        let is_tcp = matches!(socket, ListenSocket::Tcp(_));
         let socket = match Accepting::new(socket) {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::error!(code = "STACK0309", listener = address, %error, "listener not registered with the runtime");
                 return;
             }
+        };
+        let (scheme, redirect_to) = match (is_tls, is_tcp) {
+            (true, _) => (Scheme::Https, None),
+            (false, true) => (Scheme::Http, self.redirect_to),
+            // Who connects there is another server, and knows what it does.
+            (false, false) => (Scheme::Http, None),
+        };
+        let server = Arc::clone(&self.server);
+        let origin = |peer| {
+            let is_proxy = server.admission.trust.is_proxy(&peer);
+            Origin { scheme, peer, local: Arc::clone(&local), redirect_to, is_proxy, is_direct: true }
         };
         let mut complained_at: Option<Instant> = None;
         loop {
@@ -181,14 +216,14 @@ impl Acceptor {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok(accepted) => self.admit(accepted, &local).await,
+                Ok((socket, peer)) => self.admit(socket, origin(peer)).await,
                 Err(error) => rest_after(&error, &mut complained_at).await,
             }
         }
         // For their clients these are connected already: closing the listener would reset them.
         let deadline = Instant::now() + LAST_ACCEPTS;
-        while let Ok(Ok(accepted)) = timeout_at(deadline.min(Instant::now() + PAUSE), socket.accept()).await {
-            self.admit(accepted, &local).await;
+        while let Ok(Ok((accepted, peer))) = timeout_at(deadline.min(Instant::now() + PAUSE), socket.accept()).await {
+            self.admit(accepted, origin(peer)).await;
         }
         drop(socket);
         drop(file);
@@ -196,9 +231,7 @@ impl Acceptor {
     }
 
     /// Starts a connection's task. Over the limit it waits here, and the next in the kernel's backlog.
-    async fn admit(&self, (mut socket, peer): (Socket, Peer), local: &Arc<Local>) {
-        let is_proxy = self.server.admission.trust.is_proxy(&peer);
-        let origin = Origin { scheme: Scheme::Http, peer, local: Arc::clone(local), is_proxy, is_direct: true };
+    async fn admit(&self, mut socket: Plain, origin: Origin) {
         let Ok(held) = self.server.admission.connection(&origin) else { return };
         let permit = self.registry.room().await;
         let connection = Arc::new(Connection::new(origin));
@@ -248,7 +281,7 @@ impl Accepting {
         })
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Plain, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
@@ -256,11 +289,11 @@ impl Accepting {
                 let _ = stream.set_nodelay(true);
                 // An IPv4 client of an IPv6 listener is an IPv4 client.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
+                Ok((Plain::Tcp(stream), Peer::Tcp(peer)))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream), Peer::Unix))
+                Ok((Plain::Unix(stream), Peer::Unix))
             }
         }
     }

@@ -12,10 +12,10 @@ use crate::{
     client::Client,
     connection::{Order, Phase, Refused, Stream},
     error::Error,
-    outgoing,
+    https, outgoing,
     sent_body::SentBody,
     server::Server,
-    site::{self, Site, Sites},
+    site::{self, Site},
     strict::{self, Refusal},
 };
 
@@ -40,7 +40,8 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         Ok(client) => (client, Ok(())),
         Err(error) => (Client::from(origin), Err(error)),
     };
-    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, client.peer, &parts);
+    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), &parts);
+    entry.set_client(client.peer);
     if let Some(Refused { refusal: _, line }) = stream.connection().refused() {
         entry.refused(line.clone());
     }
@@ -52,7 +53,7 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         is_head: parts.method == Method::HEAD,
         accept: parts.headers.get(header::ACCEPT).cloned(),
         site: server.sites.find(site::host::of(&parts)),
-        secured: server.security_headers.then_some(client.scheme),
+        scheme: client.scheme,
     };
     stream.set_lingering(!body.is_end_stream());
     let response = match verdict.and_then(|()| admit(&server, &client, &parts, &mut entry)) {
@@ -61,6 +62,12 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
             error.respond(id)
         }
         Ok(Some(response)) => response,
+        // What a proxy says of its client's connection counts: that one may be encrypted.
+        Ok(None) if client.scheme == Scheme::Http && https::is_redirected(origin, &parts) => {
+            https::redirect(origin, &parts, id)
+        }
+        Ok(None) if parts.method == Method::CONNECT => Error::Connect.respond(id),
+        Ok(None) if parts.uri.path() == "*" => options(),
         Ok(None) => {
             let context = Context { id, stream: stream.clone(), client, passage: entry.passage() };
             let mut request = Request::from_parts(parts, Body::new(body));
@@ -68,10 +75,10 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
             server.sites.respond(asked.site, request).await
         }
     };
-    complete(response, &asked, &server.sites, entry, stream)
+    complete(response, &asked, &server, entry, stream)
 }
 
-/// What comes before any route: whether the client is served, and what the front says itself.
+/// What comes before any route: whether the client is served, and whether it asks for the server's health.
 fn admit(server: &Server, client: &Client, parts: &Parts, entry: &mut Entry) -> Result<Option<Response>, Error> {
     server.admission.allows(client)?;
     if let Some(response) = server.health.answer(parts) {
@@ -79,11 +86,7 @@ fn admit(server: &Server, client: &Client, parts: &Parts, entry: &mut Entry) -> 
         return Ok(Some(response));
     }
     server.admission.request(client, &parts.headers)?;
-    match &parts.method {
-        &Method::CONNECT => Err(Error::Connect),
-        _ if parts.uri.path() == "*" => Ok(Some(options())),
-        _ => Ok(None),
-    }
+    Ok(None)
 }
 
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
@@ -100,8 +103,8 @@ struct Asked<'a> {
     is_head: bool,
     accept: Option<HeaderValue>,
     site: Option<&'a Site>,
-    /// The scheme, where security fields are wanted.
-    secured: Option<Scheme>,
+    /// How the client reached us, or its proxy.
+    scheme: Scheme,
 }
 
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
@@ -116,7 +119,7 @@ fn options() -> Response {
 fn complete(
     mut response: Response,
     asked: &Asked<'_>,
-    sites: &Sites,
+    server: &Server,
     mut entry: Entry,
     stream: Stream,
 ) -> Response<SentBody> {
@@ -124,10 +127,14 @@ fn complete(
     entry.answered(status);
     let headers = response.headers_mut();
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
-    sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
+    server.sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
     let headers = response.headers_mut();
-    if let Some(scheme) = asked.secured {
-        outgoing::secure(headers, scheme);
+    if server.security_headers {
+        outgoing::secure(headers, asked.scheme);
+    }
+    // RFC 6797 §7.2: over TLS only. The application may say it in its own words.
+    if let Some(hsts) = server.hsts.as_ref().filter(|_| asked.scheme == Scheme::Https) {
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
     }
     if stream.is_last() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -247,8 +247,14 @@ mod tests {
 
     async fn read_body(body: &[u8], limits: &Limits) -> Result<RequestBody, Error> {
         let local = Local { name: "localhost".into(), port: "80".into() };
-        let origin =
-            Origin { scheme: Scheme::Http, peer: Peer::Unix, local: local.into(), is_proxy: false, is_direct: true };
+        let origin = Origin {
+            scheme: Scheme::Http,
+            peer: Peer::Unix,
+            local: local.into(),
+            redirect_to: None,
+            is_proxy: false,
+            is_direct: true,
+        };
         let stream = Stream::http1(Connection::new(origin).into());
         let body = Body::from(body.to_vec());
         let patience = Patience { pause: Duration::from_secs(9), rates: Rates::default() };

@@ -10,12 +10,13 @@ use std::{
     },
 };
 
+use http::HeaderValue;
 use stack_bridge::{Queue, RequestId};
 use stack_config::{Config, Limits, Rates, Timeouts};
 
 use crate::{
-    access_log::Sender, admission::Admission, application::Application, health::Health, metrics::Metrics, site::Sites,
-    strict::head::HeadLimits,
+    access_log::Sender, admission::Admission, application::Application, health::Health, https, metrics::Metrics,
+    site::Sites, strict::head::HeadLimits, tls::Tls,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
@@ -27,6 +28,12 @@ pub(crate) struct Server {
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Sender>,
+    /// There wherever a listener speaks TLS.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Whether plain TCP connections are sent to the encrypted listener.
+    pub(crate) https_redirect: bool,
+    /// What browsers are told over TLS to remember.
+    pub(crate) hsts: Option<HeaderValue>,
     pub(crate) admission: Admission,
     pub(crate) health: Arc<Health>,
     pub(crate) keepalive_requests: u64,
@@ -63,6 +70,9 @@ impl Server {
             rates,
             metrics,
             log,
+            tls: None,
+            https_redirect: config.tls.https_redirect,
+            hsts: config.tls.hsts.map(https::hsts),
             ids: Ids::new(),
         }
     }

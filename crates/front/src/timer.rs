@@ -67,6 +67,11 @@ impl Pause {
         if timer.is_past(deadline, cx) { Poll::Ready(None) } else { Poll::Pending }
     }
 
+    /// What is waited for goes on: the pause is over.
+    pub(crate) fn progress(&mut self) {
+        self.deadline = None;
+    }
+
     /// The next wait begins a new pause.
     pub(crate) fn reset(&mut self, limit: Duration) {
         *self = Self::new(limit);

@@ -1,4 +1,4 @@
-//! One accepted socket, whatever its family.
+//! One accepted socket, whatever its family, encrypted or not.
 
 use std::{
     io::{self, IoSlice},
@@ -14,12 +14,32 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::server::TlsStream;
 
 mod unsent;
 
-/// A connected stream socket. It is closed when this is dropped.
+/// HTTP/2's name in the handshake (RFC 9113 §3.2).
+pub(crate) const HTTP2: &[u8] = b"h2";
+
+/// A connected stream socket, with or without encryption. It is closed when this is dropped.
 #[derive(Debug)]
 pub(crate) enum Socket {
+    Plain(Plain),
+    /// Boxed: it is large, and a plain connection has no use for its room.
+    Tls(Box<TlsStream<Counted>>),
+}
+
+/// The socket under an encrypted connection.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    plain: Plain,
+    /// Bytes that the system has taken.
+    taken: u64,
+}
+
+/// A connected stream socket as the system has it.
+#[derive(Debug)]
+pub(crate) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -27,6 +47,46 @@ pub(crate) enum Socket {
 impl Socket {
     /// Whether a read would tell something: bytes, or the end. Else the task of `cx` is woken when it would.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Plain(plain) => plain.poll_readable(cx),
+            // What came with the handshake has been read and decrypted already.
+            Self::Tls(stream) if !stream.get_ref().1.wants_read() => Poll::Ready(()),
+            Self::Tls(stream) => stream.get_ref().0.plain.poll_readable(cx),
+        }
+    }
+
+    /// Whether client and server have agreed on HTTP/2 in the handshake.
+    pub(crate) fn is_http2(&self) -> Option<bool> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().1.alpn_protocol() == Some(HTTP2)),
+        }
+    }
+
+    /// Grows with what the system takes of an encrypted connection: flushing that may wait, and this is its progress. A plain
+    /// connection has nothing to flush.
+    pub(crate) fn taken(&self) -> u64 {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(stream) => stream.get_ref().0.taken,
+        }
+    }
+
+    /// Lets the close discard what has not been sent. A Unix socket does so anyway.
+    pub(crate) fn reset_on_close(&self) {
+        let plain = match self {
+            Self::Plain(plain) => plain,
+            Self::Tls(stream) => &stream.get_ref().0.plain,
+        };
+        if let Plain::Tcp(stream) = plain {
+            // On failure the close is an orderly one, and slow.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl Plain {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             // Readiness is only a guess, and of a new socket an optimistic one.
             let looked = match self {
@@ -44,14 +104,6 @@ impl Socket {
             }
         }
     }
-
-    /// Lets the close discard what has not been sent. A Unix socket does so anyway.
-    pub(crate) fn reset_on_close(&self) {
-        if let Self::Tcp(stream) = self {
-            // On failure the close is an orderly one, and slow.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-        }
-    }
 }
 
 /// Looks for a byte, and leaves it where it is.
@@ -63,13 +115,67 @@ fn peek(socket: impl AsFd) -> io::Result<()> {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_read(cx, buf),
+            Self::Tls(stream) => match Pin::new(stream).poll_read(cx, buf) {
+                // Closed without a close_notify, as many clients do. Where a request ends HTTP says itself (RFC 9112
+                // §9.8), so that a cut one does not look whole.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                outcome => outcome,
+            },
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// With TLS this waits until the system has all that was encrypted.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    /// With TLS a `close_notify` goes first (RFC 8446 §6.1), for which a client that reads nothing has to be waited for.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for Plain {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -104,5 +210,58 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+impl Counted {
+    pub(crate) fn new(plain: Plain) -> Self {
+        Self { plain, taken: 0 }
+    }
+
+    pub(crate) fn into_inner(self) -> Plain {
+        self.plain
+    }
+
+    fn count(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(taken)) = outcome {
+            self.taken += taken as u64;
+        }
+        outcome
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().plain).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.plain).poll_write(cx, buf);
+        this.count(outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.plain).poll_write_vectored(cx, bufs);
+        this.count(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.plain.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().plain).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().plain).poll_shutdown(cx)
     }
 }

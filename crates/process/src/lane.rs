@@ -24,7 +24,7 @@ use tokio::task::JoinError;
 
 use crate::{
     link::{self, HangUp, Link, LinkError},
-    wire::{self, BodyPlace, Head, HttpVersion, JobHead, ToServer, ToWorker, WireError},
+    wire::{self, BodyPlace, Head, HttpVersion, JobHead, TlsHead, ToServer, ToWorker, WireError},
     worker::memory_file,
 };
 
@@ -371,6 +371,7 @@ fn job_head(request: &Request, body: BodyPlace) -> JobHead<'_> {
         },
         headers: Cow::Borrowed(&request.headers),
         https: request.scheme == Scheme::Https,
+        tls: request.tls.as_deref().map(TlsHead::from),
         peer: match request.peer {
             Peer::Tcp(address) => Some(address),
             Peer::Unix => None,

@@ -11,7 +11,7 @@ use serde::{
     de::{SeqAccess, Visitor},
     ser::SerializeSeq,
 };
-use stack_bridge::{Failure, Flow};
+use stack_bridge::{ClientCertificate, Failure, Flow, TlsFacts};
 
 /// Bytes of the length in front of each frame.
 pub(crate) const LENGTH_SIZE: usize = 4;
@@ -64,10 +64,61 @@ pub(crate) struct JobHead<'a> {
     #[serde(with = "fields")]
     pub(crate) headers: Cow<'a, HeaderMap>,
     pub(crate) https: bool,
+    #[serde(borrow)]
+    pub(crate) tls: Option<TlsHead<'a>>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) local_name: &'a str,
     pub(crate) local_port: &'a str,
     pub(crate) body: BodyPlace,
+}
+
+/// [`TlsFacts`].
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TlsHead<'a> {
+    protocol: &'a str,
+    cipher: &'a str,
+    server_name: Option<&'a str>,
+    #[serde(borrow)]
+    client: Option<ClientHead<'a>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ClientHead<'a> {
+    subject: &'a str,
+    issuer: &'a str,
+    serial: &'a str,
+    pem: &'a str,
+}
+
+impl<'a> From<&'a TlsFacts> for TlsHead<'a> {
+    fn from(facts: &'a TlsFacts) -> Self {
+        let TlsFacts { protocol, cipher, server_name, client } = facts;
+        let client = client.as_ref().map(|ClientCertificate { subject, issuer, serial, pem }| ClientHead {
+            subject,
+            issuer,
+            serial,
+            pem,
+        });
+        Self { protocol, cipher, server_name: server_name.as_deref(), client }
+    }
+}
+
+impl From<TlsHead<'_>> for TlsFacts {
+    fn from(head: TlsHead<'_>) -> Self {
+        let TlsHead { protocol, cipher, server_name, client } = head;
+        let client = client.map(|ClientHead { subject, issuer, serial, pem }| ClientCertificate {
+            subject: subject.to_owned(),
+            issuer: issuer.to_owned(),
+            serial: serial.to_owned(),
+            pem: pem.to_owned(),
+        });
+        Self {
+            protocol: protocol.to_owned().into(),
+            cipher: cipher.to_owned().into(),
+            server_name: server_name.map(Into::into),
+            client,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,10 +339,35 @@ mod tests {
         assert_eq!(*head.headers, headers);
     }
 
+    fn facts() -> TlsFacts {
+        let client = ClientCertificate {
+            subject: "CN=Ann".into(),
+            issuer: "CN=Root".into(),
+            serial: "01".into(),
+            pem: "-----BEGIN".into(),
+        };
+        TlsFacts {
+            protocol: "TLSv1.3".into(),
+            cipher: "TLS_AES_128_GCM_SHA256".into(),
+            server_name: Some("example.org".into()),
+            client: Some(client),
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_the_encryption_survives() {
+        for facts in [facts(), TlsFacts { server_name: None, client: None, ..facts() }] {
+            let frame = frame(&TlsHead::from(&facts), b"");
+            let (head, _) = read::<TlsHead<'_>>(&frame[LENGTH_SIZE..]).unwrap();
+            assert_eq!(TlsFacts::from(head), facts);
+        }
+    }
+
     #[test]
     fn a_message_that_was_cut_short_is_an_error_wherever_it_was_cut() {
         let mut headers = HeaderMap::new();
         headers.append("host", HeaderValue::from_static("example.org"));
+        let facts = facts();
         let head = JobHead {
             id: 7,
             method: "GET",
@@ -301,7 +377,8 @@ mod tests {
             query: b"b",
             version: HttpVersion::Http11,
             headers: Cow::Borrowed(&headers),
-            https: false,
+            https: true,
+            tls: Some(TlsHead::from(&facts)),
             peer: Some("127.0.0.1:80".parse().unwrap()),
             local_name: "localhost",
             local_port: "8000",

@@ -114,6 +114,7 @@ fn push(queue: &Queue, method: Method, path: &'static str, body: RequestBody) ->
         version: Version::HTTP_11,
         headers: HeaderMap::new(),
         scheme: Scheme::Http,
+        tls: None,
         peer: Peer::Unix,
         local: Arc::new(Local { name: "localhost".into(), port: "80".into() }),
         body,

@@ -6,7 +6,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, TRANSFER_ENCODING},
 };
-use stack_bridge::{Local, Peer, Request, Scheme};
+use stack_bridge::{ClientCertificate, Local, Peer, Request, Scheme, TlsFacts};
 use stack_interp::{Object, Python, Raised};
 
 /// `Proxy:` would become `HTTP_PROXY`, which CGI-minded libraries take for their proxy ("httpoxy").
@@ -65,9 +65,18 @@ names!(Keys:
     url_scheme = "wsgi.url_scheme",
     input = "wsgi.input",
     errors = "wsgi.errors",
+    is_https = "HTTPS",
+    ssl_protocol = "SSL_PROTOCOL",
+    ssl_cipher = "SSL_CIPHER",
+    ssl_server_name = "SSL_TLS_SNI",
+    ssl_client_verify = "SSL_CLIENT_VERIFY",
+    ssl_client_subject = "SSL_CLIENT_S_DN",
+    ssl_client_issuer = "SSL_CLIENT_I_DN",
+    ssl_client_serial = "SSL_CLIENT_M_SERIAL",
+    ssl_client_certificate = "SSL_CLIENT_CERT",
 );
 
-names!(Values: http_1_0 = "HTTP/1.0", http_1_1 = "HTTP/1.1", http_2 = "HTTP/2", http = "http", https = "https", get = "GET", post = "POST");
+names!(Values: http_1_0 = "HTTP/1.0", http_1_1 = "HTTP/1.1", http_2 = "HTTP/2", http = "http", https = "https", get = "GET", post = "POST", on = "on", none = "NONE", success = "SUCCESS");
 
 impl<'py> Environs<'py> {
     pub(crate) fn new(py: Python<'py>, facts: Facts, file_wrapper: &Object<'py>) -> Result<Self, Raised<'py>> {
@@ -131,6 +140,12 @@ impl<'py> Environs<'py> {
         set(&keys.server_protocol, protocol)?;
         let scheme = if request.scheme == Scheme::Https { &values.https } else { &values.http };
         set(&keys.url_scheme, scheme)?;
+        if request.scheme == Scheme::Https {
+            set(&keys.is_https, &values.on)?;
+        }
+        if let Some(facts) = &request.tls {
+            self.set_tls(py, &environ, facts)?;
+        }
         match request.peer {
             Peer::Tcp(address) => {
                 set(&keys.remote_addr, &Object::str(py, &address.ip().to_canonical().to_string())?)?;
@@ -145,6 +160,25 @@ impl<'py> Environs<'py> {
         set(&keys.errors, errors)?;
         self.set_headers(py, &environ, &request.headers, body_length)?;
         Ok(environ)
+    }
+
+    /// In the words of `mod_ssl`, which applications know. A client can not forge them: its fields begin with `HTTP_`.
+    fn set_tls(&self, py: Python<'py>, environ: &Object<'py>, facts: &TlsFacts) -> Result<(), Raised<'py>> {
+        let (keys, values) = (&self.keys, &self.values);
+        let set = |key: &Object<'py>, value: &str| environ.set_item(py, key, &Object::latin1(py, value.as_bytes())?);
+        set(&keys.ssl_protocol, &facts.protocol)?;
+        set(&keys.ssl_cipher, &facts.cipher)?;
+        if let Some(name) = &facts.server_name {
+            set(&keys.ssl_server_name, name)?;
+        }
+        let Some(ClientCertificate { subject, issuer, serial, pem }) = &facts.client else {
+            return environ.set_item(py, &keys.ssl_client_verify, &values.none);
+        };
+        environ.set_item(py, &keys.ssl_client_verify, &values.success)?;
+        set(&keys.ssl_client_subject, subject)?;
+        set(&keys.ssl_client_issuer, issuer)?;
+        set(&keys.ssl_client_serial, serial)?;
+        set(&keys.ssl_client_certificate, pem)
     }
 
     fn set_local(&mut self, py: Python<'py>, environ: &Object<'py>, local: &Arc<Local>) -> Result<(), Raised<'py>> {

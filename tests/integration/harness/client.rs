@@ -5,8 +5,11 @@ use std::{
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
+
+use rustls::{ClientConfig, ClientConnection};
 
 use super::LIMIT;
 
@@ -18,6 +21,7 @@ pub(crate) struct Connection {
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<rustls::StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// One response, interim ones included.
@@ -41,6 +45,27 @@ impl Connection {
         Self::new(Socket::Unix(UnixStream::connect(path).expect("the server accepts")))
     }
 
+    /// Connects with encryption, asking for a host by its name. An error of the handshake shows here, or later with TLS 1.3.
+    pub(crate) fn tls(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let mut stream = TcpStream::connect_timeout(&address, LIMIT).expect("the server accepts");
+        stream.set_nodelay(true).expect("a connected socket");
+        stream.set_read_timeout(Some(LIMIT)).expect("the time is not zero");
+        let name = name.to_owned().try_into().expect("a host's name");
+        let mut connection = ClientConnection::new(Arc::clone(config), name).expect("a sound configuration");
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(Self::new(Socket::Tls(Box::new(rustls::StreamOwned::new(connection, stream)))))
+    }
+
+    /// The encryption.
+    pub(crate) fn encryption(&self) -> &ClientConnection {
+        match self.reader.get_ref() {
+            Socket::Tls(stream) => &stream.conn,
+            Socket::Tcp(_) | Socket::Unix(_) => unreachable!("asked of encrypted connections only"),
+        }
+    }
+
     fn new(socket: Socket) -> Self {
         socket.set_read_timeout(LIMIT);
         Self { reader: BufReader::new(socket) }
@@ -55,6 +80,7 @@ impl Connection {
         match self.reader.get_mut() {
             Socket::Tcp(stream) => stream.write_all(bytes.as_ref()),
             Socket::Unix(stream) => stream.write_all(bytes.as_ref()),
+            Socket::Tls(stream) => stream.write_all(bytes.as_ref()),
         }
     }
 
@@ -179,6 +205,7 @@ impl Connection {
     pub(crate) fn stream(&self) -> &TcpStream {
         match self.reader.get_ref() {
             Socket::Tcp(stream) => stream,
+            Socket::Tls(stream) => &stream.sock,
             Socket::Unix(_) => unreachable!("asked of TCP connections only"),
         }
     }
@@ -242,6 +269,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(Some(limit)),
             Self::Unix(stream) => stream.set_read_timeout(Some(limit)),
+            Self::Tls(stream) => stream.sock.set_read_timeout(Some(limit)),
         }
         .expect("the time is not zero");
     }
@@ -252,6 +280,7 @@ impl Read for Socket {
         match self {
             Self::Tcp(stream) => stream.read(into),
             Self::Unix(stream) => stream.read(into),
+            Self::Tls(stream) => stream.read(into),
         }
     }
 }

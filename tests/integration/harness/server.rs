@@ -40,10 +40,10 @@ impl Stack {
     }
 }
 
-/// The addresses that a start-up line names: `http://HOST:PORT` or `unix:PATH`.
+/// The addresses that a start-up line names: `http://HOST:PORT`, the same with `https`, or `unix:PATH`.
 fn addresses(line: &Line) -> Vec<String> {
     let words = line.text.split(|separator: char| separator.is_whitespace() || "\"',()=".contains(separator));
-    let known = words.filter_map(|word| match word.strip_prefix("http://") {
+    let known = words.filter_map(|word| match word.strip_prefix("http://").or_else(|| word.strip_prefix("https://")) {
         Some(address) => Some(address.trim_end_matches('/').to_owned()),
         None => word.starts_with("unix:").then(|| word.to_owned()),
     });
@@ -64,6 +64,11 @@ impl Server {
     /// The first TCP address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.listeners.iter().find_map(|listener| listener.parse().ok()).expect("a TCP listener")
+    }
+
+    /// All TCP addresses, in the order they were asked for.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.parse().ok()).collect()
     }
 
     pub(crate) fn connect(&self) -> Connection {

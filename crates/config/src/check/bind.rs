@@ -15,7 +15,38 @@ const LONGEST_SOCKET_PATH: usize = 107;
 /// Where a user names no host, as in nginx and gunicorn.
 const EVERY_IPV4_ADDRESS: &str = "0.0.0.0";
 
-pub(super) fn parse(place: Place<'_>, text: &str) -> Result<Bind, Reason> {
+/// What a user wrote before an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    const ALL: [(&str, Self); 2] = [("http://", Self::Http), ("https://", Self::Https)];
+
+    fn default_port(self) -> &'static str {
+        match self {
+            Self::Http => "80",
+            Self::Https => "443",
+        }
+    }
+}
+
+/// An address, and the scheme before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parsed {
+    pub(super) bind: Bind,
+    pub(super) scheme: Option<Scheme>,
+}
+
+pub(super) fn parse(place: Place<'_>, text: &str) -> Result<Parsed, Reason> {
+    let with_scheme = Scheme::ALL.into_iter().find_map(|(prefix, scheme)| Some((scheme, text.strip_prefix(prefix)?)));
+    let (scheme, address) = with_scheme.map_or((None, text), |(scheme, address)| (Some(scheme), address));
+    Ok(Parsed { bind: address_of(place, address, scheme)?, scheme })
+}
+
+fn address_of(place: Place<'_>, text: &str, scheme: Option<Scheme>) -> Result<Bind, Reason> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(place.absolute(path.strip_prefix("//").unwrap_or(path)), path);
     }
@@ -27,6 +58,12 @@ pub(super) fn parse(place: Place<'_>, text: &str) -> Result<Bind, Reason> {
     if text.contains("://") {
         return Err(Reason::AddressIsUrl);
     }
+    // As in a URL.
+    let with_port = |scheme: Scheme| format!("{text}:{}", scheme.default_port());
+    let text = &match (host_and_port(text), scheme) {
+        (Err(Reason::NoPort), Some(scheme)) => with_port(scheme),
+        _ => text.to_owned(),
+    };
     let (host, port) = host_and_port(text)?;
     let port: u16 = port.parse().map_err(|_| Reason::NotPort(port.to_owned()))?;
     let host = if host.is_empty() { EVERY_IPV4_ADDRESS } else { host };
@@ -34,17 +71,17 @@ pub(super) fn parse(place: Place<'_>, text: &str) -> Result<Bind, Reason> {
 }
 
 /// The first listener that is there twice, by its place.
-pub(super) fn repetition(all: &[Bind]) -> Option<(usize, Reason)> {
-    all.iter().enumerate().find_map(|(index, bind)| {
-        let before = &all[..index];
+pub(super) fn repetition(all: &[Parsed]) -> Option<(usize, Reason)> {
+    all.iter().enumerate().find_map(|(index, Parsed { bind, scheme: _ })| {
+        let before = || all[..index].iter().map(|parsed| &parsed.bind);
         let reason = match bind {
             Bind::Tcp { written: _, addresses } => Reason::AddressTwice(*addresses.iter().find(|address| {
                 // Port 0 is another port each time.
                 let taken =
                     |other: &Bind| matches!(other, Bind::Tcp { written: _, addresses } if addresses.contains(address));
-                address.port() != 0 && before.iter().any(taken)
+                address.port() != 0 && before().any(taken)
             })?),
-            Bind::Unix(_) | Bind::Fd(_) if before.contains(bind) => Reason::Twice,
+            Bind::Unix(_) | Bind::Fd(_) if before().any(|other| other == bind) => Reason::Twice,
             Bind::Unix(_) | Bind::Fd(_) => return None,
         };
         Some((index, reason))
@@ -64,6 +101,9 @@ fn unix(path: PathBuf, written: &str) -> Result<Bind, Reason> {
 }
 
 fn host_and_port(text: &str) -> Result<(&str, &str), Reason> {
+    if text.is_empty() {
+        return Err(Reason::NotAddress);
+    }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(("", text));
     }
@@ -102,7 +142,7 @@ mod tests {
     use crate::testing::{Setup, problem};
 
     fn bound(values: &[&str]) -> Vec<Bind> {
-        Setup::new().flag_values("bind", values).config().bind
+        Setup::new().flag_values("bind", values).config().bind.into_iter().map(|endpoint| endpoint.bind).collect()
     }
 
     fn address(written: &str) -> String {
@@ -133,7 +173,7 @@ mod tests {
     fn a_unix_socket_has_an_absolute_path() {
         let setup = Setup::new().flag("bind", "unix:run.sock");
         let expected = setup.directory().join("run.sock");
-        assert_eq!(setup.config().bind, [Bind::Unix(expected)]);
+        assert_eq!(setup.config().bind[0].bind, Bind::Unix(expected));
         assert_eq!(bound(&["unix:/tmp/a.sock"]), [Bind::Unix("/tmp/a.sock".into())]);
         assert_eq!(bound(&["unix:///tmp/a.sock"]), [Bind::Unix("/tmp/a.sock".into())]);
     }
@@ -155,7 +195,9 @@ mod tests {
             ("127.0.0.1:http", "`http` is not a port"),
             ("127.0.0.1:", "`` is not a port"),
             ("65536", "`65536` is not a port"),
-            ("http://127.0.0.1:8000", "a URL"),
+            ("ftp://127.0.0.1:8000", "a URL"),
+            ("http://127.0.0.1:8000/", "not an address"),
+            ("http://", "not an address"),
             ("127.0.0.1:8000/path", "not an address"),
             ("no such host:8000", "not an address"),
             ("fd://-1", "not a file descriptor"),

@@ -8,9 +8,13 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Check, MOST, Place, bind, units};
+use super::{
+    Check, MOST, Place,
+    bind::{self, Parsed, Scheme},
+    units,
+};
 use crate::{
-    Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates,
+    Clients, Endpoint, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates,
     error::Reason,
     raw::{Several, Written},
 };
@@ -66,8 +70,9 @@ impl Check<'_> {
         let families = [ForwardedHeaders::XForwarded, ForwardedHeaders::Forwarded, ForwardedHeaders::Off];
         let per_address = self.count("max_connections_per_address", &max_connections_per_address, 0, u32::MAX.into());
         let queue_target = self.duration_or_zero("queue_target", &queue_target);
-        let admin_bind = self.several("admin_bind", admin_bind, bind::parse);
+        let admin_bind = self.several("admin_bind", admin_bind, plain);
         self.no_repetition("admin_bind", bind::repetition(&admin_bind));
+        let admin_bind = admin_bind.into_iter().map(|parsed| Endpoint::plain(parsed.bind)).collect();
         Clients {
             proxy_protocol: self.proxy_protocol(&proxy_protocol, &trusted_proxies),
             trusted_proxies,
@@ -106,6 +111,14 @@ impl Check<'_> {
         let (requests, period) = rate?;
         let burst = burst.and_then(|burst| NonZeroU32::new(u32::try_from(burst).ok()?));
         Some(RateLimit { requests, period, burst: burst.unwrap_or(requests), key })
+    }
+}
+
+/// A listener without TLS.
+fn plain(place: Place<'_>, text: &str) -> Result<Parsed, Reason> {
+    match bind::parse(place, text)? {
+        Parsed { bind: _, scheme: Some(Scheme::Https) } => Err(Reason::AddressIsUrl),
+        parsed => Ok(parsed),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::Bind;
+use super::Endpoint;
 
 /// How clients are told apart, kept within limits, and how those who watch the server are answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,5 +106,5 @@ pub struct Health {
     /// The path below which every listener answers, with a slash at its beginning and none at its end.
     pub path: Option<String>,
     /// Listeners that answer nothing else.
-    pub admin_bind: Vec<Bind>,
+    pub admin_bind: Vec<Endpoint>,
 }

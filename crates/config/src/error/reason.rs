@@ -6,6 +6,8 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 pub use site::SiteReason;
 
+use super::TlsReason;
+
 /// What is wrong with a name or a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -209,6 +211,9 @@ pub enum Reason {
     /// About sites, routes and rules.
     #[error(transparent)]
     Site(#[from] SiteReason),
+    /// A key of TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsReason),
     /// A value the layers could not put together.
     #[error("{0}")]
     Layers(Box<figment::Error>),
@@ -241,7 +246,7 @@ impl Reason {
             Self::AppName { .. } => "write module, module:callable or module:factory()".into(),
             Self::AppArguments => "write a function without parameters that calls it, and name that".into(),
             Self::NotAddress => "write HOST:PORT, :PORT, unix:PATH or fd://N".into(),
-            Self::AddressIsUrl => "write HOST:PORT, without a scheme or a path".into(),
+            Self::AddressIsUrl => "write HOST:PORT, or http:// or https:// before it".into(),
             Self::AddressWithoutBrackets => "write [::1]:8000".into(),
             Self::NoPort => "write HOST:PORT, such as 127.0.0.1:8000".into(),
             Self::NotPort(_) => "a port is a number from 0 to 65535; 0 lets the system choose".into(),
@@ -270,10 +275,12 @@ impl Reason {
                 io::ErrorKind::NotFound => {
                     "a relative path in the file begins at the file's directory, elsewhere at the current one".into()
                 }
+                io::ErrorKind::PermissionDenied => "let this user, or a group of its own, read it".into(),
                 _ => return None,
             },
             Self::FieldMissing(name) => format!("write {name} = \"…\" in it"),
             Self::Site(reason) => return reason.hint(),
+            Self::Tls(reason) => reason.hint().into(),
             Self::NotOneOf { nearest: None, .. } | Self::Syntax { .. } | Self::Layers(_) => return None,
         })
     }

@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use super::{bind_text, count, size, text};
+use super::{count, size, text};
 use crate::{
     Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates,
     check::clients::{optional_duration, rate_text},
@@ -42,7 +42,7 @@ pub(super) fn values(clients: &Clients) -> Vec<(&'static str, Option<Value>)> {
         ("keepalive_requests", count(keepalive_requests.map_or(0, std::num::NonZero::get))),
         ("queue_target", text(&optional_duration(*queue_target))),
         ("security_headers", Value::Boolean(*security_headers)),
-        ("admin_bind", Value::Array(admin_bind.iter().map(bind_text).collect())),
+        ("admin_bind", Value::Array(admin_bind.iter().map(|endpoint| text(&endpoint.bind.to_string())).collect())),
     ];
     let unset_or = [
         ("rate_limit_burst", rate_limit.as_ref().map(|limit| count(limit.burst.get().into()))),

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    AccessLog, AppSource, Bind, Clients, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Rates, Sites,
-    Timeouts,
+    AccessLog, AppSource, Bind, Clients, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Rates,
+    Sites, Timeouts, Tls,
     testing::{Setup, problem},
 };
 
@@ -18,7 +18,7 @@ fn threads(setup: &Setup) -> (usize, String) {
 }
 
 fn first_bind(setup: &Setup) -> String {
-    match setup.config().bind.remove(0) {
+    match setup.config().bind.remove(0).bind {
         Bind::Tcp { written, addresses: _ } => written,
         other => panic!("{other:?}"),
     }
@@ -76,7 +76,11 @@ fn the_defaults_of_prod_are_these() {
         chdir: setup.directory().to_path_buf(),
         venv: None,
         env: vec![],
-        bind: vec![Bind::Tcp { written: "127.0.0.1:8000".into(), addresses: vec![([127, 0, 0, 1], 8000).into()] }],
+        bind: vec![Endpoint::plain(Bind::Tcp {
+            written: "127.0.0.1:8000".into(),
+            addresses: vec![([127, 0, 0, 1], 8000).into()],
+        })],
+        tls: Tls::default(),
         statics: vec![],
         sites: Sites::default(),
         isolation: Isolation::Auto,

@@ -46,6 +46,8 @@ struct Line<'a> {
     time: String,
     request_id: String,
     peer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'a str>,
     method: Option<&'a str>,
     target: Option<String>,
     version: Option<String>,
@@ -72,6 +74,7 @@ fn json(record: &Record, out: &mut Vec<u8>) {
         time: rfc3339(record.time),
         request_id: record.request_id.to_string(),
         peer: PeerAddress(record.peer).to_string(),
+        tls: record.tls.as_ref().map(|facts| &*facts.protocol),
         method: is_request.then_some(record.method.as_str()),
         target: is_request.then(|| record.target.to_string()),
         version: is_request.then(|| format!("{:?}", record.version)),
@@ -206,6 +209,7 @@ pub(super) mod tests {
         let now = Instant::now();
         Record {
             request_id: RequestId(0xabc),
+            tls: None,
             peer: Peer::Tcp("192.0.2.1:4711".parse().unwrap()),
             method: Method::GET,
             target: "/a?b=%22".parse().unwrap(),

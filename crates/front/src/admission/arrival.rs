@@ -10,7 +10,7 @@ use crate::{
     connection::{Connection, Order, Origin, registry::Place},
     proxy_protocol::{self, Header, HeaderError},
     server::Server,
-    transport::Socket,
+    transport::Plain,
 };
 
 /// How long a header may still take when the server is told to stop: it may be on its way.
@@ -19,7 +19,7 @@ const LAST_HEADERS: Duration = Duration::from_millis(250);
 /// Finds out whose connection it is. `None` closes it.
 pub(crate) async fn complete(
     server: &Server,
-    socket: &mut Socket,
+    socket: &mut Plain,
     connection: Arc<Connection>,
     place: &Place,
 ) -> Option<(Arc<Connection>, Option<Held>)> {
@@ -51,14 +51,14 @@ fn refused(server: &Server, connection: &Connection, error: &HeaderError) {
 
 /// Whose requests come on the connection. A client that the proxy does not name is not the proxy: it is not believed.
 fn origin(proxy: &Origin, header: Header, is_proxy: impl Fn(&Peer) -> bool) -> Origin {
-    let Origin { scheme, peer, local, is_proxy: _, is_direct: _ } = proxy.clone();
+    let Origin { scheme, peer, local, redirect_to, is_proxy: _, is_direct: _ } = proxy.clone();
     match header {
-        Header::Local => Origin { scheme, peer, local, is_proxy: true, is_direct: false },
-        Header::Unknown => Origin { scheme, peer, local, is_proxy: false, is_direct: false },
+        Header::Local => Origin { scheme, peer, local, redirect_to, is_proxy: true, is_direct: false },
+        Header::Unknown => Origin { scheme, peer, local, redirect_to, is_proxy: false, is_direct: false },
         Header::Client { source, destination } => {
             let peer = Peer::Tcp(source);
             let local = Local { name: destination.ip().to_string(), port: destination.port().to_string() };
-            Origin { scheme, peer, local: Arc::new(local), is_proxy: is_proxy(&peer), is_direct: false }
+            Origin { scheme, peer, local: Arc::new(local), redirect_to, is_proxy: is_proxy(&peer), is_direct: false }
         }
     }
 }

@@ -16,7 +16,7 @@ fn origin(admission: &Admission, address: &str) -> Origin {
     let local = Local { name: "a".into(), port: "80".into() };
     let peer = peer(address);
     let is_proxy = admission.trust.is_proxy(&peer);
-    Origin { scheme: Scheme::Http, peer, local: local.into(), is_proxy, is_direct: true }
+    Origin { scheme: Scheme::Http, peer, local: local.into(), is_proxy, is_direct: true, redirect_to: None }
 }
 
 fn allowed(admission: &Admission, address: &str) -> bool {

@@ -24,7 +24,14 @@ fn request(fields: &[(&str, &str)]) -> Parts {
 fn origin(trust: &Trust, address: &str) -> Origin {
     let local = Local { name: "192.0.2.80".into(), port: "8000".into() };
     let peer = peer(address);
-    Origin { scheme: Scheme::Http, peer, local: local.into(), is_proxy: trust.is_proxy(&peer), is_direct: true }
+    Origin {
+        scheme: Scheme::Http,
+        peer,
+        local: local.into(),
+        is_proxy: trust.is_proxy(&peer),
+        is_direct: true,
+        redirect_to: None,
+    }
 }
 
 /// Client, scheme, port and Host.

@@ -343,7 +343,7 @@ impl AsyncWrite for Gate<'_> {
     /// hyper calls this when its own buffers are empty.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut *this.socket).poll_flush(cx))?;
+        ready!(this.sending.poll_flush(this.socket, &mut this.timer, cx))?;
         if this.connection.phase() == Phase::Flushing {
             this.connection.flushed();
             this.reading.reset(this.idle_timeout);
@@ -361,6 +361,7 @@ impl AsyncWrite for Gate<'_> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().socket).poll_shutdown(cx)
+        let this = self.get_mut();
+        this.sending.poll_shutdown(this.socket, &mut this.timer, cx)
     }
 }

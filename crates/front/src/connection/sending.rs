@@ -2,11 +2,13 @@
 
 use std::{
     io,
+    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use stack_config::Rates;
+use tokio::io::AsyncWrite;
 
 use crate::{
     rate::{MinimumRate, Throttle},
@@ -51,6 +53,32 @@ impl Sending {
         }
     }
 
+    /// Flushes. With TLS that may wait for the client, as a write does, and what the system takes is progress.
+    pub(super) fn poll_flush(
+        &mut self,
+        socket: &mut Socket,
+        timer: &mut LazyTimer,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let taken = socket.taken();
+        let outcome = Pin::new(&mut *socket).poll_flush(cx).map_ok(|()| 0);
+        if socket.taken() > taken {
+            self.pause.progress();
+        }
+        self.watch(outcome, socket, timer, cx).map_ok(drop)
+    }
+
+    /// Shuts down, for which TLS has something to send.
+    pub(super) fn poll_shutdown(
+        &mut self,
+        socket: &mut Socket,
+        timer: &mut LazyTimer,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut *socket).poll_shutdown(cx).map_ok(|()| 0);
+        self.watch(outcome, socket, timer, cx).map_ok(drop)
+    }
+
     /// Passes the outcome of a write on, and ends the connection where it has waited for too long.
     pub(super) fn watch(
         &mut self,
@@ -68,7 +96,7 @@ impl Sending {
         // The kernel lets a writer wait until a third of its buffer is free, which takes a slow client a while: what it
         // takes shows in the buffer only.
         let written = self.written;
-        let taken = || written.saturating_sub(socket.unsent());
+        let taken = || socket.arrived(written);
         let code = match self.rate.watch(outcome, taken, timer, cx) {
             Poll::Ready(None) => "STACK0121",
             Poll::Ready(Some(outcome)) => {

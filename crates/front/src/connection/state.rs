@@ -10,7 +10,7 @@ use std::{
 };
 
 use atomic_waker::AtomicWaker;
-use stack_bridge::{ClientConnection, Local, Peer, Scheme};
+use stack_bridge::{ClientConnection, Local, Peer, Scheme, TlsFacts};
 
 use crate::{access_log::Entry, strict::Refusal};
 
@@ -64,6 +64,8 @@ pub(crate) struct Origin {
     pub(crate) scheme: Scheme,
     pub(crate) peer: Peer,
     pub(crate) local: Arc<Local>,
+    /// The port of TLS that plain connections are sent to, where they are.
+    pub(crate) redirect_to: Option<u16>,
     /// Its requests may say whom they are from.
     pub(crate) is_proxy: bool,
     /// The peer is the other end of the socket; else it was told by the PROXY protocol.
@@ -85,6 +87,8 @@ const LOGGED_LINE: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) origin: Origin,
+    /// The encryption, from the end of the handshake.
+    pub(crate) tls: OnceLock<Arc<TlsFacts>>,
     phase: AtomicU8,
     order: AtomicU8,
     /// The connection's task, to be woken by a new order.
@@ -109,6 +113,7 @@ impl Connection {
     pub(crate) fn new(origin: Origin) -> Self {
         Self {
             origin,
+            tls: OnceLock::new(),
             phase: AtomicU8::new(Phase::Idle as u8),
             order: AtomicU8::new(Order::Serve as u8),
             waker: AtomicWaker::new(),

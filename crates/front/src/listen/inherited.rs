@@ -53,7 +53,7 @@ fn own(fd: RawFd) -> OwnedFd {
 mod tests {
     use std::{net::TcpListener, os::fd::AsRawFd};
 
-    use stack_config::Bind;
+    use stack_config::{Bind, Endpoint};
 
     use super::*;
     use crate::Listeners;
@@ -62,17 +62,17 @@ mod tests {
     fn a_listening_socket_is_adopted() {
         let parents = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = parents.local_addr().unwrap();
-        let listeners = Listeners::bind(&[Bind::Fd(parents.into_raw_fd())], 16).unwrap();
+        let listeners = Listeners::bind(&[Endpoint::plain(Bind::Fd(parents.into_raw_fd()))], 16).unwrap();
         assert_eq!(listeners.describe(), [format!("http://{address}")]);
     }
 
     #[test]
     fn anything_else_is_refused_and_left_open() {
         let file = tempfile::tempfile().unwrap();
-        let error = Listeners::bind(&[Bind::Fd(file.as_raw_fd())], 16).unwrap_err();
+        let error = Listeners::bind(&[Endpoint::plain(Bind::Fd(file.as_raw_fd()))], 16).unwrap_err();
         assert_eq!(error.to_string(), format!("fd://{} is not a socket", file.as_raw_fd()));
         file.metadata().unwrap();
-        let error = Listeners::bind(&[Bind::Fd(9_999)], 16).unwrap_err();
+        let error = Listeners::bind(&[Endpoint::plain(Bind::Fd(9_999))], 16).unwrap_err();
         assert!(error.to_string().starts_with("fd://9999 is not open"), "{error}");
     }
 }

@@ -4,14 +4,14 @@ use std::{io, net::SocketAddr};
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use stack_config::Bind;
+use stack_config::{Bind, Endpoint};
 
 use super::{BindError, Listener, holder};
 
 /// `[::]` takes IPv4 clients too, as users of containers expect, unless IPv4 is asked for on the same port.
-pub(super) fn only_v6(address: SocketAddr, binds: &[Bind]) -> bool {
+pub(super) fn only_v6(address: SocketAddr, endpoints: &[Endpoint]) -> bool {
     let SocketAddr::V6(v6) = address else { return false };
-    let has_v4 = binds.iter().any(|bind| match bind {
+    let has_v4 = endpoints.iter().any(|endpoint| match &endpoint.bind {
         Bind::Tcp { written: _, addresses } => {
             addresses.iter().any(|other| other.is_ipv4() && other.port() == v6.port())
         }
@@ -22,11 +22,15 @@ pub(super) fn only_v6(address: SocketAddr, binds: &[Bind]) -> bool {
 
 /// Binds every address of a name. One of a family that this machine does not have is left out (`localhost` in a container
 /// without IPv6), unless it is the last hope.
-pub(super) fn bind_name(addresses: &[SocketAddr], binds: &[Bind], backlog: i32) -> Result<Vec<Listener>, BindError> {
+pub(super) fn bind_name(
+    addresses: &[SocketAddr],
+    endpoints: &[Endpoint],
+    backlog: i32,
+) -> Result<Vec<Listener>, BindError> {
     let mut listeners = Vec::new();
     let mut absent = None;
     for &address in addresses {
-        match bind(address, only_v6(address, binds), backlog) {
+        match bind(address, only_v6(address, endpoints), backlog) {
             Ok(listener) => listeners.push(listener),
             Err(BindError::Io { address, source }) if is_absent(&source) => {
                 absent = Some(BindError::Io { address, source });
@@ -79,8 +83,8 @@ mod tests {
     use super::*;
     use crate::Listeners;
 
-    fn tcp(address: &str) -> Bind {
-        Bind::Tcp { written: address.to_owned(), addresses: vec![address.parse().unwrap()] }
+    fn tcp(address: &str) -> Endpoint {
+        Endpoint::plain(Bind::Tcp { written: address.to_owned(), addresses: vec![address.parse().unwrap()] })
     }
 
     #[test]
@@ -108,7 +112,7 @@ mod tests {
         // RFC 5737: an address that no machine has.
         let absent = "192.0.2.1:0".parse().unwrap();
         let loopback = "127.0.0.1:0".parse().unwrap();
-        let name = |addresses| Bind::Tcp { written: "name:0".to_owned(), addresses };
+        let name = |addresses| Endpoint::plain(Bind::Tcp { written: "name:0".to_owned(), addresses });
         let listeners = Listeners::bind(&[name(vec![absent, loopback])], 16).unwrap();
         assert_eq!(listeners.addresses().len(), 1);
         assert!(matches!(Listeners::bind(&[name(vec![absent])], 16), Err(BindError::Io { .. })));

@@ -71,7 +71,7 @@ fn listener(path: &Path, backlog: i32) -> io::Result<Listener> {
 mod tests {
     use std::os::unix::net::UnixListener;
 
-    use stack_config::Bind;
+    use stack_config::{Bind, Endpoint};
 
     use super::*;
     use crate::Listeners;
@@ -81,7 +81,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         drop(UnixListener::bind(&path).unwrap());
-        let listeners = Listeners::bind(&[Bind::Unix(path.clone())], 16).unwrap();
+        let listeners = Listeners::bind(&[Endpoint::plain(Bind::Unix(path.clone()))], 16).unwrap();
         assert_eq!(listeners.describe(), [format!("unix:{}", path.display())]);
         UnixStream::connect(&path).unwrap();
         drop(listeners);
@@ -93,10 +93,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let live = directory.path().join("live");
         let _listener = UnixListener::bind(&live).unwrap();
-        assert!(matches!(Listeners::bind(&[Bind::Unix(live)], 16), Err(BindError::InUse { .. })));
+        assert!(matches!(Listeners::bind(&[Endpoint::plain(Bind::Unix(live))], 16), Err(BindError::InUse { .. })));
         let file = directory.path().join("file");
         fs::write(&file, "precious").unwrap();
-        assert!(matches!(Listeners::bind(&[Bind::Unix(file.clone())], 16), Err(BindError::NotASocket { .. })));
+        assert!(matches!(
+            Listeners::bind(&[Endpoint::plain(Bind::Unix(file.clone()))], 16),
+            Err(BindError::NotASocket { .. })
+        ));
         assert_eq!(fs::read(file).unwrap(), b"precious");
     }
 }

@@ -7,14 +7,28 @@ use rustix::{
     ioctl::{Getter, Opcode, ioctl},
 };
 
-use super::Socket;
+use super::{Plain, Socket};
 
 /// TIOCOUTQ, which sockets have under the name SIOCOUTQ (tcp(7), unix(7)).
 const SIOCOUTQ: Opcode = 0x5411;
 
 impl Socket {
+    /// Bytes that the other end has taken, of so many that were written here; of an encrypted connection in bytes of its
+    /// records. It only ever grows.
+    pub(crate) fn arrived(&self, written: u64) -> u64 {
+        match self {
+            Self::Plain(plain) => written.saturating_sub(plain.unsent()),
+            Self::Tls(stream) => {
+                let counted = stream.get_ref().0;
+                counted.taken.saturating_sub(counted.plain.unsent())
+            }
+        }
+    }
+}
+
+impl Plain {
     /// Bytes that were written and that the other end has not acknowledged, or, on a Unix socket, not read.
-    pub(crate) fn unsent(&self) -> u64 {
+    fn unsent(&self) -> u64 {
         // SAFETY: the request is one that fills in one `int`, whatever the descriptor, and that is what this getter passes.
         #[expect(unsafe_code, reason = "no safe crate has this request")]
         let request = unsafe { Getter::<SIOCOUTQ, c_int>::new() };
@@ -46,7 +60,7 @@ mod tests {
     async fn what_the_other_end_has_not_taken_is_known() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut socket = Socket::Tcp(listener.accept().await.unwrap().0);
+        let mut socket = Plain::Tcp(listener.accept().await.unwrap().0);
         assert_eq!(socket.unsent(), 0);
         // Far more than the two kernels' buffers hold.
         let (block, patience) = (vec![0; 65_536], Duration::from_millis(100));

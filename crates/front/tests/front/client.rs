@@ -1,18 +1,24 @@
 //! A client that sends raw bytes and reads what comes.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 
+use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, Socket, Type};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
+    /// The encryption, where there is some.
+    pub(crate) tls: Option<ClientConnection>,
     buffer: Vec<u8>,
+    /// Whether the other side ended the encryption before it closed (RFC 8446 §6.1).
+    pub(crate) was_told_of_end: bool,
 }
 
 /// One response, its body decoded.
@@ -54,16 +60,52 @@ impl Client {
     fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self { stream, tls: None, buffer: Vec::new(), was_told_of_end: false }
+    }
+
+    /// Connects and shakes hands, asking for a host by its name.
+    pub(crate) fn with_tls(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let mut client = Self::connect(address);
+        let name = name.to_owned().try_into().unwrap();
+        let mut connection = ClientConnection::new(Arc::clone(config), name).unwrap();
+        while connection.is_handshaking() {
+            connection.complete_io(&mut client.stream)?;
+        }
+        Ok(Self { tls: Some(connection), ..client })
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.try_send(bytes).unwrap();
         self
+    }
+
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.stream.write_all(bytes.as_ref()),
+            Some(connection) => {
+                let mut stream = rustls::Stream::new(connection, &mut self.stream);
+                stream.write_all(bytes.as_ref())?;
+                stream.flush()
+            }
+        }
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Response {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).response()
+    }
+
+    /// Like [`Self::get`], of a connection that may fail.
+    pub(crate) fn try_get(&mut self, path: &str) -> io::Result<String> {
+        self.try_send(format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"))?;
+        self.read_to_end()
+    }
+
+    /// Everything up to an orderly end.
+    pub(crate) fn read_to_end(&mut self) -> io::Result<String> {
+        let mut text = String::new();
+        let connection = self.tls.as_mut().expect("asked of encrypted connections");
+        rustls::Stream::new(connection, &mut self.stream).read_to_string(&mut text)?;
+        Ok(text)
     }
 
     pub(crate) fn shut_down_sending(&self) {
@@ -147,14 +189,25 @@ impl Client {
 
     fn more(&mut self) -> bool {
         let mut block = [0; 16 * 1024];
-        match self.stream.read(&mut block) {
-            Ok(0) => false,
+        let outcome = match &mut self.tls {
+            None => self.stream.read(&mut block),
+            Some(connection) => rustls::Stream::new(connection, &mut self.stream).read(&mut block),
+        };
+        match outcome {
+            Ok(0) => {
+                self.was_told_of_end = self.tls.is_some();
+                false
+            }
             Ok(read) => {
                 self.buffer.extend_from_slice(&block[..read]);
                 true
             }
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
+            Err(error) if is_end(&error) => false,
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof)
 }

@@ -3,19 +3,19 @@
 use std::{fs, sync::mpsc};
 
 use stack_bridge::{Job, WorkerId};
-use stack_config::{AccessLog, Config};
+use stack_config::{AccessLog, Config, Endpoint};
 use stack_front::Stop;
 
 use crate::{
     client::Client,
-    server::{Server, any_port, echo, holding, static_root, wait_until},
+    server::{Server, echo, holding, loopback, static_root, wait_until},
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 fn with_health(config: &mut Config) {
     config.clients.health.path = Some("/-/health".into());
-    config.clients.health.admin_bind = vec![any_port()];
+    config.clients.health.admin_bind = vec![Endpoint::plain(loopback())];
 }
 
 fn admin(server: &Server) -> Client {
@@ -95,7 +95,7 @@ fn the_admin_listener_knows_nothing_of_the_application() {
 
 #[test]
 fn without_a_path_the_application_has_all_of_them() {
-    let server = Server::with(|config| config.clients.health.admin_bind = vec![any_port()], echo);
+    let server = Server::with(|config| config.clients.health.admin_bind = vec![Endpoint::plain(loopback())], echo);
     assert_eq!(server.client().get("/-/health/live").text(), "GET /-/health/live  ");
     assert_eq!(admin(&server).get("/-/health/live").status, 200);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use http::header;
 use stack_bridge::{Peer, RequestBody};
-use stack_config::Bind;
+use stack_config::{Bind, Endpoint};
 use stack_front::Stop;
 
 use crate::server::{Server, echo, respond, wait_until};
@@ -213,7 +213,7 @@ fn an_idle_connection_gives_way_when_there_is_no_room() {
 fn a_unix_socket_serves_as_a_port_does() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
-    let bind = Bind::Unix(path.clone());
+    let bind = Endpoint::plain(Bind::Unix(path.clone()));
     let mut server = Server::with(
         |config| config.bind.push(bind),
         |job| {

@@ -11,16 +11,18 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Clients, Config, Isolation, Limits, Log, LogFormat, LogLevel, Network, Profile, Sites,
-    StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Clients, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel, Network,
+    Profile, Sites, StaticRoot, Timeouts,
 };
-use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop};
+use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop, Tls};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::client::{Client, PATIENCE};
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Of all TCP listeners.
+    pub(crate) addresses: Vec<SocketAddr>,
     /// The first admin listener, if there is one.
     pub(crate) admin: Option<SocketAddr>,
     /// Of the applications, in the order of the layout.
@@ -37,18 +39,19 @@ impl Server {
         let mut config = config();
         configure(&mut config);
         let listeners = Listeners::bind(&config.bind, config.limits.backlog).unwrap();
-        let address = listeners.addresses()[0];
+        let addresses = listeners.addresses();
         let admin_listeners = Listeners::bind(&config.clients.health.admin_bind, 16).unwrap();
         let admin = admin_listeners.addresses().first().copied();
         let queue = |_| Queue::shedding(config.limits.queue_size, config.clients.queue_target);
         let queues: Vec<_> = config.layout().applications.iter().map(queue).collect();
-        let front = Front::new(&config, queues.clone()).unwrap();
+        let tls = Tls::load(&config.tls, &config.bind, config.limits.http2).unwrap();
+        let front = Front::new(&config, queues.clone()).unwrap().with_tls(tls);
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.spawn(front.admin().serve(admin_listeners, std::future::pending()));
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
-        Self { address, admin, queues, metrics, stop, serving, runtime }
+        Self { address: addresses[0], addresses, admin, queues, metrics, stop, serving, runtime }
     }
 
     /// Starts a front with one worker of one thread.
@@ -115,7 +118,8 @@ fn config() -> Config {
         chdir: "/".into(),
         venv: None,
         env: Vec::new(),
-        bind: vec![any_port()],
+        bind: vec![Endpoint::plain(loopback())],
+        tls: stack_config::Tls::default(),
         statics: Vec::new(),
         sites: Sites::default(),
         isolation: Isolation::Auto,
@@ -152,7 +156,8 @@ fn config() -> Config {
     }
 }
 
-pub(crate) fn any_port() -> Bind {
+/// Any port of this machine.
+pub(crate) fn loopback() -> Bind {
     Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }
 }
 

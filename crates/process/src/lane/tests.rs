@@ -33,6 +33,7 @@ fn job(method: Method) -> (Job, Reply) {
         version: Version::HTTP_11,
         headers: HeaderMap::new(),
         scheme: Scheme::Http,
+        tls: None,
         peer: stack_bridge::Peer::Unix,
         local: Arc::new(Local { name: "localhost".into(), port: "80".into() }),
         body: RequestBody::Memory(Bytes::from_static(b"body")),

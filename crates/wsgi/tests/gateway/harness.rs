@@ -145,6 +145,7 @@ pub(crate) fn request(method: Method, target: &str, body: RequestBody) -> Reques
         version: Version::HTTP_11,
         headers: HeaderMap::new(),
         scheme: Scheme::Http,
+        tls: None,
         peer: Peer::Tcp("127.0.0.1:4000".parse().unwrap()),
         local: Arc::new(Local { name: "127.0.0.1".into(), port: "8000".into() }),
         body,

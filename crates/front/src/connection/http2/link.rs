@@ -93,10 +93,12 @@ impl AsyncWrite for Link<'_> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().socket).poll_flush(cx)
+        let this = self.get_mut();
+        this.sending.poll_flush(this.socket, &mut this.timer, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().socket).poll_shutdown(cx)
+        let this = self.get_mut();
+        this.sending.poll_shutdown(this.socket, &mut this.timer, cx)
     }
 }
