@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod clients;
 mod commands;
 mod concurrency;
 mod demo;
@@ -16,6 +17,7 @@ mod environ;
 mod files;
 mod flask;
 mod framing;
+mod health;
 mod input;
 mod isolation;
 mod iterables;

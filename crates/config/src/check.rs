@@ -5,6 +5,7 @@
 
 mod app;
 mod bind;
+pub(crate) mod clients;
 mod env_file;
 mod files;
 mod paths;
@@ -126,6 +127,24 @@ pub(crate) fn check(
         send_timeout,
         idle_timeout,
         grace_period,
+        trusted_proxies,
+        forwarded_headers,
+        proxy_protocol,
+        allow,
+        deny,
+        max_connections_per_address,
+        rate_limit,
+        rate_limit_burst,
+        rate_limit_key,
+        min_receive_rate,
+        min_send_rate,
+        min_rate_grace,
+        send_rate_limit,
+        keepalive_requests,
+        queue_target,
+        security_headers,
+        health_path,
+        admin_bind,
         log_level,
         log_format,
         access_log,
@@ -230,6 +249,26 @@ pub(crate) fn check(
         request: Some(request_timeout).filter(|timeout| !timeout.is_zero()),
         grace_period: check.duration_or_zero("grace_period", &grace_period),
     };
+    let clients = check.clients(clients::Given {
+        trusted_proxies,
+        forwarded_headers,
+        proxy_protocol,
+        allow,
+        deny,
+        max_connections_per_address,
+        rate_limit,
+        rate_limit_burst,
+        rate_limit_key,
+        min_receive_rate,
+        min_send_rate,
+        min_rate_grace,
+        send_rate_limit,
+        keepalive_requests,
+        queue_target,
+        security_headers,
+        health_path,
+        admin_bind,
+    });
     let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
     let log = Log {
         level: check.word("log_level", &log_level, &levels),
@@ -262,6 +301,7 @@ pub(crate) fn check(
         preload,
         limits,
         timeouts,
+        clients,
         log,
     };
     config.sites.sections = site::sections(&config, layers, environment, problems);

@@ -3,6 +3,7 @@
 //! Every value here has been checked and carries its unit in its type. It is made once, by
 //! `load`, and never changes.
 
+mod clients;
 mod layout;
 mod rules;
 mod site;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 mod files;
 
+pub use self::clients::{Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates};
 pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
 pub use layout::{Layout, Served, Site};
 pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
@@ -68,6 +70,8 @@ pub struct Config {
     pub limits: Limits,
     /// Times.
     pub timeouts: Timeouts,
+    /// How clients are told apart and kept within limits.
+    pub clients: Clients,
     /// What is logged, how and where.
     pub log: Log,
 }

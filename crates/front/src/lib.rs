@@ -11,17 +11,25 @@
 #![deny(unsafe_code)]
 
 mod access_log;
+mod admin;
+mod admission;
 mod application;
+mod client;
 mod compression;
 mod connection;
 mod error;
 mod file_stream;
 mod files;
 mod front;
+mod health;
 mod https;
 mod listen;
 mod metrics;
+mod networks;
+mod outgoing;
 mod path;
+mod proxy_protocol;
+mod rate;
 mod reply_body;
 mod request;
 mod request_body;
@@ -34,6 +42,7 @@ mod tls;
 mod transport;
 
 pub use access_log::AccessLogError;
+pub use admin::Admin;
 pub use front::{Drained, Front, Stop};
 pub use listen::{BindError, Holder, Listeners};
 pub use metrics::{ApplicationSnapshot, Metrics, Snapshot};

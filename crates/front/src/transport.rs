@@ -17,6 +17,8 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
+mod unsent;
+
 /// HTTP/2's name in the handshake (RFC 9113 §3.2).
 pub(crate) const HTTP2: &[u8] = b"h2";
 

@@ -187,6 +187,24 @@ pub enum Reason {
     /// Not a media type.
     #[error("not a media type")]
     NotMediaType,
+    /// Neither an address nor some of them.
+    #[error("neither an address nor a CIDR block")]
+    NotNetwork,
+    /// A block that begins in its middle.
+    #[error("has bits behind its prefix")]
+    NetworkWithHost(String),
+    /// Not so many in so long.
+    #[error("not a rate")]
+    NotRate,
+    /// Nothing that tells clients apart.
+    #[error("not a key of rates")]
+    NotRateKey,
+    /// The PROXY protocol of nobody.
+    #[error("no peer is trusted, so that nobody could connect")]
+    NoTrustedProxy,
+    /// Not a path of a URL, or more than one segment needs.
+    #[error("not a path")]
+    NotPath,
     /// A path that can not be used.
     #[error("{what} {}: {error}", path.display())]
     Path {
@@ -266,7 +284,9 @@ impl Reason {
             }
             Self::SocketPathTooLong(_) => "choose a shorter directory, such as /run".into(),
             Self::NotDescriptor => "systemd's first socket is fd://3".into(),
-            Self::StaticPrefix { suggestion: Some(suggestion), .. } => format!("write {suggestion}"),
+            Self::StaticPrefix { suggestion: Some(suggestion), .. } | Self::NetworkWithHost(suggestion) => {
+                format!("write {suggestion}")
+            }
             Self::StaticPrefix { suggestion: None, .. } => {
                 "a prefix is a path such as /static, as it is after percent-decoding".into()
             }
@@ -278,6 +298,11 @@ impl Reason {
             Self::InternalIsServed { .. } => "move it out of there, or serve less".into(),
             Self::NoInternalPrefix => "write /protected=DIR".into(),
             Self::NotMediaType => "write text/html, or text/* for all of a kind".into(),
+            Self::NotNetwork => "write 192.0.2.1, 10.0.0.0/8, 2001:db8::/32, unix, or * for all".into(),
+            Self::NotRate => "write 100/s, 60/m, 1000/h or off".into(),
+            Self::NotRateKey => "write address, or header: and the name of a field".into(),
+            Self::NoTrustedProxy => "name the proxies in trusted_proxies".into(),
+            Self::NotPath => "write a plain path below the root, such as /-/health".into(),
             Self::NotDirectory(_) => "name the directory, not a file in it".into(),
             Self::IsDirectory(_) => "name a file in it".into(),
             Self::NotVenv(_) => "make one with `python3 -m venv DIR`, or leave the key out".into(),

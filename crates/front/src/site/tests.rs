@@ -1,10 +1,10 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use stack_bridge::Queue;
-use stack_config::{Inputs, Rules};
+use stack_config::{Inputs, Rates, Rules};
 
 use super::*;
-use crate::metrics::Metrics;
+use crate::{health::Health, metrics::Metrics};
 
 fn site(hosts: &[&str], is_default: bool) -> stack_config::Site {
     let hosts = hosts.iter().map(|host| match host.strip_prefix("*.") {
@@ -90,8 +90,8 @@ fn without_a_default_an_unknown_host_has_no_site() {
 fn application() -> Arc<Application> {
     let inputs = Inputs { flags: Vec::new(), environment: Vec::new(), current_dir: "/".into() };
     let config = stack_config::load(inputs).unwrap().config;
-    let limits = Arc::new(config.limits);
-    Arc::new(Application::new(Queue::new(1), limits, &config.timeouts, Arc::new(Metrics::default())))
+    let (limits, pressure) = (Arc::new(config.limits), Health::new(None).watch(Queue::new(1)));
+    Arc::new(Application::new(pressure, limits, &config.timeouts, Rates::default(), Arc::new(Metrics::default())))
 }
 
 fn with_prefixes() -> Sites {
