@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    Exit,
+    Exit, django,
     isolation::Mode,
     logging,
     start::{Plan, SharedPython, report_refusals, spelled},
@@ -71,7 +71,7 @@ async fn start_and_serve(
     config: Config,
     plans: Vec<Plan>,
     queues: Vec<Queue>,
-    front: Front,
+    mut front: Front,
     listeners: Listeners,
 ) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
@@ -83,6 +83,8 @@ async fn start_and_serve(
             return Ok(Exit::Success);
         }
     };
+    let directories = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice()));
+    django::serve(&mut front, &started.config, directories);
     announce(&started, &listeners);
     serve(front, listeners, started.applications, signals).await
 }

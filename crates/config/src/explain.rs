@@ -1,6 +1,7 @@
 //! The effective configuration, as `stack config` shows it.
 
 mod clients;
+mod files;
 mod site;
 mod tls;
 
@@ -52,6 +53,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         env: _,
         bind,
         statics,
+        files,
         sites,
         tls,
         isolation,
@@ -124,7 +126,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
     ];
     let rules = rule_values(rules);
     let values = values.map(|(name, value)| (name, Some(value)));
-    let others = clients::values(clients).into_iter().chain(tls::values(tls));
+    let others = clients::values(clients).into_iter().chain(files::values(files)).chain(tls::values(tls));
     unset_or.into_iter().chain(rules).chain(values).chain(others).collect()
 }
 

@@ -17,7 +17,7 @@ use crate::{
     connection::Stream,
     error::Error,
     health::Pressure,
-    metrics::Metrics,
+    metrics::{ApplicationMetrics, Metrics},
     path,
     reply_body::ReplyBody,
     request::Context,
@@ -34,6 +34,8 @@ pub(crate) struct Application {
     patience: Patience,
     request_timeout: Option<Duration>,
     metrics: Arc<Metrics>,
+    /// In the configuration's layout, and so among the counters.
+    place: usize,
 }
 
 impl Application {
@@ -50,7 +52,23 @@ impl Application {
             directory: limits.temp_dir.as_path().into(),
         };
         let patience = Patience { pause: timeouts.body, rates };
-        Self { pressure, limits, response, patience, request_timeout: timeouts.request, metrics }
+        Self { pressure, limits, response, patience, request_timeout: timeouts.request, metrics, place: 0 }
+    }
+
+    /// The same, at this place of the layout.
+    pub(crate) fn at(self, place: usize) -> Self {
+        Self { place, ..self }
+    }
+
+    fn refused(&self) {
+        self.pressure.refused();
+        if let Some(counters) = self.counters() {
+            counters.refused.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn counters(&self) -> Option<&ApplicationMetrics> {
+        self.metrics.applications.get(self.place)
     }
 
     /// Has the application answer.
@@ -99,16 +117,19 @@ impl Application {
         };
         let (responder, reply) = exchange(self.response.clone());
         let deadline = self.request_timeout.and_then(|timeout| now.checked_add(timeout));
+        if let Some(counters) = self.counters() {
+            counters.requests.fetch_add(1, Relaxed);
+        }
         match self.pressure.queue().push(Job { request, responder, deadline, retried: false }) {
             Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
                 self.metrics.refused.fetch_add(1, Relaxed);
-                self.pressure.refused();
+                self.refused();
                 Err(Error::QueueFull)
             }
             Err(Refused::Overloaded(_)) => {
                 self.metrics.shed.fetch_add(1, Relaxed);
-                self.pressure.refused();
+                self.refused();
                 Err(Error::Overloaded)
             }
             Err(Refused::Closed(_)) => Err(Error::Stopping),

@@ -15,8 +15,8 @@ use stack_bridge::{Queue, RequestId};
 use stack_config::{Config, Limits, Rates, Timeouts};
 
 use crate::{
-    access_log::Sender, admission::Admission, application::Application, health::Health, https, metrics::Metrics,
-    site::Sites, strict::head::HeadLimits, tls::Tls,
+    access_log::Sender, admission::Admission, application::Application, files::FileService, health::Health, https,
+    metrics::Metrics, site::Sites, strict::head::HeadLimits, tls::Tls,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
@@ -45,17 +45,18 @@ pub(crate) struct Server {
 impl Server {
     /// With a queue for each application of the configuration's layout, in its order.
     pub(crate) fn new(config: &Config, queues: Vec<Queue>, log: Option<Sender>) -> Self {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(queues.len()));
         let limits = Arc::new(config.limits.clone());
         let health = Arc::new(Health::new(config.clients.health.path.clone()));
         let rates = config.clients.rates;
-        let application = |queue| {
+        let application = |(place, queue)| {
             let (pressure, limits) = (health.watch(queue), Arc::clone(&limits));
-            Arc::new(Application::new(pressure, limits, &config.timeouts, rates, Arc::clone(&metrics)))
+            let application = Application::new(pressure, limits, &config.timeouts, rates, Arc::clone(&metrics));
+            Arc::new(application.at(place))
         };
-        let applications: Vec<_> = queues.into_iter().map(application).collect();
+        let applications: Vec<_> = queues.into_iter().enumerate().map(application).collect();
         Self {
-            sites: Sites::new(config.layout(), &applications),
+            sites: Sites::new(config.layout(), &applications, &FileService::new(&config.files)),
             head_limits: HeadLimits {
                 line: limits.max_request_line_size.get(),
                 head: limits.max_head_size.get(),
