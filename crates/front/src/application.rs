@@ -60,6 +60,13 @@ impl Application {
         Self { place, ..self }
     }
 
+    fn refused(&self) {
+        self.pressure.refused();
+        if let Some(counters) = self.counters() {
+            counters.refused.fetch_add(1, Relaxed);
+        }
+    }
+
     fn counters(&self) -> Option<&ApplicationMetrics> {
         self.metrics.applications.get(self.place)
     }
@@ -125,7 +132,7 @@ impl Application {
             }
             Err(Refused::Overloaded(_)) => {
                 self.metrics.shed.fetch_add(1, Relaxed);
-                self.pressure.refused();
+                self.refused();
                 Err(Error::Overloaded)
             }
             Err(Refused::Closed(_)) => Err(Error::Stopping),
