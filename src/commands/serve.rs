@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    Exit,
+    Exit, django,
     isolation::Mode,
     logging,
     start::{Plan, SharedPython, report_refusals, spelled},
@@ -38,7 +38,7 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
         announce_tls(tls);
     }
     let queues: Vec<_> = plans.iter().map(|_| Queue::new(config.limits.queue_size)).collect();
-    let front = Front::new(&config, queues.clone())?.with_tls(tls);
+    let mut front = Front::new(&config, queues.clone())?.with_tls(tls);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(front_threads(&plans))
         .thread_name("front")
@@ -55,6 +55,8 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
                 return Ok(Exit::Success);
             }
         };
+        let directories = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice()));
+        django::serve(&mut front, &started.config, directories);
         announce(&started, &listeners);
         serve(front, listeners, started.applications, signals).await
     });

@@ -6,6 +6,7 @@
 mod app;
 mod bind;
 mod env_file;
+mod files;
 mod paths;
 mod rules;
 mod site;
@@ -81,6 +82,16 @@ pub(crate) fn check(
         backlog,
         max_connections,
         statics,
+        spa_fallback,
+        static_cache,
+        static_cache_memory,
+        static_listing,
+        internal,
+        sendfile,
+        django_static,
+        compression,
+        compression_min_size,
+        compression_types,
         mount,
         canonical_host,
         redirect,
@@ -158,6 +169,19 @@ pub(crate) fn check(
     let backlog = u32::try_from(check.count("backlog", &backlog, 1, MOST_BACKLOG)).unwrap_or(u32::MAX);
     let max_connections = check.count("max_connections", &max_connections, 1, MOST);
     let statics = check.statics(statics);
+    let raw_files = files::RawFiles {
+        spa_fallback,
+        static_cache,
+        static_cache_memory,
+        static_listing,
+        internal,
+        sendfile,
+        django_static,
+        compression,
+        compression_min_size,
+        compression_types,
+    };
+    let files = check.files(raw_files);
     let written = rules::Written {
         canonical_host,
         redirect,
@@ -227,6 +251,7 @@ pub(crate) fn check(
         env,
         bind,
         statics,
+        files,
         sites,
         tls,
         isolation,
@@ -241,6 +266,7 @@ pub(crate) fn check(
     };
     config.sites.sections = site::sections(&config, layers, environment, problems);
     site::defaults(&config, layers, problems);
+    files::settle(&config, layers, problems);
     Checked { config, env_file }
 }
 

@@ -18,6 +18,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod files;
+
+pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
 pub use layout::{Layout, Served, Site};
 pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
 pub use site::{Application, Host, Mount, Section, Sites};
@@ -42,6 +45,8 @@ pub struct Config {
     pub bind: Vec<Endpoint>,
     /// Static roots, longest prefix first.
     pub statics: Vec<StaticRoot>,
+    /// How files are served, and what is compressed.
+    pub files: Files,
     /// Sites beside the one that these keys make, and the rules of that one.
     pub sites: Sites,
     /// Encryption.

@@ -1,5 +1,6 @@
 //! The effective configuration, as `stack config` shows it.
 
+mod files;
 mod site;
 mod tls;
 
@@ -51,6 +52,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         env: _,
         bind,
         statics,
+        files,
         sites,
         tls,
         isolation,
@@ -122,7 +124,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
     ];
     let rules = rule_values(rules);
     let values = values.map(|(name, value)| (name, Some(value)));
-    unset_or.into_iter().chain(rules).chain(values).chain(tls::values(tls)).collect()
+    unset_or.into_iter().chain(rules).chain(values).chain(files::values(files)).chain(tls::values(tls)).collect()
 }
 
 fn rule_values(rules: &Rules) -> [(&'static str, Option<Value>); 7] {

@@ -87,6 +87,22 @@ pub(crate) struct Raw {
     pub(crate) https_redirect: Written,
     pub(crate) hsts: Written,
     #[serde(default)]
+    pub(crate) spa_fallback: Several,
+    #[serde(default)]
+    pub(crate) static_cache: Several,
+    pub(crate) static_cache_memory: Written,
+    #[serde(default)]
+    pub(crate) static_listing: Several,
+    #[serde(default)]
+    pub(crate) internal: Several,
+    #[serde(default)]
+    pub(crate) sendfile: Several,
+    pub(crate) django_static: Written,
+    pub(crate) compression: Written,
+    pub(crate) compression_min_size: Written,
+    #[serde(default)]
+    pub(crate) compression_types: Several,
+    #[serde(default)]
     pub(crate) mount: Several,
     pub(crate) canonical_host: Option<Written>,
     #[serde(default)]

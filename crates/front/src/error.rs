@@ -52,6 +52,10 @@ pub(crate) enum Error {
     File(#[source] io::Error),
     #[error("static file not readable by this user")]
     FileForbidden(#[source] io::Error),
+    #[error("the application sends a file that is in no directory for it: {0}")]
+    InternalOutside(String),
+    #[error("the application sends a file that is not there: {0}")]
+    InternalMissing(String),
 }
 
 impl From<Failure> for Error {
@@ -136,6 +140,10 @@ impl Error {
             Self::Storage(_) => (StatusCode::INSUFFICIENT_STORAGE, "STACK0306", Server, true, "Insufficient storage\n"),
             Self::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "STACK0307", Server, false, "Internal server error\n"),
             Self::FileForbidden(_) => (StatusCode::FORBIDDEN, "STACK0308", Server, false, "Forbidden\n"),
+            Self::InternalOutside(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "STACK0341", Server, false, "Internal server error\n")
+            }
+            Self::InternalMissing(_) => (StatusCode::NOT_FOUND, "STACK0342", Server, false, "Not found\n"),
         };
         Verdict { status, code, blame, close, text }
     }
@@ -205,6 +213,8 @@ mod tests {
             Error::Storage(io()),
             Error::File(io()),
             Error::FileForbidden(io()),
+            Error::InternalOutside("x".into()),
+            Error::InternalMissing("x".into()),
         ]
     }
 

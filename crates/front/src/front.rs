@@ -1,6 +1,6 @@
 //! Serving, from the first accept to the end of the drain.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use stack_bridge::{Peer, Queue, Scheme};
 use stack_config::Config;
@@ -79,6 +79,12 @@ impl Front {
     pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
         self.server.tls = tls.map(Arc::new);
         self
+    }
+
+    /// Serves a directory that an application has named, below `prefix` of the site at this place of the layout. What users
+    /// have put there is sent so that it can not act in the site's name. False: the prefix is taken.
+    pub fn serve_directory(&mut self, site: usize, prefix: String, directory: PathBuf, is_of_users: bool) -> bool {
+        self.server.sites.add_directory(site, prefix, directory, is_of_users)
     }
 
     /// The counters. They stay readable after the end of [`Self::serve`].

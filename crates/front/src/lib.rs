@@ -12,6 +12,7 @@
 
 mod access_log;
 mod application;
+mod compression;
 mod connection;
 mod error;
 mod file_stream;

@@ -14,8 +14,8 @@ use stack_bridge::{Queue, RequestId};
 use stack_config::{Config, Limits, Timeouts};
 
 use crate::{
-    access_log::Sender, application::Application, https, metrics::Metrics, site::Sites, strict::head::HeadLimits,
-    tls::Tls,
+    access_log::Sender, application::Application, files::FileService, https, metrics::Metrics, site::Sites,
+    strict::head::HeadLimits, tls::Tls,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
@@ -47,7 +47,7 @@ impl Server {
         };
         let applications: Vec<_> = queues.into_iter().enumerate().map(application).collect();
         Self {
-            sites: Sites::new(config.layout(), &applications),
+            sites: Sites::new(config.layout(), &applications, &FileService::new(&config.files)),
             head_limits: HeadLimits {
                 line: limits.max_request_line_size.get(),
                 head: limits.max_head_size.get(),

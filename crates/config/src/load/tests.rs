@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    AccessLog, AppSource, Bind, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Sites,
-    Timeouts, Tls,
+    AccessLog, AppSource, Bind, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Limits, Log,
+    LogFormat, LogLevel, Profile, Sites, Timeouts, Tls,
     testing::{Setup, problem},
 };
 
@@ -82,6 +82,16 @@ fn the_defaults_of_prod_are_these() {
         })],
         tls: Tls::default(),
         statics: vec![],
+        files: Files {
+            fallbacks: vec![],
+            cache_rules: vec![],
+            cache_memory: 64 << 20,
+            listings: vec![],
+            internal: vec![],
+            sendfile: vec![],
+            django: true,
+            compression: Compression { mode: CompressionMode::Safe, min_size: 1024, types: vec![] },
+        },
         sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: std::thread::available_parallelism().unwrap(),

@@ -23,7 +23,23 @@ fn site(hosts: &[&str], is_default: bool) -> stack_config::Site {
 }
 
 fn sites(sites: Vec<stack_config::Site>, applications: &[Arc<Application>]) -> Sites {
-    Sites::new(Layout { sites, applications: Vec::new(), rules: Rules::default() }, applications)
+    let compression =
+        stack_config::Compression { mode: stack_config::CompressionMode::Off, min_size: 0, types: Vec::new() };
+    let files = stack_config::Files {
+        fallbacks: Vec::new(),
+        cache_rules: Vec::new(),
+        cache_memory: 0,
+        listings: Vec::new(),
+        internal: Vec::new(),
+        sendfile: Vec::new(),
+        django: false,
+        compression,
+    };
+    Sites::new(
+        Layout { sites, applications: Vec::new(), rules: Rules::default() },
+        applications,
+        &FileService::new(&files),
+    )
 }
 
 #[test]

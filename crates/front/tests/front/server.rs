@@ -11,8 +11,8 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Sites,
-    StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Limits, Log,
+    LogFormat, LogLevel, Profile, Sites, StaticRoot, Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop, Tls};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -116,6 +116,16 @@ fn config() -> Config {
         bind: vec![Endpoint::plain(loopback())],
         tls: stack_config::Tls::default(),
         statics: Vec::new(),
+        files: Files {
+            fallbacks: Vec::new(),
+            cache_rules: Vec::new(),
+            cache_memory: 64 << 20,
+            listings: Vec::new(),
+            internal: Vec::new(),
+            sendfile: Vec::new(),
+            django: false,
+            compression: Compression { mode: CompressionMode::Safe, min_size: 1024, types: Vec::new() },
+        },
         sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,

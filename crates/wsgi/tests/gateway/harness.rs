@@ -94,6 +94,7 @@ impl App {
             place: Place::OwnInterpreters(NonZeroUsize::MIN),
             threads: NonZeroUsize::new(threads).unwrap(),
             when_refused: None,
+            find_directories: false,
         };
         let pool = Pool::start(main_interpreter(), settings, queue.clone())?;
         Ok(Self { folder, pool: Some(pool), queue })
