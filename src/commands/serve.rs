@@ -225,7 +225,8 @@ fn announce(started: &Started, listeners: &Listeners) {
             let app =
                 site.application.and_then(|place| applications.get(place)).map(|running| spelled(&running.plan.app));
             let app = app.unwrap_or_else(|| "none".into());
-            tracing::info!(site = site.name, hosts = hosts.join(" "), default = site.is_default, app, "site");
+            let hosts = (!hosts.is_empty()).then(|| hosts.join(" "));
+            tracing::info!(site = site.name, hosts, default = site.is_default, app, "site");
         }
         for (prefix, place) in &site.mounts {
             let app = applications.get(*place).map(|running| spelled(&running.plan.app)).unwrap_or_default();

@@ -278,7 +278,7 @@ fn check_doctor_and_config_tell_of_all_sites() {
         "application  two:app",
         "site         one.example *.one.example = one:app",
         "mount        /one = one:app",
-        "site          (default) = none",
+        "site         default = none",
     ] {
         // Under threads the second site's settings differ, and so it has applications of its own.
         assert!(checked.contains(part) || !second().is_empty(), "no {part:?} in:\n{checked}");

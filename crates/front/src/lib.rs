@@ -1,6 +1,6 @@
 //! The front: listeners, connections, routing, static files, and the way of a request to the application and back.
 //!
-//! It owns every socket, every HTTP rule and every limit on clients. It does not know Python or WSGI: the application is
+//! It owns every socket, every HTTP rule and every limit on clients. It does not know Python or WSGI: an application is
 //! a [`Queue`](stack_bridge::Queue) that takes complete requests, and is tested here with workers written in Rust.
 //!
 //! Invariants:

@@ -136,6 +136,8 @@ fn a_problem_in_a_section_has_its_own_line() {
     }
     let text = problem(&setup("[[site]]\napp = 'a'\n"));
     assert!(text.starts_with("stack.toml:1: `site`: a site without a host"), "{text}");
+    let text = problem(&setup("[[server]]\nhost = 'a'\n"));
+    assert_eq!(text, "stack.toml:1: `server`: no such key\n    hint: did you mean `[[site]]`?");
     for text in ["[site]\nhost = 'a'\n", "site = ['a']\n"] {
         let text = problem(&setup(text));
         assert!(text.starts_with("stack.toml:1: `site`: not a list of sections"), "{text}");
