@@ -65,14 +65,15 @@ impl Plan {
         let served = config.layout().applications;
         let is_alone = served.len() == 1;
         let mut plans = Vec::with_capacity(served.len());
-        let mut first = 0_u16;
+        let mut first = 0_usize;
         for served in served {
             let at = served.at.join(", ");
-            let made = Self::make(served, WorkerId(first), is_alone);
+            let number =
+                u16::try_from(first).with_context(|| format!("site {at}: there are too many workers in all"))?;
+            let made = Self::make(served, WorkerId(number), is_alone);
             let plan = if is_alone { made } else { made.with_context(|| format!("site {at}")) }?;
             // Interpreters, and the processes that may take their place.
-            let workers = u16::try_from(plan.settings.workers.get()).unwrap_or(u16::MAX);
-            first = first.saturating_add(workers.saturating_mul(2));
+            first += 2 * plan.settings.workers.get();
             plans.push(Self { find_directories: config.files.django, ..plan });
         }
         let host = sharing::settle(&mut plans).unwrap_or(0);
@@ -157,7 +158,9 @@ impl Plan {
             spec: serde_json::to_string(&spec).context("the configuration can not be passed on")?,
             preload: application.preload,
         };
-        Ok(ProcessPool::start(settings, queue).await?)
+        let started = ProcessPool::start(settings, queue).await;
+        // The worker says which application; which site that is it does not know.
+        if self.is_alone { Ok(started?) } else { started.with_context(|| format!("site {}", self.at)) }
     }
 
     /// What stands above the reason: the application, and its site where there are others.

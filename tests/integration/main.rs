@@ -31,6 +31,7 @@ mod processes;
 mod raising;
 mod relocation;
 mod shutdown;
+mod sites;
 mod start_errors;
 mod start_response;
 mod static_files;

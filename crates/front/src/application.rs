@@ -1,6 +1,9 @@
 //! From a request to a job, and from its reply to a response.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -10,7 +13,13 @@ use stack_bridge::{BodyLimits, ClientConnection, Job, Queue, Refused, Reply, Req
 use stack_config::{Limits, Timeouts};
 
 use crate::{
-    connection::Stream, error::Error, metrics::Metrics, path, reply_body::ReplyBody, request::Context, request_body,
+    connection::Stream,
+    error::Error,
+    metrics::{ApplicationMetrics, Metrics},
+    path,
+    reply_body::ReplyBody,
+    request::Context,
+    request_body,
     site::Routed,
 };
 
@@ -23,6 +32,8 @@ pub(crate) struct Application {
     body_timeout: Duration,
     request_timeout: Option<Duration>,
     metrics: Arc<Metrics>,
+    /// In the configuration's layout, and so among the counters.
+    place: usize,
 }
 
 impl Application {
@@ -32,7 +43,24 @@ impl Application {
             spill: limits.max_response_spill,
             directory: limits.temp_dir.as_path().into(),
         };
-        Self { queue, limits, response, body_timeout: timeouts.body, request_timeout: timeouts.request, metrics }
+        Self {
+            queue,
+            limits,
+            response,
+            body_timeout: timeouts.body,
+            request_timeout: timeouts.request,
+            metrics,
+            place: 0,
+        }
+    }
+
+    /// The same, at this place of the layout.
+    pub(crate) fn at(self, place: usize) -> Self {
+        Self { place, ..self }
+    }
+
+    fn counters(&self) -> Option<&ApplicationMetrics> {
+        self.metrics.applications.get(self.place)
     }
 
     /// Has the application answer.
@@ -81,10 +109,16 @@ impl Application {
         };
         let (responder, reply) = exchange(self.response.clone());
         let deadline = self.request_timeout.and_then(|timeout| now.checked_add(timeout));
+        if let Some(counters) = self.counters() {
+            counters.requests.fetch_add(1, Relaxed);
+        }
         match self.queue.push(Job { request, responder, deadline, retried: false }) {
             Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
-                self.metrics.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.metrics.refused.fetch_add(1, Relaxed);
+                if let Some(counters) = self.counters() {
+                    counters.refused.fetch_add(1, Relaxed);
+                }
                 Err(Error::QueueFull)
             }
             Err(Refused::Closed(_)) => Err(Error::Stopping),

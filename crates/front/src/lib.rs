@@ -36,5 +36,5 @@ mod transport;
 pub use access_log::AccessLogError;
 pub use front::{Drained, Front, Stop};
 pub use listen::{BindError, Holder, Listeners};
-pub use metrics::{Metrics, Snapshot};
+pub use metrics::{ApplicationSnapshot, Metrics, Snapshot};
 pub use tls::{CertificateReport, FileReason, LocalCa, LocalCaError, Tls, TlsError};

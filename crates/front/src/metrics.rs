@@ -10,6 +10,24 @@ pub struct Metrics {
     pub(crate) in_flight: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) refused: AtomicU64,
+    /// In the order of the layout.
+    pub(crate) applications: Box<[ApplicationMetrics]>,
+}
+
+/// The counters of one application.
+#[derive(Debug, Default)]
+pub(crate) struct ApplicationMetrics {
+    pub(crate) requests: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+/// The counters of one application at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplicationSnapshot {
+    /// Complete requests for it, since the start.
+    pub requests: u64,
+    /// Those that were shed because its queue was full.
+    pub refused: u64,
 }
 
 /// The counters at one moment.
@@ -45,6 +63,20 @@ impl Drop for Counted<'_> {
 }
 
 impl Metrics {
+    pub(crate) fn new(applications: usize) -> Self {
+        let applications = (0..applications).map(|_| ApplicationMetrics::default()).collect();
+        Self { applications, ..Self::default() }
+    }
+
+    /// The counters of each application, in the order of the configuration's layout.
+    pub fn applications(&self) -> Vec<ApplicationSnapshot> {
+        let snapshot = |metrics: &ApplicationMetrics| ApplicationSnapshot {
+            requests: metrics.requests.load(Relaxed),
+            refused: metrics.refused.load(Relaxed),
+        };
+        self.applications.iter().map(snapshot).collect()
+    }
+
     /// Reads every counter. They are read one after the other, so sums may be off by what happens meanwhile.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {

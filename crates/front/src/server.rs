@@ -39,13 +39,13 @@ pub(crate) struct Server {
 impl Server {
     /// With a queue for each application of the configuration's layout, in its order.
     pub(crate) fn new(config: &Config, queues: Vec<Queue>, log: Option<Sender>) -> Self {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(queues.len()));
         let limits = Arc::new(config.limits.clone());
-        let application = |queue| {
+        let application = |(place, queue)| {
             let application = Application::new(queue, Arc::clone(&limits), &config.timeouts, Arc::clone(&metrics));
-            Arc::new(application)
+            Arc::new(application.at(place))
         };
-        let applications: Vec<_> = queues.into_iter().map(application).collect();
+        let applications: Vec<_> = queues.into_iter().enumerate().map(application).collect();
         Self {
             sites: Sites::new(config.layout(), &applications, &FileService::new(&config.files)),
             head_limits: HeadLimits {
