@@ -61,7 +61,7 @@ pub(crate) fn serve<'a>(
                     continue;
                 }
                 let is_of_users = found.kind == DirectoryKind::Media;
-                if front.serve_directory(site, prefix.clone(), found.directory.clone(), is_of_users) {
+                if front.serve_directory(site, &prefix, found.directory.clone(), is_of_users) {
                     tracing::info!(prefix, directory, setting, "static files of the Django project");
                 }
             }

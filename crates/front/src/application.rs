@@ -124,10 +124,7 @@ impl Application {
             Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
                 self.metrics.refused.fetch_add(1, Relaxed);
-                if let Some(counters) = self.counters() {
-                    counters.refused.fetch_add(1, Relaxed);
-                }
-                self.pressure.refused();
+                self.refused();
                 Err(Error::QueueFull)
             }
             Err(Refused::Overloaded(_)) => {

@@ -85,10 +85,10 @@ impl FileService {
     }
 
     /// A directory that an application has named for its own files, or for those of its users.
-    pub(crate) fn of_application(&self, prefix: String, directory: PathBuf, is_of_users: bool) -> OwnedPrefix {
+    pub(crate) fn of_application(&self, prefix: &str, directory: PathBuf, is_of_users: bool) -> OwnedPrefix {
         let origin = if is_of_users { Origin::Uploads } else { Origin::Site };
-        let root = Root::new(&prefix, directory, origin, &self.shared);
-        OwnedPrefix { site: Directory { root, fallback: None, is_listed: false }, prefix }
+        let root = Root::new(prefix, directory, origin, &self.shared);
+        OwnedPrefix { site: Directory { root, fallback: None, is_listed: false }, prefix: prefix.to_owned() }
     }
 
     pub(crate) fn document_root(&self, directory: PathBuf) -> DocumentRoot {

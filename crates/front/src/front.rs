@@ -93,7 +93,7 @@ impl Front {
 
     /// Serves a directory that an application has named, below `prefix` of the site at this place of the layout. What users
     /// have put there is sent so that it can not act in the site's name. False: the prefix is taken.
-    pub fn serve_directory(&mut self, site: usize, prefix: String, directory: PathBuf, is_of_users: bool) -> bool {
+    pub fn serve_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
         self.server.sites.add_directory(site, prefix, directory, is_of_users)
     }
 

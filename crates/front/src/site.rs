@@ -140,7 +140,7 @@ impl Sites {
     }
 
     /// Serves a directory that an application of the site at this place has named. False: its prefix is taken.
-    pub(crate) fn add_directory(&mut self, site: usize, prefix: String, directory: PathBuf, is_of_users: bool) -> bool {
+    pub(crate) fn add_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
         self.all.get_mut(site).is_some_and(|site| site.add(prefix, directory, is_of_users))
     }
 
@@ -187,15 +187,15 @@ impl Site {
     }
 
     /// Adds a directory that an application of the site has named. False: its prefix is taken.
-    fn add(&mut self, prefix: String, directory: PathBuf, is_of_users: bool) -> bool {
+    fn add(&mut self, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
         let is_taken = match self.prefixes.find(prefix.as_bytes(), Reach::WithItself) {
             Some((Owner::Files(_), _)) => true,
             Some((Owner::Application { .. }, length)) => length == prefix.len(),
             None => false,
         };
         if !is_taken {
-            let owned = self.files.of_application(prefix.clone(), directory, is_of_users);
-            self.prefixes.insert(&prefix, Owner::Files(owned));
+            let owned = self.files.of_application(prefix, directory, is_of_users);
+            self.prefixes.insert(prefix, Owner::Files(owned));
         }
         !is_taken
     }

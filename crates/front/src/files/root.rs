@@ -27,6 +27,9 @@ use crate::{
 const FOR_UPLOADS: &str =
     "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'";
 
+/// With less memory no file of a sensible size would be kept.
+const LEAST_MEMORY: u64 = 64 * 1024;
+
 /// What all roots share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -42,7 +45,7 @@ impl Shared {
         Self {
             policy,
             rules: Rules::new(&config.cache_rules),
-            cache: (config.cache_memory > 0).then(|| Arc::new(Cache::new(config.cache_memory))),
+            cache: (config.cache_memory >= LEAST_MEMORY).then(|| Arc::new(Cache::new(config.cache_memory))),
             next_root: AtomicU32::new(0),
         }
     }
