@@ -9,13 +9,25 @@ use std::{
 
 /// Each package with the packages of this project that it may depend on, for its tests as well.
 const EDGES: &[(&str, &[&str])] = &[
-    ("stack", &["stack-bridge", "stack-config", "stack-front", "stack-interp", "stack-process", "stack-wsgi"]),
-    ("stack-front", &["stack-bridge", "stack-config"]),
+    (
+        "stack",
+        &[
+            "stack-bridge",
+            "stack-config",
+            "stack-front",
+            "stack-interp",
+            "stack-process",
+            "stack-reference",
+            "stack-wsgi",
+        ],
+    ),
+    ("stack-front", &["stack-bridge", "stack-config", "stack-reference"]),
     ("stack-process", &["stack-bridge"]),
     ("stack-wsgi", &["stack-bridge", "stack-config", "stack-interp"]),
     ("stack-bridge", &[]),
     ("stack-config", &[]),
     ("stack-interp", &[]),
+    ("stack-reference", &[]),
 ];
 
 /// What a visitor sees first. Files whose names begin with a dot are not counted.

@@ -4,6 +4,7 @@ mod body;
 mod browser;
 mod client;
 mod gate;
+pub(crate) mod http2;
 mod pki;
 mod process;
 mod server;

@@ -98,6 +98,7 @@ fn refused(refusal: Refusal) -> (StatusCode, &'static str, Blame, bool, &'static
         Refusal::SlowHead => ("STACK0102", "The request head took too long\n"),
         Refusal::Version => ("STACK0109", "HTTP version not supported\n"),
         Refusal::LongLine => ("STACK0110", "The request line is too long\n"),
+        Refusal::Expectation => ("STACK0138", "Expectation failed\n"),
         Refusal::LargeHead | Refusal::ManyFields => ("STACK0137", "The request head is too large\n"),
     };
     (refusal.status(), code, Blame::Client, true, text)
@@ -226,6 +227,7 @@ mod tests {
             Error::RateLimited(Duration::from_millis(1500)),
             Error::BodyTooSlow,
             Error::Overloaded,
+            Error::Refused(Refusal::Expectation),
             Error::Connect,
             Error::Misdirected,
             Error::Path(BadPath::Nul),

@@ -21,6 +21,8 @@ mod error;
 mod file_stream;
 mod files;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
 mod https;
 mod listen;

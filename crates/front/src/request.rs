@@ -66,7 +66,11 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         Ok(None) if client.scheme == Scheme::Http && https::is_redirected(origin, &parts) => {
             https::redirect(origin, &parts, id)
         }
-        Ok(None) if parts.method == Method::CONNECT => Error::Connect.respond(id),
+        Ok(None) if parts.method == Method::CONNECT => {
+            // hyper does not end such a connection in order by itself.
+            stream.set_lingering(true);
+            Error::Connect.respond(id)
+        }
         Ok(None) if parts.uri.path() == "*" => options(),
         Ok(None) => {
             let context = Context { id, stream: stream.clone(), client, passage: entry.passage() };
@@ -92,7 +96,7 @@ fn admit(server: &Server, client: &Client, parts: &Parts, entry: &mut Entry) -> 
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
 fn verdict(stream: &Stream, parts: &mut Parts) -> Result<(), Refusal> {
     if stream.is_http2() {
-        return Ok(strict::http2::normalise(parts)?);
+        return strict::http2::normalise(parts);
     }
     stream.connection().refused().map_or(Ok(()), |refused| Err(refused.refusal))
 }

@@ -26,6 +26,7 @@ use crate::{
     connection::{Phase, Stream},
     error::Error,
     rate::MinimumRate,
+    strict::Malformed,
     timer::{LazyTimer, Pause},
 };
 
@@ -149,6 +150,12 @@ impl Incoming {
 fn broken(error: axum::Error) -> Error {
     let mut cause = error.source();
     while let Some(inner) = cause {
+        // The gate's own errors are inside of those of the socket that it stands for.
+        let malformed =
+            inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref).and_then(|gate| gate.downcast_ref());
+        if malformed == Some(&Malformed::LargeChunk) {
+            return Error::BodyTooLarge;
+        }
         if let Some(io) = inner.downcast_ref::<io::Error>()
             && io.kind() != io::ErrorKind::InvalidInput
             && io.kind() != io::ErrorKind::InvalidData

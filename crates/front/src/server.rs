@@ -61,6 +61,7 @@ impl Server {
                 line: limits.max_request_line_size.get(),
                 head: limits.max_head_size.get(),
                 fields: limits.max_header_fields.get(),
+                chunk: limits.max_body_size,
             },
             limits,
             timeouts: config.timeouts.clone(),

@@ -32,6 +32,8 @@ pub(crate) enum Refusal {
     LargeHead,
     #[error("more fields than max_header_fields")]
     ManyFields,
+    #[error("an expectation other than 100-continue (RFC 9110 section 10.1.1)")]
+    Expectation,
     #[error("a head that took longer than header_timeout")]
     SlowHead,
 }
@@ -44,6 +46,7 @@ impl Refusal {
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::LongLine => StatusCode::URI_TOO_LONG,
             Self::LargeHead | Self::ManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::SlowHead => StatusCode::REQUEST_TIMEOUT,
         }
     }
@@ -96,6 +99,8 @@ pub(crate) enum Malformed {
     SeveralTypes,
     #[error("a chunk size that is not a hexadecimal number (RFC 9112 section 7.1)")]
     ChunkSize,
+    #[error("a chunk larger than max_body_size")]
+    LargeChunk,
     #[error("a malformed chunk extension (RFC 9112 section 7.1.1)")]
     ChunkExtension,
     #[error("a chunk that does not end in CR LF (RFC 9112 section 7.1)")]

@@ -17,6 +17,8 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod memory;
 mod unsent;
 
 /// HTTP/2's name in the handshake (RFC 9113 §3.2).
@@ -43,6 +45,9 @@ pub(crate) struct Counted {
 pub(crate) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Bytes that cross no kernel, so that a test decides what comes when.
+    #[cfg(any(test, fuzzing))]
+    Memory(memory::Memory),
 }
 
 impl Socket {
@@ -111,6 +116,8 @@ impl Plain {
                     let _ = ready!(stream.poll_read_ready(cx));
                     stream.try_io(Interest::READABLE, || peek(stream))
                 }
+                #[cfg(any(test, fuzzing))]
+                Self::Memory(memory) => return memory.poll_readable(cx),
             };
             if !looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
                 return Poll::Ready(());
@@ -184,6 +191,8 @@ impl AsyncRead for Plain {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_read(cx, buf),
         }
     }
 }
@@ -193,6 +202,8 @@ impl AsyncWrite for Plain {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_write(cx, buf),
         }
     }
 
@@ -204,6 +215,8 @@ impl AsyncWrite for Plain {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -215,6 +228,8 @@ impl AsyncWrite for Plain {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_flush(cx),
         }
     }
 
@@ -222,6 +237,8 @@ impl AsyncWrite for Plain {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(any(test, fuzzing))]
+            Self::Memory(memory) => Pin::new(memory.stream()).poll_shutdown(cx),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
     sync::Arc,
@@ -194,6 +194,12 @@ impl Connection {
     /// Our own port.
     pub(crate) fn port(&self) -> u16 {
         self.stream().local_addr().expect("a connected socket").port()
+    }
+
+    /// Says that nothing more will be sent, and goes on reading.
+    pub(crate) fn shut_down_sending(&self) {
+        // The server may have closed already: that shows when the answer is read.
+        let _ = self.stream().shutdown(Shutdown::Write);
     }
 
     /// Leaves with a RST instead of a FIN: what a killed browser on a full network looks like.

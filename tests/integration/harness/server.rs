@@ -109,6 +109,12 @@ impl Server {
         eventually("the server closes its end", || (!holds_connection(server, port)).then_some(()));
     }
 
+    /// Waits until the server has read everything that came on the connection from our `port`.
+    pub(crate) fn wait_until_read(&self, port: u16) {
+        let server = self.address().port();
+        eventually("the server reads what was sent", || (unread(server, port) == Some(0)).then_some(()));
+    }
+
     /// The most resident memory, in bytes, since the start or the last reset.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.sum_of_memory("VmHWM:")
@@ -147,12 +153,21 @@ impl Server {
 fn holds_connection(server: u16, client: u16) -> bool {
     // ESTABLISHED and CLOSE_WAIT; in all other states the process has closed, and the kernel does the rest.
     const HELD: [&str; 2] = ["01", "08"];
+    row_of_connection(server, client).is_some_and(|columns| HELD.contains(&columns[3].as_str()))
+}
+
+/// Bytes that have arrived and that the server has not read.
+fn unread(server: u16, client: u16) -> Option<u64> {
+    let columns = row_of_connection(server, client)?;
+    let (_, received) = columns[4].split_once(':').expect("the queues of both directions");
+    Some(u64::from_str_radix(received, 16).expect("hexadecimal"))
+}
+
+/// What the kernel knows of the server's end of a connection.
+fn row_of_connection(server: u16, client: u16) -> Option<Vec<String>> {
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
-    table.lines().skip(1).any(|row| {
-        let mut columns = row.split_whitespace().skip(1);
-        let (local, peer) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
-        local.ends_with(&format!(":{server:04X}"))
-            && peer.ends_with(&format!(":{client:04X}"))
-            && columns.next().is_some_and(|state| HELD.contains(&state))
+    let rows = table.lines().skip(1).map(|row| row.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    rows.filter(|columns| columns.len() > 4).find(|columns| {
+        columns[1].ends_with(&format!(":{server:04X}")) && columns[2].ends_with(&format!(":{client:04X}"))
     })
 }

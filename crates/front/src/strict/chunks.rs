@@ -62,6 +62,9 @@ impl Chunks {
                 Stage::Line => {
                     if let Some(line) = self.line_with(byte, LONGEST_LINE, Malformed::ChunkExtension)? {
                         let size = chunk_size(&line)?;
+                        if size > self.limits.chunk {
+                            return Err(Malformed::LargeChunk);
+                        }
                         self.stage = if size == 0 { Stage::Trailer } else { Stage::Data(size) };
                     }
                 }
@@ -169,7 +172,7 @@ fn quoted_string(text: &[u8]) -> Result<&[u8], Malformed> {
 mod tests {
     use super::*;
 
-    const LIMITS: HeadLimits = HeadLimits { line: 64, head: 64, fields: 2 };
+    const LIMITS: HeadLimits = HeadLimits { line: 64, head: 64, fields: 2, chunk: u64::MAX };
 
     /// How much of it is the body; `None` where the body is not complete.
     fn follow(body: &[u8]) -> Result<Option<usize>, Malformed> {

@@ -77,6 +77,11 @@ pub(crate) fn is_never_in_trailers(name: &[u8]) -> bool {
         || name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"))
 }
 
+/// Whether this value of Expect is the one that there is.
+pub(crate) fn is_continue(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"100-continue")
+}
+
 /// `1*tchar`, the characters of a token (RFC 9110 §5.6.2).
 pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| is_tchar(byte))

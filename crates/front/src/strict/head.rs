@@ -22,6 +22,8 @@ pub(crate) struct HeadLimits {
     pub(crate) head: usize,
     /// Fields (431).
     pub(crate) fields: usize,
+    /// Bytes of one chunk: those of a whole body (413).
+    pub(crate) chunk: u64,
 }
 
 /// How the body of a request is delimited (RFC 9112 §6.3).
@@ -152,6 +154,10 @@ impl HeadReader {
             4 if field.is("host") => self.facts.host(&field, line, start)?,
             14 if field.is("content-length") => self.facts.length(field.value)?,
             17 if field.is("transfer-encoding") => self.facts.encoding(field.value)?,
+            // There is only one, and HTTP/1.0 has none (RFC 9110 §10.1.1).
+            6 if field.is("expect") && self.facts.minor_version == Some(1) && !fields::is_continue(field.value) => {
+                return Err(Refusal::Expectation);
+            }
             12 if field.is("content-type") && std::mem::replace(&mut self.facts.has_type, true) => {
                 return Err(Malformed::SeveralTypes.into());
             }

@@ -2,14 +2,24 @@
 
 use http::{HeaderMap, Method, header, request::Parts};
 
-use super::{Malformed, host};
+use super::{Malformed, Refusal, fields, host, target};
 
 /// Checks a request, and makes it look like one that came over HTTP/1.1: with Host, and a target without authority.
-pub(crate) fn normalise(parts: &mut Parts) -> Result<(), Malformed> {
+pub(crate) fn normalise(parts: &mut Parts) -> Result<(), Refusal> {
+    if parts.headers.get_all(header::EXPECT).iter().any(|value| !fields::is_continue(value.as_bytes())) {
+        return Err(Refusal::Expectation);
+    }
+    Ok(check(parts)?)
+}
+
+fn check(parts: &mut Parts) -> Result<(), Malformed> {
     if parts.headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
         return Err(Malformed::SeveralTypes);
     }
     check_length(&parts.headers)?;
+    if let Some(origin_form) = parts.uri.path_and_query().filter(|_| parts.method != Method::CONNECT) {
+        target::check(parts.method.as_str().as_bytes(), origin_form.as_str().as_bytes())?;
+    }
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let (host, another) = (hosts.next(), hosts.next());
     if another.is_some() {
@@ -62,7 +72,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let mut parts = request.body(()).unwrap().into_parts().0;
-        normalise(&mut parts)?;
+        check(&mut parts)?;
         Ok((parts.uri.to_string(), parts.headers[header::HOST].to_str().unwrap().to_owned()))
     }
 

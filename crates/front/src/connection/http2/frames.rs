@@ -19,7 +19,9 @@ const HEADER: usize = 9;
 
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const SETTINGS: u8 = 0x4;
 const WINDOW_UPDATE: u8 = 0x8;
+const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 
 /// Follows what a client sends, from behind its preface.
@@ -30,6 +32,8 @@ pub(super) struct FrameMeter {
     filled: usize,
     /// Bytes of the frame, or of the preface, that are still to pass.
     left: usize,
+    /// The first frame is a client's settings (RFC 9113 §3.4), which h2 does not insist on.
+    awaits_settings: bool,
     budget: f64,
     counted_at: Instant,
     updates: u64,
@@ -37,10 +41,14 @@ pub(super) struct FrameMeter {
     sent: u64,
 }
 
-/// Too many of them.
+/// Why a connection is not read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more HTTP/2 control frames than a client has use for")]
-pub(super) struct Flood;
+pub(super) enum Abuse {
+    #[error("more HTTP/2 control frames than a client has use for")]
+    Flood,
+    #[error("an HTTP/2 connection that does not begin with settings")]
+    NoSettings,
+}
 
 impl FrameMeter {
     /// `preface`: bytes that come before the first frame.
@@ -49,6 +57,7 @@ impl FrameMeter {
             header: [0; HEADER],
             filled: 0,
             left: preface,
+            awaits_settings: preface > 0,
             budget: BURST,
             counted_at: Instant::now(),
             updates: 0,
@@ -62,7 +71,7 @@ impl FrameMeter {
     }
 
     /// Follows the frames through what has been received.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Result<(), Abuse> {
         while !bytes.is_empty() {
             let passing = self.left.min(bytes.len());
             self.left -= passing;
@@ -82,26 +91,29 @@ impl FrameMeter {
         Ok(())
     }
 
-    fn count(&mut self) -> Result<(), Flood> {
+    fn count(&mut self) -> Result<(), Abuse> {
         let [high, middle, low, kind, flags, ..] = self.header;
         self.left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        if std::mem::take(&mut self.awaits_settings) && (kind, flags & ACK) != (SETTINGS, 0) {
+            return Err(Abuse::NoSettings);
+        }
         match kind {
             HEADERS => Ok(()),
             DATA if self.left > 0 || flags & END_STREAM != 0 => Ok(()),
             WINDOW_UPDATE => {
                 self.updates += 1;
-                if self.updates > UPDATES + self.sent / BYTES_PER_UPDATE { Err(Flood) } else { Ok(()) }
+                if self.updates > UPDATES + self.sent / BYTES_PER_UPDATE { Err(Abuse::Flood) } else { Ok(()) }
             }
             _ => self.spend(),
         }
     }
 
-    fn spend(&mut self) -> Result<(), Flood> {
+    fn spend(&mut self) -> Result<(), Abuse> {
         let now = Instant::now();
         let earned = now.duration_since(self.counted_at).as_secs_f64() * PER_SECOND;
         self.counted_at = now;
         self.budget = (self.budget + earned).min(BURST) - 1.0;
-        if self.budget < 0.0 { Err(Flood) } else { Ok(()) }
+        if self.budget < 0.0 { Err(Abuse::Flood) } else { Ok(()) }
     }
 }
 
@@ -112,6 +124,14 @@ mod tests {
     use super::*;
 
     const PING: u8 = 0x6;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_begins_with_settings() {
+        assert_eq!(FrameMeter::new(1).follow(&[b"x", &frame(SETTINGS, 0, &[])[..]].concat()), Ok(()));
+        for frame in [frame(PING, 0, &[0; 8]), frame(SETTINGS, ACK, &[]), frame(HEADERS, 0, b"x")] {
+            assert_eq!(FrameMeter::new(1).follow(&[b"x", &frame[..]].concat()), Err(Abuse::NoSettings));
+        }
+    }
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -152,7 +172,8 @@ mod tests {
     async fn frames_are_found_in_whatever_pieces_they_come() {
         let mut meter = FrameMeter::new(3);
         let mut bytes = b"abc".to_vec();
-        for _ in 0..1001 {
+        bytes.extend(frame(SETTINGS, 0, &[0; 8]));
+        for _ in 0..1000 {
             bytes.extend(frame(PING, 0, &[0; 8]));
         }
         let refused = bytes.chunks(7).position(|piece| meter.follow(piece).is_err());

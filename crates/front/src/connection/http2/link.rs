@@ -11,11 +11,7 @@ use bytes::{Buf, BytesMut};
 use stack_config::Rates;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    super::sending::Sending,
-    PREFACE,
-    frames::{Flood, FrameMeter},
-};
+use super::{super::sending::Sending, PREFACE, frames::FrameMeter};
 use crate::{timer::LazyTimer, transport::Socket};
 
 #[derive(Debug)]
@@ -57,10 +53,10 @@ impl AsyncRead for Link<'_> {
             buf.put_slice(&this.inbound[..length]);
             this.inbound.advance(length);
         }
-        if let Err(flood @ Flood) = this.meter.follow(&buf.filled()[before..]) {
-            tracing::debug!(code = "STACK0136", "{flood}");
+        if let Err(abuse) = this.meter.follow(&buf.filled()[before..]) {
+            tracing::debug!(code = "STACK0136", "{abuse}");
             this.socket.reset_on_close();
-            return Poll::Ready(Err(io::Error::other(flood)));
+            return Poll::Ready(Err(io::Error::other(abuse)));
         }
         Poll::Ready(Ok(()))
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-const LIMITS: HeadLimits = HeadLimits { line: 64, head: 256, fields: 4 };
+const LIMITS: HeadLimits = HeadLimits { line: 64, head: 256, fields: 4, chunk: 0 };
 
 fn read(head: &str) -> Result<Progress, Refusal> {
     HeadReader::new(LIMITS).advance(head.as_bytes())
@@ -97,6 +97,16 @@ fn a_line_ends_in_both_characters_and_has_neither_in_it() {
 fn other_versions_are_not_supported() {
     for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "HTTP/3.0"] {
         assert_eq!(read(&format!("GET / {version}\r\n")), Err(Refusal::Version), "{version}");
+    }
+}
+
+#[test]
+fn there_is_one_expectation_and_http_1_0_has_none() {
+    assert!(read(&head(&["GET / HTTP/1.1", "Host: a", "Expect: 100-Continue"])).is_ok());
+    assert!(read(&head(&["GET / HTTP/1.0", "Expect: magic"])).is_ok());
+    for value in ["magic", "100-continue, magic", "\"100-continue\"", ""] {
+        let lines = ["GET / HTTP/1.1", "Host: a", &format!("Expect: {value}")];
+        assert_eq!(read(&head(&lines)), Err(Refusal::Expectation), "{value}");
     }
 }
 
