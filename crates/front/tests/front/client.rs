@@ -65,13 +65,17 @@ impl Client {
 
     /// Connects and shakes hands, asking for a host by its name.
     pub(crate) fn with_tls(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
-        let mut client = Self::connect(address);
+        Self::connect(address).start_tls(name, config)
+    }
+
+    /// Goes on with TLS behind what has been sent.
+    pub(crate) fn start_tls(mut self, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let name = name.to_owned().try_into().unwrap();
         let mut connection = ClientConnection::new(Arc::clone(config), name).unwrap();
         while connection.is_handshaking() {
-            connection.complete_io(&mut client.stream)?;
+            connection.complete_io(&mut self.stream)?;
         }
-        Ok(Self { tls: Some(connection), ..client })
+        Ok(Self { tls: Some(connection), ..self })
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
