@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod django;
 mod environment;
 mod isolation;
 mod logging;

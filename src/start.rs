@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) apart: Option<Apart>,
     /// Whether there is no other application.
     pub(crate) is_alone: bool,
+    /// Whether it tells the directories of a Django project.
+    pub(crate) find_directories: bool,
 }
 
 /// Python in this process, for all applications that run here. It is started with the first.
@@ -63,15 +65,16 @@ impl Plan {
         let served = config.layout().applications;
         let is_alone = served.len() == 1;
         let mut plans = Vec::with_capacity(served.len());
-        let mut first = 0_u16;
+        let mut first = 0_usize;
         for served in served {
             let at = served.at.join(", ");
-            let made = Self::make(served, WorkerId(first), is_alone);
+            let number =
+                u16::try_from(first).with_context(|| format!("site {at}: there are too many workers in all"))?;
+            let made = Self::make(served, WorkerId(number), is_alone);
             let plan = if is_alone { made } else { made.with_context(|| format!("site {at}")) }?;
             // Interpreters, and the processes that may take their place.
-            let workers = u16::try_from(plan.settings.workers.get()).unwrap_or(u16::MAX);
-            first = first.saturating_add(workers.saturating_mul(2));
-            plans.push(plan);
+            first += 2 * plan.settings.workers.get();
+            plans.push(Self { find_directories: config.files.django, ..plan });
         }
         let host = sharing::settle(&mut plans).unwrap_or(0);
         let directory = plans.get(host).map_or(&config.chdir, |plan| &plan.settings.chdir);
@@ -95,7 +98,7 @@ impl Plan {
         };
         let venv = Venv::find(settings.venv.as_deref(), env::var_os("VIRTUAL_ENV"), directory, Version::linked())?;
         let at = at.join(", ");
-        Ok(Self { settings, app, because_of, venv, env, at, first, apart: None, is_alone })
+        Ok(Self { settings, app, because_of, venv, env, at, first, apart: None, is_alone, find_directories: false })
     }
 
     /// Starts the workers of this process and waits until each has imported the application. Gives Python's version, too.
@@ -116,6 +119,7 @@ impl Plan {
             first: self.first,
             threads: shape(&self.settings, mode).1,
             when_refused,
+            find_directories: self.find_directories,
         };
         let (main, version) = python.start(self.venv.as_ref())?;
         let pool = Pool::start(&main, settings, queue).with_context(|| self.can_not_be_served())?;
@@ -136,6 +140,7 @@ impl Plan {
             env: self.env.clone(),
             venv: self.venv.as_ref().map(|venv| venv.path.clone()),
             multiprocess: application.workers.get() > 1,
+            find_directories: self.find_directories,
             log_level: config.log.level,
             log_format: config.log.format,
             // With no disk for responses every block goes through the socket, and waits there.
@@ -153,7 +158,9 @@ impl Plan {
             spec: serde_json::to_string(&spec).context("the configuration can not be passed on")?,
             preload: application.preload,
         };
-        Ok(ProcessPool::start(settings, queue).await?)
+        let started = ProcessPool::start(settings, queue).await;
+        // The worker says which application; which site that is it does not know.
+        if self.is_alone { Ok(started?) } else { started.with_context(|| format!("site {}", self.at)) }
     }
 
     /// What stands above the reason: the application, and its site where there are others.

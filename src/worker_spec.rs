@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use stack_config::{AppSpec, LogFormat, LogLevel};
+use stack_wsgi::ProjectDirectory;
 
 /// Crosses as JSON: both ends are the same program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) venv: Option<PathBuf>,
     /// Whether there are other workers.
     pub(crate) multiprocess: bool,
+    /// Whether it tells the directories of a Django project.
+    pub(crate) find_directories: bool,
     pub(crate) log_level: LogLevel,
     pub(crate) log_format: LogFormat,
     /// Blocks of more bytes go through a file.
@@ -39,4 +42,6 @@ pub(crate) struct ProcessReport {
     pub(crate) load_ms: u64,
     /// The running Python.
     pub(crate) python: String,
+    /// The directories of a Django project.
+    pub(crate) directories: Vec<ProjectDirectory>,
 }

@@ -7,7 +7,7 @@ use stack_bridge::{Queue, WorkerId};
 use stack_config::{Application, Config, Isolation};
 use stack_interp::Version;
 use stack_process::ProcessPool;
-use stack_wsgi::{Place, Pool};
+use stack_wsgi::{Place, Pool, ProjectDirectory};
 use tokio::{sync::Mutex, task::AbortHandle};
 
 use crate::{
@@ -23,6 +23,8 @@ pub(crate) struct Workers {
     pub(crate) choice: Choice,
     /// The full version of the Python that they run.
     pub(crate) python: String,
+    /// The directories of a Django project.
+    pub(crate) directories: Vec<ProjectDirectory>,
     /// Those in this process.
     pub(crate) here: Option<Pool>,
     /// Those in processes of their own. Under `auto` they may come later, in the place of those here.
@@ -81,9 +83,10 @@ impl Workers {
     ) -> anyhow::Result<Self> {
         let pool = plan.start_processes(config, first, queue.clone()).await?;
         let report = pool.reports().first().and_then(|report| serde_json::from_str(report).ok());
-        let python = report.map(|report: ProcessReport| report.python).unwrap_or_default();
+        let (python, directories) =
+            report.map(|report: ProcessReport| (report.python, report.directories)).unwrap_or_default();
         let processes = Arc::new(Mutex::new(Some(pool)));
-        Ok(Self { choice, python, here: None, processes, moving: None, relocation: None })
+        Ok(Self { choice, python, directories, here: None, processes, moving: None, relocation: None })
     }
 
     /// All applications are loaded: what is refused from now on is refused to a request.
@@ -109,7 +112,16 @@ impl Workers {
             plan.start_pool(place, &python, queue, relocation.map(|watch| watch as Arc<_>))
         });
         let (pool, python) = starting.await.context("the start ended")??;
-        Ok(Self { choice, python, here: Some(pool), processes: Arc::default(), moving: None, relocation: None })
+        let directories = pool.reports().first().map(|report| report.directories.clone()).unwrap_or_default();
+        Ok(Self {
+            choice,
+            python,
+            directories,
+            here: Some(pool),
+            processes: Arc::default(),
+            moving: None,
+            relocation: None,
+        })
     }
 
     /// Waits for a request that shows that the application does not run in interpreters of their own, and then moves it.

@@ -99,9 +99,10 @@ fn sites(text: &mut String, config: &Config, plans: &[Plan]) -> fmt::Result {
     for site in &layout.sites {
         if several {
             let hosts: Vec<_> = site.hosts.iter().map(ToString::to_string).collect();
-            let default = if site.is_default { " (default)" } else { "" };
+            let default = if site.is_default { " default" } else { "" };
             let app = site.application.map_or_else(|| "none".into(), spelled);
-            writeln!(text, "site         {}{default} = {app}", hosts.join(" "))?;
+            let named = format!("{}{default}", hosts.join(" "));
+            writeln!(text, "site         {} = {app}", named.trim_start())?;
         }
         for (prefix, place) in &site.mounts {
             writeln!(text, "mount        {prefix} = {}", spelled(*place))?;

@@ -10,12 +10,12 @@ use stack_front::{CertificateReport, Front, Listeners, Stop, Tls};
 use stack_interp::Version;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
     task::JoinSet,
 };
 
 use crate::{
-    Exit,
+    Exit, django,
     isolation::Mode,
     logging,
     start::{Plan, SharedPython, report_refusals, spelled},
@@ -33,11 +33,13 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     raise_file_limit();
     // Before the application is imported: a taken port is said at once, and early clients wait in the kernel's backlog.
     let listeners = Listeners::bind(&config.bind, config.limits.backlog)?;
+    let admin_listeners = Listeners::bind(&config.clients.health.admin_bind, config.limits.backlog)?;
     let tls = Tls::load(&config.tls, &config.bind, config.limits.http2)?;
     if let Some(tls) = &tls {
         announce_tls(tls);
     }
-    let queues: Vec<_> = plans.iter().map(|_| Queue::new(config.limits.queue_size)).collect();
+    let queue = |_| Queue::shedding(config.limits.queue_size, config.clients.queue_target);
+    let queues: Vec<_> = plans.iter().map(queue).collect();
     let front = Front::new(&config, queues.clone())?.with_tls(tls);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(front_threads(&plans))
@@ -46,21 +48,45 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
         .build()
         .context("the event loop could not be started")?;
     let exit = runtime.block_on(async {
-        let mut signals = Signals::new()?;
-        // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
-        let started = tokio::select! {
-            started = start(config, plans, queues) => started?,
-            name = signals.next() => {
-                tracing::info!(signal = name, "stopped before the application was loaded");
-                return Ok(Exit::Success);
-            }
+        for address in admin_listeners.describe() {
+            tracing::info!(address, "answering health checks");
+        }
+        // From before the import to after the drain: those are the times when it matters.
+        let (end, ended) = oneshot::channel::<()>();
+        let end_of_admin = async {
+            let _ = ended.await;
         };
-        announce(&started, &listeners);
-        serve(front, listeners, started.applications, signals).await
+        let admin = tokio::spawn(front.admin().serve(admin_listeners, end_of_admin));
+        let exit = start_and_serve(config, plans, queues, front, listeners).await;
+        drop(end);
+        let _ = admin.await;
+        exit
     });
     // What still runs there goes with the process.
     runtime.shutdown_background();
     exit
+}
+
+async fn start_and_serve(
+    config: Config,
+    plans: Vec<Plan>,
+    queues: Vec<Queue>,
+    mut front: Front,
+    listeners: Listeners,
+) -> anyhow::Result<Exit> {
+    let mut signals = Signals::new()?;
+    // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
+    let started = tokio::select! {
+        started = start(config, plans, queues) => started?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopped before the application was loaded");
+            return Ok(Exit::Success);
+        }
+    };
+    let directories = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice()));
+    django::serve(&mut front, &started.config, directories);
+    announce(&started, &listeners);
+    serve(front, listeners, started.applications, signals).await
 }
 
 struct Started {
@@ -199,7 +225,8 @@ fn announce(started: &Started, listeners: &Listeners) {
             let app =
                 site.application.and_then(|place| applications.get(place)).map(|running| spelled(&running.plan.app));
             let app = app.unwrap_or_else(|| "none".into());
-            tracing::info!(site = site.name, hosts = hosts.join(" "), default = site.is_default, app, "site");
+            let hosts = (!hosts.is_empty()).then(|| hosts.join(" "));
+            tracing::info!(site = site.name, hosts, default = site.is_default, app, "site");
         }
         for (prefix, place) in &site.mounts {
             let app = applications.get(*place).map(|running| spelled(&running.plan.app)).unwrap_or_default();

@@ -125,6 +125,7 @@ fn worker(spec: &WorkerSpec, id: WorkerId, threads: usize) -> anyhow::Result<Wor
         multiprocess: spec.multiprocess,
         when_refused: None,
         all_threads: true,
+        find_directories: spec.find_directories,
     }))
 }
 
@@ -133,7 +134,8 @@ fn load(py: Python<'_>, runtime: &Runtime, worker: &Worker, spec: &WorkerSpec) -
     let report =
         worker.load(py).with_context(|| format!("the application {} can not be served", spelled(&spec.app)))?;
     let load_ms = u64::try_from(report.load_time.as_millis()).unwrap_or(u64::MAX);
-    Ok(serde_json::to_string(&ProcessReport { load_ms, python: runtime.full_version() })?)
+    let report = ProcessReport { load_ms, python: runtime.full_version(), directories: report.directories };
+    Ok(serde_json::to_string(&report)?)
 }
 
 fn serve_loaded(

@@ -116,6 +116,7 @@ mod tests {
             first: WorkerId(0),
             apart: None,
             is_alone: false,
+            find_directories: false,
         }
     }
 

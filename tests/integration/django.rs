@@ -1,6 +1,6 @@
 //! A Django project that knows nothing of the server it runs on: `tests/apps/django_project`.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use tempfile::TempDir;
 
@@ -176,6 +176,67 @@ fn collected_static_files_are_served_without_python() {
     assert!(style.header("content-type").is_some_and(|kind| kind.starts_with("text/css")));
     server.get("/static/admin/css/base.css").expect(200);
     server.get("/static/nothing.css").expect(404);
+    server.stop();
+}
+
+/// A project with collected files and an upload, which knows where they are and tells nobody but Django.
+fn project_with_files() -> Project {
+    let project = Project::new();
+    project.manage(&["collectstatic", "--noinput", "--verbosity", "0"]);
+    fs::create_dir(project.directory.path().join("media")).unwrap();
+    fs::write(project.directory.path().join("media/note.html"), "<script>alert(1)</script>").unwrap();
+    project
+}
+
+impl Project {
+    fn serve_files(&self, arguments: &[&str]) -> Stack {
+        let media = self.directory.path().join("media");
+        self.serve(arguments).env("STATIC_ROOT", self.static_root()).env("MEDIA_ROOT", media.to_str().unwrap())
+    }
+}
+
+#[test]
+fn static_and_media_files_are_found_in_the_settings_in_every_isolation() {
+    let project = project_with_files();
+    for isolation in ["auto", "processes", "threads"] {
+        let server = project.serve_files(&["--isolation", isolation]).server();
+        let style = server.get("/static/catalogue/shop.css").expect(200);
+        assert!(style.text().contains("display: grid"), "{isolation}");
+        let upload = server.get("/media/note.html").expect(200);
+        assert_eq!(upload.header("x-content-type-options"), Some("nosniff"), "{isolation}");
+        let policy = upload.header("content-security-policy").unwrap_or_default();
+        assert!(policy.starts_with("sandbox;") && !policy.contains("allow-scripts"), "{isolation}: {policy}");
+        server.get("/static/none.css").expect(404);
+        assert!(server.get("/products/").status != 404, "{isolation}: the rest is the application's");
+        let said = server.wait_for_line("static files of the Django project");
+        assert!(said.contains("/static"), "{said}");
+        server.stop();
+    }
+}
+
+#[test]
+fn what_the_user_or_the_project_says_goes_before_what_is_found() {
+    let project = project_with_files();
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("own.css"), "own").unwrap();
+    let own = format!("/static={}", other.path().display());
+    let server = project.serve_files(&["--static", &own]).server();
+    assert_eq!(server.get("/static/own.css").expect(200).text(), "own");
+    server.get("/static/catalogue/shop.css").expect(404);
+    server.stop();
+    // The project has a view for what is below it, which may let only some users have the files.
+    let server = project.serve_files(&[]).env("MEDIA_URL", "guarded/").server();
+    let left = server.wait_for_line("left to the application");
+    assert!(left.contains("the project has a route for it"), "{left}");
+    assert_eq!(server.get("/guarded/note.html").expect(403).text(), "not for everybody");
+    server.stop();
+    let server = project.serve_files(&["--django-static=false"]).server();
+    server.get("/static/catalogue/shop.css").expect(404);
+    server.stop();
+    let media = project.directory.path().join("media");
+    let internal = format!("/protected={}", media.display());
+    let server = project.serve_files(&["--internal", &internal]).server();
+    server.get("/media/note.html").expect(404);
     server.stop();
 }
 

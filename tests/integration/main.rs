@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod clients;
 mod commands;
 mod concurrency;
 mod demo;
@@ -16,6 +17,7 @@ mod environ;
 mod files;
 mod flask;
 mod framing;
+mod health;
 mod http2;
 mod input;
 mod isolation;
@@ -33,6 +35,7 @@ mod raising;
 mod raw;
 mod relocation;
 mod shutdown;
+mod sites;
 mod start_errors;
 mod start_response;
 mod static_files;

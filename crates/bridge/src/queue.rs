@@ -3,10 +3,11 @@
 //! Every thread of every worker is a consumer: a [`Consumer`] where the thread is in this process, a [`TaskConsumer`] where
 //! it is in another and a task carries its jobs. A job goes straight to a waiting thread of the worker with the fewest
 //! unanswered jobs, so a CPU-bound request in one worker never delays a request while another is idle; with all threads
-//! busy it waits in the queue, first in, first out, and with the queue full it is refused.
+//! busy it waits in the queue, first in, first out, and with the queue full, or too slow (`overload.rs`), it is refused.
 
 mod consumer;
 mod mailbox;
+mod overload;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -16,7 +17,10 @@ use std::{
 };
 
 pub use self::consumer::{Consumer, TaskConsumer};
-use self::mailbox::{Letter, Mailbox};
+use self::{
+    mailbox::{Letter, Mailbox},
+    overload::Overload,
+};
 use crate::{
     Failure, Request, Responder,
     sync::{Arc, AtomicUsize, Mutex, Ordering, lock},
@@ -51,6 +55,9 @@ pub enum Refused {
     /// All threads are busy and the queue is full.
     #[error("the job queue is full")]
     Full(Box<Job>),
+    /// All threads are busy, and those that wait have waited too long.
+    #[error("the job queue is too slow")]
+    Overloaded(Box<Job>),
     /// The server is stopping.
     #[error("the job queue is closed")]
     Closed(Box<Job>),
@@ -134,9 +141,24 @@ impl Drop for Counted {
 
 #[derive(Debug)]
 struct State {
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Waiting>,
     workers: Vec<Worker>,
     closed: bool,
+    overload: Option<Overload>,
+}
+
+/// A job that waits for a thread.
+#[derive(Debug)]
+struct Waiting {
+    job: Job,
+    /// When it came; not known of one that was given back, whose wait says nothing about the queue.
+    since: Option<Instant>,
+}
+
+impl Waiting {
+    fn new(job: Job) -> Self {
+        Self { job, since: Some(Instant::now()) }
+    }
 }
 
 impl State {
@@ -157,14 +179,27 @@ impl State {
     fn dispatch(&mut self, Pick { index, mailbox, in_reserve }: Pick, mut job: Job) -> Dispatch {
         let worker = &mut self.workers[index];
         let letter = if in_reserve {
-            self.waiting.push_back(job);
+            self.waiting.push_back(Waiting::new(job));
             Letter::Reserve
         } else {
+            if let Some(overload) = &mut self.overload {
+                overload.not_waited();
+            }
             worker.running += 1;
             job.responder.count_in(&worker.unanswered);
             Letter::Job(Box::new(job))
         };
         Dispatch { worker: worker.id, mailbox, letter }
+    }
+
+    /// Whether one job more would wait too long.
+    fn is_overloaded(&mut self) -> bool {
+        let Some(overload) = &mut self.overload else { return false };
+        let now = Instant::now();
+        let longest = self.waiting.iter().find_map(|waiting| waiting.since);
+        let longest = longest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let threads = self.workers.iter().map(|worker| worker.running).sum();
+        overload.refuses(now, self.waiting.len(), longest, threads)
     }
 }
 
@@ -193,7 +228,13 @@ pub struct Queue {
 impl Queue {
     /// A queue in which at most `capacity` jobs wait for a thread.
     pub fn new(capacity: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), workers: Vec::new(), closed: false };
+        Self::shedding(capacity, None)
+    }
+
+    /// The same, in which a job is refused as well when all that wait have waited for longer than `target` for a while.
+    pub fn shedding(capacity: usize, target: Option<Duration>) -> Self {
+        let overload = target.map(Overload::new);
+        let state = State { waiting: VecDeque::new(), workers: Vec::new(), closed: false, overload };
         Self { state: Arc::new(Mutex::new(state)), capacity, reserve_time: RESERVE_TIME }
     }
 
@@ -209,16 +250,20 @@ impl Queue {
             self.send(dispatch);
             return Ok(());
         }
+        if state.is_overloaded() {
+            return Err(Refused::Overloaded(Box::new(job)));
+        }
         let mut gone = VecDeque::new();
         if state.waiting.len() >= self.capacity {
-            let (dead, alive) =
-                std::mem::take(&mut state.waiting).into_iter().partition(|job| job.responder.is_client_gone());
+            let (dead, alive) = std::mem::take(&mut state.waiting)
+                .into_iter()
+                .partition(|waiting| waiting.job.responder.is_client_gone());
             (gone, state.waiting) = (dead, alive);
         }
         let outcome = if state.waiting.len() >= self.capacity {
             Err(Refused::Full(Box::new(job)))
         } else {
-            state.waiting.push_back(job);
+            state.waiting.push_back(Waiting::new(job));
             Ok(())
         };
         drop(state);
@@ -235,7 +280,9 @@ impl Queue {
             drop(state);
             return job.responder.fail(Failure::WorkerGone);
         }
-        let Some(pick) = state.pick(0) else { return state.waiting.push_front(job) };
+        let Some(pick) = state.pick(0) else {
+            return state.waiting.push_front(Waiting { job, since: None });
+        };
         let dispatch = state.dispatch(pick, job);
         drop(state);
         self.send(dispatch);
@@ -336,6 +383,11 @@ impl Queue {
         }
     }
 
+    /// Workers that can get jobs now.
+    pub fn workers(&self) -> usize {
+        lock(&self.state).workers.iter().filter(|worker| !worker.retired).count()
+    }
+
     /// Whether a job still waits for a worker that is about to be back, rather than for this one, which computes.
     fn is_kept_from(&self, worker: WorkerId) -> bool {
         let mut state = lock(&self.state);
@@ -346,7 +398,7 @@ impl Queue {
     /// A thread of `worker` wants its next job, and is done with the one before if it `ran`.
     fn next(&self, worker: WorkerId, ran: bool, mailbox: impl FnOnce() -> Mailbox) -> Result<Option<Job>, Closed> {
         let mut state = lock(&self.state);
-        let State { waiting, workers, closed } = &mut *state;
+        let State { waiting, workers, closed, overload } = &mut *state;
         let worker = workers.iter_mut().find(|known| known.id == worker).expect("added with its first consumer");
         if ran {
             worker.running -= 1;
@@ -355,7 +407,11 @@ impl Queue {
             return Err(Closed);
         }
         match waiting.pop_front() {
-            Some(mut job) => {
+            Some(Waiting { mut job, since }) => {
+                if let (Some(overload), Some(since)) = (overload, since) {
+                    let now = Instant::now();
+                    overload.waited(now, now.saturating_duration_since(since));
+                }
                 worker.running += 1;
                 job.responder.count_in(&worker.unanswered);
                 Ok(Some(job))

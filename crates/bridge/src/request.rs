@@ -68,10 +68,10 @@ pub struct ClientCertificate {
     pub pem: String,
 }
 
-/// The other end of the socket.
+/// The client: the other end of the socket, or whom a proxy there speaks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A TCP peer.
+    /// A TCP peer. The port is 0 where a proxy did not tell it.
     Tcp(SocketAddr),
     /// A peer on a Unix domain socket, which has no address.
     Unix,
@@ -116,7 +116,7 @@ pub struct Request {
     pub scheme: Scheme,
     /// The encryption; `None` where there is none, or where another server ended it.
     pub tls: Option<Arc<TlsFacts>>,
-    /// The other end of the socket.
+    /// The client.
     pub peer: Peer,
     /// The listener.
     pub local: Arc<Local>,

@@ -5,7 +5,9 @@
 
 mod app;
 mod bind;
+pub(crate) mod clients;
 mod env_file;
+mod files;
 mod paths;
 mod rules;
 mod site;
@@ -81,6 +83,16 @@ pub(crate) fn check(
         backlog,
         max_connections,
         statics,
+        spa_fallback,
+        static_cache,
+        static_cache_memory,
+        static_listing,
+        internal,
+        sendfile,
+        django_static,
+        compression,
+        compression_min_size,
+        compression_types,
         mount,
         canonical_host,
         redirect,
@@ -115,6 +127,24 @@ pub(crate) fn check(
         send_timeout,
         idle_timeout,
         grace_period,
+        trusted_proxies,
+        forwarded_headers,
+        proxy_protocol,
+        allow,
+        deny,
+        max_connections_per_address,
+        rate_limit,
+        rate_limit_burst,
+        rate_limit_key,
+        min_receive_rate,
+        min_send_rate,
+        min_rate_grace,
+        send_rate_limit,
+        keepalive_requests,
+        queue_target,
+        security_headers,
+        health_path,
+        admin_bind,
         log_level,
         log_format,
         access_log,
@@ -158,6 +188,19 @@ pub(crate) fn check(
     let backlog = u32::try_from(check.count("backlog", &backlog, 1, MOST_BACKLOG)).unwrap_or(u32::MAX);
     let max_connections = check.count("max_connections", &max_connections, 1, MOST);
     let statics = check.statics(statics);
+    let raw_files = files::RawFiles {
+        spa_fallback,
+        static_cache,
+        static_cache_memory,
+        static_listing,
+        internal,
+        sendfile,
+        django_static,
+        compression,
+        compression_min_size,
+        compression_types,
+    };
+    let files = check.files(raw_files);
     let written = rules::Written {
         canonical_host,
         redirect,
@@ -206,6 +249,26 @@ pub(crate) fn check(
         request: Some(request_timeout).filter(|timeout| !timeout.is_zero()),
         grace_period: check.duration_or_zero("grace_period", &grace_period),
     };
+    let clients = check.clients(clients::Given {
+        trusted_proxies,
+        forwarded_headers,
+        proxy_protocol,
+        allow,
+        deny,
+        max_connections_per_address,
+        rate_limit,
+        rate_limit_burst,
+        rate_limit_key,
+        min_receive_rate,
+        min_send_rate,
+        min_rate_grace,
+        send_rate_limit,
+        keepalive_requests,
+        queue_target,
+        security_headers,
+        health_path,
+        admin_bind,
+    });
     let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
     let log = Log {
         level: check.word("log_level", &log_level, &levels),
@@ -227,6 +290,7 @@ pub(crate) fn check(
         env,
         bind,
         statics,
+        files,
         sites,
         tls,
         isolation,
@@ -237,10 +301,12 @@ pub(crate) fn check(
         preload,
         limits,
         timeouts,
+        clients,
         log,
     };
     config.sites.sections = site::sections(&config, layers, environment, problems);
     site::defaults(&config, layers, problems);
+    files::settle(&config, layers, problems);
     Checked { config, env_file }
 }
 

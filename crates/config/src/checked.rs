@@ -3,6 +3,7 @@
 //! Every value here has been checked and carries its unit in its type. It is made once, by
 //! `load`, and never changes.
 
+mod clients;
 mod layout;
 mod rules;
 mod site;
@@ -18,6 +19,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod files;
+
+pub use self::clients::{Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates};
+pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
 pub use layout::{Layout, Served, Site};
 pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
 pub use site::{Application, Host, Mount, Section, Sites};
@@ -42,6 +47,8 @@ pub struct Config {
     pub bind: Vec<Endpoint>,
     /// Static roots, longest prefix first.
     pub statics: Vec<StaticRoot>,
+    /// How files are served, and what is compressed.
+    pub files: Files,
     /// Sites beside the one that these keys make, and the rules of that one.
     pub sites: Sites,
     /// Encryption.
@@ -63,6 +70,8 @@ pub struct Config {
     pub limits: Limits,
     /// Times.
     pub timeouts: Timeouts,
+    /// How clients are told apart and kept within limits.
+    pub clients: Clients,
     /// What is logged, how and where.
     pub log: Log,
 }

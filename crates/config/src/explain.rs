@@ -1,5 +1,7 @@
 //! The effective configuration, as `stack config` shows it.
 
+mod clients;
+mod files;
 mod site;
 mod tls;
 
@@ -51,6 +53,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         env: _,
         bind,
         statics,
+        files,
         sites,
         tls,
         isolation,
@@ -61,6 +64,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         preload,
         limits,
         timeouts,
+        clients,
         log,
     } = config;
     let Limits {
@@ -122,7 +126,8 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
     ];
     let rules = rule_values(rules);
     let values = values.map(|(name, value)| (name, Some(value)));
-    unset_or.into_iter().chain(rules).chain(values).chain(tls::values(tls)).collect()
+    let others = clients::values(clients).into_iter().chain(files::values(files)).chain(tls::values(tls));
+    unset_or.into_iter().chain(rules).chain(values).chain(others).collect()
 }
 
 fn rule_values(rules: &Rules) -> [(&'static str, Option<Value>); 7] {

@@ -87,6 +87,22 @@ pub(crate) struct Raw {
     pub(crate) https_redirect: Written,
     pub(crate) hsts: Written,
     #[serde(default)]
+    pub(crate) spa_fallback: Several,
+    #[serde(default)]
+    pub(crate) static_cache: Several,
+    pub(crate) static_cache_memory: Written,
+    #[serde(default)]
+    pub(crate) static_listing: Several,
+    #[serde(default)]
+    pub(crate) internal: Several,
+    #[serde(default)]
+    pub(crate) sendfile: Several,
+    pub(crate) django_static: Written,
+    pub(crate) compression: Written,
+    pub(crate) compression_min_size: Written,
+    #[serde(default)]
+    pub(crate) compression_types: Several,
+    #[serde(default)]
     pub(crate) mount: Several,
     pub(crate) canonical_host: Option<Written>,
     #[serde(default)]
@@ -117,6 +133,28 @@ pub(crate) struct Raw {
     pub(crate) send_timeout: Written,
     pub(crate) idle_timeout: Written,
     pub(crate) grace_period: Written,
+    #[serde(default)]
+    pub(crate) trusted_proxies: Several,
+    pub(crate) forwarded_headers: Written,
+    pub(crate) proxy_protocol: Written,
+    #[serde(default)]
+    pub(crate) allow: Several,
+    #[serde(default)]
+    pub(crate) deny: Several,
+    pub(crate) max_connections_per_address: Written,
+    pub(crate) rate_limit: Written,
+    pub(crate) rate_limit_burst: Option<Written>,
+    pub(crate) rate_limit_key: Written,
+    pub(crate) min_receive_rate: Written,
+    pub(crate) min_send_rate: Written,
+    pub(crate) min_rate_grace: Written,
+    pub(crate) send_rate_limit: Written,
+    pub(crate) keepalive_requests: Written,
+    pub(crate) queue_target: Written,
+    pub(crate) security_headers: Written,
+    pub(crate) health_path: Option<Written>,
+    #[serde(default)]
+    pub(crate) admin_bind: Several,
     pub(crate) log_level: Written,
     pub(crate) log_format: Written,
     pub(crate) access_log: Written,

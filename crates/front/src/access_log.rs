@@ -103,6 +103,18 @@ impl Entry {
         Arc::clone(&self.passage)
     }
 
+    /// The request is that of a client behind its peer.
+    pub(crate) fn set_client(&mut self, client: Peer) {
+        if let Some(record) = &mut self.record {
+            record.peer = client;
+        }
+    }
+
+    /// Nothing is to be written of the request.
+    pub(crate) fn silence(&mut self) {
+        self.record = None;
+    }
+
     pub(crate) fn answered(&mut self, status: StatusCode) {
         if let Some(record) = &mut self.record {
             record.status = Some(status);

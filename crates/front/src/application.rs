@@ -1,38 +1,74 @@
 //! From a request to a job, and from its reply to a response.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Uri};
 use hyper::ext::ReasonPhrase;
-use stack_bridge::{BodyLimits, ClientConnection, Job, Queue, Refused, Reply, RequestBody, ResponseHead, exchange};
-use stack_config::{Limits, Timeouts};
+use stack_bridge::{BodyLimits, ClientConnection, Job, Refused, Reply, RequestBody, ResponseHead, exchange};
+use stack_config::{Limits, Rates, Timeouts};
 
 use crate::{
-    connection::Stream, error::Error, metrics::Metrics, path, reply_body::ReplyBody, request::Context, request_body,
+    client::Client,
+    connection::Stream,
+    error::Error,
+    health::Pressure,
+    metrics::{ApplicationMetrics, Metrics},
+    path,
+    reply_body::ReplyBody,
+    request::Context,
+    request_body::{self, Patience},
     site::Routed,
 };
 
 /// The application, as the front sees it: a queue.
 #[derive(Debug)]
 pub(crate) struct Application {
-    queue: Queue,
+    pressure: Arc<Pressure>,
     limits: Arc<Limits>,
     response: BodyLimits,
-    body_timeout: Duration,
+    patience: Patience,
     request_timeout: Option<Duration>,
     metrics: Arc<Metrics>,
+    /// In the configuration's layout, and so among the counters.
+    place: usize,
 }
 
 impl Application {
-    pub(crate) fn new(queue: Queue, limits: Arc<Limits>, timeouts: &Timeouts, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        pressure: Arc<Pressure>,
+        limits: Arc<Limits>,
+        timeouts: &Timeouts,
+        rates: Rates,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let response = BodyLimits {
             memory: limits.response_buffer_size,
             spill: limits.max_response_spill,
             directory: limits.temp_dir.as_path().into(),
         };
-        Self { queue, limits, response, body_timeout: timeouts.body, request_timeout: timeouts.request, metrics }
+        let patience = Patience { pause: timeouts.body, rates };
+        Self { pressure, limits, response, patience, request_timeout: timeouts.request, metrics, place: 0 }
+    }
+
+    /// The same, at this place of the layout.
+    pub(crate) fn at(self, place: usize) -> Self {
+        Self { place, ..self }
+    }
+
+    fn refused(&self) {
+        self.pressure.refused();
+        if let Some(counters) = self.counters() {
+            counters.refused.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn counters(&self) -> Option<&ApplicationMetrics> {
+        self.metrics.applications.get(self.place)
     }
 
     /// Has the application answer.
@@ -47,7 +83,7 @@ impl Application {
 
     async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Error> {
         let (parts, body) = request.into_parts();
-        let body = request_body::read(body, &parts.headers, &self.limits, self.body_timeout, &context.stream);
+        let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
         let body = body.await?;
         let reply = WaitingReply::new(self.push(&context, parts, body)?, context);
         reply.into_response(self.request_timeout).await
@@ -60,7 +96,7 @@ impl Application {
         let path::Target { path, query } = path::split(&origin_form);
         let below = path::below(&mount, &path).expect("routed here because it is below").len();
         let path = path.slice(path.len() - below..);
-        let origin = &context.stream.connection().origin;
+        let Client { peer, scheme, local } = context.client.clone();
         let now = Instant::now();
         let request = stack_bridge::Request {
             id: context.id,
@@ -71,21 +107,30 @@ impl Application {
             query,
             version: parts.version,
             headers: without_ambiguous_names(parts.headers),
-            scheme: origin.scheme,
+            scheme,
             tls: context.stream.connection().tls.get().cloned(),
-            peer: origin.peer,
-            local: Arc::clone(&origin.local),
+            peer,
+            local,
             body,
             connection: closes_for(&context.stream),
             received_at: now,
         };
         let (responder, reply) = exchange(self.response.clone());
         let deadline = self.request_timeout.and_then(|timeout| now.checked_add(timeout));
-        match self.queue.push(Job { request, responder, deadline, retried: false }) {
+        if let Some(counters) = self.counters() {
+            counters.requests.fetch_add(1, Relaxed);
+        }
+        match self.pressure.queue().push(Job { request, responder, deadline, retried: false }) {
             Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
-                self.metrics.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.metrics.refused.fetch_add(1, Relaxed);
+                self.refused();
                 Err(Error::QueueFull)
+            }
+            Err(Refused::Overloaded(_)) => {
+                self.metrics.shed.fetch_add(1, Relaxed);
+                self.refused();
+                Err(Error::Overloaded)
             }
             Err(Refused::Closed(_)) => Err(Error::Stopping),
         }

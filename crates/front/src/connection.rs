@@ -74,10 +74,11 @@ async fn serve_requests(server: &Arc<Server>, socket: &mut Socket, connection: &
             Box::pin(http1::exchange(server, socket, connection, BytesMut::new())).await
         };
         if ended == Ended::Closed {
-            break;
+            return connection.ended();
         }
     }
     connection.ended();
+    socket.say_goodbye().await;
 }
 
 /// Waits for the first byte of a request. False where there will be none: the client was silent for too long, or the

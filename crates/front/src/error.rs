@@ -3,19 +3,25 @@
 //! The client gets a short fixed text; the log gets the cause, the request id and a stable code.
 //! The README's table explains each code: cause, outcome, what to do.
 
-use std::io;
+use std::{io, time::Duration};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use stack_bridge::{Failure, RequestId};
 
-use crate::{path::BadPath, strict::Refusal};
+use crate::{client::Unclear, path::BadPath, strict::Refusal};
 
 /// Why a request is not answered by the application or with a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("not a request")]
     Refused(#[source] Refusal),
+    #[error("the fields of a trusted proxy are not clear")]
+    Forwarded(#[source] Unclear),
+    #[error("the client is not allowed")]
+    Denied,
+    #[error("more requests than the client may make")]
+    RateLimited(Duration),
     #[error("CONNECT is not implemented")]
     Connect,
     #[error("no site for this host")]
@@ -26,6 +32,8 @@ pub(crate) enum Error {
     NothingThere,
     #[error("request body paused for too long")]
     BodyTimeout,
+    #[error("request body too slow")]
+    BodyTooSlow,
     #[error("request body too large")]
     BodyTooLarge,
     #[error("malformed request body")]
@@ -38,6 +46,8 @@ pub(crate) enum Error {
     RequestTimeout,
     #[error("the job queue is full")]
     QueueFull,
+    #[error("the job queue is too slow")]
+    Overloaded,
     #[error("the server is stopping")]
     Stopping,
     #[error("the job was dropped")]
@@ -52,6 +62,10 @@ pub(crate) enum Error {
     File(#[source] io::Error),
     #[error("static file not readable by this user")]
     FileForbidden(#[source] io::Error),
+    #[error("the application sends a file that is in no directory for it: {0}")]
+    InternalOutside(String),
+    #[error("the application sends a file that is not there: {0}")]
+    InternalMissing(String),
 }
 
 impl From<Failure> for Error {
@@ -118,6 +132,12 @@ impl Error {
                 (StatusCode::PAYLOAD_TOO_LARGE, "STACK0104", Client, true, "The request body is too large\n")
             }
             Self::BodyMalformed(_) => (StatusCode::BAD_REQUEST, "STACK0105", Client, true, "Bad request body\n"),
+            Self::Forwarded(_) => (StatusCode::BAD_REQUEST, "STACK0115", Client, true, "Bad request\n"),
+            Self::Denied => (StatusCode::FORBIDDEN, "STACK0116", Client, false, "Forbidden\n"),
+            Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "STACK0117", Client, false, "Too many requests\n"),
+            Self::BodyTooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, "STACK0120", Client, true, "The request body took too long\n")
+            }
             Self::Connect => (StatusCode::NOT_IMPLEMENTED, "STACK0106", Client, true, "Not implemented\n"),
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "STACK0130", Client, false, "No such site\n"),
             Self::Path(_) => (StatusCode::BAD_REQUEST, "STACK0131", Client, true, "Bad request\n"),
@@ -130,6 +150,7 @@ impl Error {
                 (StatusCode::GATEWAY_TIMEOUT, "STACK0202", Application, false, "The application took too long\n")
             }
             Self::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, "STACK0302", Server, false, "The server is busy\n"),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "STACK0351", Server, false, "The server is busy\n"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "STACK0303", Server, true, "The server is stopping\n"),
             Self::Dropped => (StatusCode::SERVICE_UNAVAILABLE, "STACK0304", Server, false, "Service unavailable\n"),
             Self::WorkerGone => (StatusCode::BAD_GATEWAY, "STACK0312", Server, false, "Bad gateway\n"),
@@ -137,6 +158,10 @@ impl Error {
             Self::Storage(_) => (StatusCode::INSUFFICIENT_STORAGE, "STACK0306", Server, true, "Insufficient storage\n"),
             Self::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "STACK0307", Server, false, "Internal server error\n"),
             Self::FileForbidden(_) => (StatusCode::FORBIDDEN, "STACK0308", Server, false, "Forbidden\n"),
+            Self::InternalOutside(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "STACK0341", Server, false, "Internal server error\n")
+            }
+            Self::InternalMissing(_) => (StatusCode::NOT_FOUND, "STACK0342", Server, false, "Not found\n"),
         };
         Verdict { status, code, blame, close, text }
     }
@@ -153,10 +178,19 @@ impl Error {
         if verdict.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if matches!(self, Self::QueueFull | Self::Dropped) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+
+    /// Whole seconds, at least one.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::QueueFull | Self::Overloaded | Self::Dropped => Some(1),
+            Self::RateLimited(wait) => Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            _ => None,
+        }
     }
 
     fn log(&self, verdict: &Verdict, request_id: RequestId) {
@@ -165,7 +199,7 @@ impl Error {
         let cause = std::error::Error::source(self).map(tracing::field::display);
         match (self, blame) {
             // The worker has logged what it raised; shedding is counted, and must not flood the log of a busy server.
-            (Self::Application | Self::QueueFull | Self::Stopping, _) | (_, Blame::Client) => {
+            (Self::Application | Self::QueueFull | Self::Overloaded | Self::Stopping, _) | (_, Blame::Client) => {
                 tracing::debug!(code, %request_id, status, ?blame, error = %self, cause, "request refused");
             }
             _ => tracing::warn!(code, %request_id, status, ?blame, error = %self, cause, "request failed"),
@@ -188,6 +222,11 @@ mod tests {
             Error::Refused(Refusal::Version),
             Error::Refused(Refusal::LongLine),
             Error::Refused(Refusal::LargeHead),
+            Error::Forwarded(Unclear::InvalidHost),
+            Error::Denied,
+            Error::RateLimited(Duration::from_millis(1500)),
+            Error::BodyTooSlow,
+            Error::Overloaded,
             Error::Refused(Refusal::Expectation),
             Error::Connect,
             Error::Misdirected,
@@ -207,6 +246,8 @@ mod tests {
             Error::Storage(io()),
             Error::File(io()),
             Error::FileForbidden(io()),
+            Error::InternalOutside("x".into()),
+            Error::InternalMissing("x".into()),
         ]
     }
 
@@ -226,10 +267,16 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_queue_and_a_lost_worker_ask_to_try_again() {
+    fn only_what_passes_asks_to_try_again() {
         for error in every() {
-            let expected = matches!(error, Error::QueueFull | Error::Dropped);
-            assert_eq!(error.respond(RequestId(1)).headers().contains_key(header::RETRY_AFTER), expected);
+            let expected = match error {
+                Error::QueueFull | Error::Overloaded | Error::Dropped => Some("1"),
+                Error::RateLimited(_) => Some("2"),
+                _ => None,
+            };
+            let response = error.respond(RequestId(1));
+            let seconds = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(seconds, expected);
         }
     }
 }

@@ -11,13 +11,19 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Large enough that system calls do not matter, small enough for 10,000 readers.
-const BLOCK: usize = 64 * 1024;
+/// The size of a block: small enough for 10,000 slow readers, and, for one that keeps up, large enough that system calls do
+/// not matter.
+const SMALLEST: usize = 64 * 1024;
+const LARGEST: usize = 256 * 1024;
+
+/// A reader that comes back for the next block within this time keeps up.
+const SOON: Duration = Duration::from_millis(20);
 
 /// A range of a file that is still to be read.
 #[derive(Debug)]
@@ -25,12 +31,15 @@ pub(crate) struct FileStream {
     file: Arc<File>,
     offset: u64,
     left: u64,
+    block: usize,
+    /// When the last block was handed out.
+    handed_out: Option<Instant>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl FileStream {
     pub(crate) fn new(file: Arc<File>, offset: u64, length: u64) -> Self {
-        Self { file, offset, left: length, reading: None }
+        Self { file, offset, left: length, block: SMALLEST, handed_out: None, reading: None }
     }
 
     /// Bytes that [`Self::poll_block`] has not handed out.
@@ -44,7 +53,8 @@ impl FileStream {
             return Poll::Ready(None);
         }
         if self.reading.is_none() {
-            let size = usize::try_from(self.left).unwrap_or(BLOCK).min(BLOCK);
+            self.adapt();
+            let size = usize::try_from(self.left).unwrap_or(self.block).min(self.block);
             if let Some(block) = read_cached(&self.file, self.offset, size) {
                 return Poll::Ready(Some(Ok(self.took(block))));
             }
@@ -57,7 +67,15 @@ impl FileStream {
         Poll::Ready(Some(outcome.map(|block| self.took(block))))
     }
 
+    fn adapt(&mut self) {
+        self.block = match self.handed_out {
+            Some(at) if at.elapsed() < SOON => (2 * self.block).min(LARGEST),
+            _ => SMALLEST,
+        };
+    }
+
     fn took(&mut self, block: Bytes) -> Bytes {
+        self.handed_out = Some(Instant::now());
         self.offset += block.len() as u64;
         self.left -= block.len() as u64;
         block
@@ -119,9 +137,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_range_is_read_in_blocks() {
-        let content: Vec<u8> = (0..=u8::MAX).cycle().take(3 * BLOCK + 7).collect();
-        let stream = FileStream::new(file(&content), 5, (3 * BLOCK) as u64);
-        assert_eq!(read_all(stream).await.unwrap(), content[5..5 + 3 * BLOCK]);
+        let content: Vec<u8> = (0..=u8::MAX).cycle().take(3 * LARGEST + 7).collect();
+        let stream = FileStream::new(file(&content), 5, (3 * LARGEST) as u64);
+        assert_eq!(read_all(stream).await.unwrap(), content[5..5 + 3 * LARGEST]);
     }
 
     #[tokio::test]

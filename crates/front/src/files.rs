@@ -1,50 +1,109 @@
-//! Static files, below an owned prefix or in a document root that is tried before the application.
+//! Static files: below an owned prefix, in a document root that is tried before the application, or sent for the
+//! application.
 
-use std::{
-    path::PathBuf,
-    pin::Pin,
-    sync::Arc,
-    task::{Context as TaskContext, Poll, ready},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header, request::Parts};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use stack_bridge::RequestId;
+use stack_config::Fallback;
 use tokio::task::spawn_blocking;
 
 use crate::{
+    compression::{self, Policy},
     error::Error,
-    file_stream::FileStream,
-    path::{self, FilePath},
+    path,
     request::Context,
 };
 
+mod body;
+mod cache;
+mod cache_control;
 mod conditional;
+mod internal;
+mod listing;
 mod media_type;
 mod open;
+mod ranges;
+mod response;
+mod root;
+mod version;
 
-use conditional::{Selected, Validators};
-use open::{Found, Lookup, Opened};
+pub(crate) use internal::Internal;
+use response::Asked;
+use root::{Origin, Root, Served, Shared};
+
+/// What is the same for the files of all sites.
+#[derive(Clone, Debug)]
+pub(crate) struct FileService {
+    config: Arc<stack_config::Files>,
+    shared: Arc<Shared>,
+    pub(crate) internal: Arc<Internal>,
+    pub(crate) compression: Policy,
+}
 
 /// A directory that owns every path below its prefix.
 #[derive(Debug)]
 pub(crate) struct OwnedPrefix {
     prefix: String,
-    directory: Arc<PathBuf>,
+    site: Directory,
 }
 
 /// A directory that answers for the files it has, and leaves everything else to the application.
 #[derive(Debug)]
-pub(crate) struct DocumentRoot {
-    directory: Arc<PathBuf>,
+pub(crate) struct DocumentRoot(Directory);
+
+/// A root with what is done where it has no file.
+#[derive(Debug)]
+struct Directory {
+    root: Arc<Root>,
+    /// Path of the file for pages that only the browser knows, with its leading `/`.
+    fallback: Option<Bytes>,
+    is_listed: bool,
+}
+
+impl FileService {
+    pub(crate) fn new(config: &stack_config::Files) -> Self {
+        let compression = Policy::new(&config.compression);
+        let shared = Arc::new(Shared::new(config, compression.clone()));
+        let internal = Arc::new(Internal::new(config, &shared));
+        Self { config: Arc::new(config.clone()), shared, internal, compression }
+    }
+
+    fn directory(&self, prefix: Option<&str>, directory: PathBuf) -> Directory {
+        let root = Root::new(prefix.unwrap_or_default(), directory, Origin::Site, &self.shared);
+        let path = |fallback: &Fallback| [b"/", fallback.file.as_os_str().as_encoded_bytes()].concat().into();
+        let fallback = self.config.fallbacks.iter().find(|fallback| fallback.prefix.as_deref() == prefix).map(path);
+        let is_listed = self.config.listings.iter().any(|listed| listed.as_deref() == prefix);
+        Directory { root, fallback, is_listed }
+    }
+
+    /// A directory that owns its prefix.
+    pub(crate) fn owned(&self, prefix: String, directory: PathBuf) -> OwnedPrefix {
+        OwnedPrefix { site: self.directory(Some(&prefix), directory), prefix }
+    }
+
+    /// A directory that an application has named for its own files, or for those of its users.
+    pub(crate) fn of_application(&self, prefix: &str, directory: PathBuf, is_of_users: bool) -> OwnedPrefix {
+        let origin = if is_of_users { Origin::Uploads } else { Origin::Site };
+        let root = Root::new(prefix, directory, origin, &self.shared);
+        OwnedPrefix { site: Directory { root, fallback: None, is_listed: false }, prefix: prefix.to_owned() }
+    }
+
+    pub(crate) fn document_root(&self, directory: PathBuf) -> DocumentRoot {
+        DocumentRoot(self.directory(None, directory))
+    }
+
+    /// Whether a path is the application's to send, so that no document root answers for it.
+    pub(crate) fn is_internal(&self, path: &str) -> bool {
+        let internal = &self.config.internal;
+        let is_below = |decoded: &[u8]| internal.iter().any(|it| path::below(it.prefix.as_bytes(), decoded).is_some());
+        !internal.is_empty() && is_below(&path::decode(path.as_bytes()))
+    }
 }
 
 impl OwnedPrefix {
-    pub(crate) fn new(prefix: String, directory: PathBuf) -> Self {
-        Self { prefix, directory: Arc::new(directory) }
-    }
-
     pub(crate) async fn respond(&self, request: &Parts) -> Response {
         if !is_read(&request.method) {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed\n");
@@ -52,113 +111,98 @@ impl OwnedPrefix {
             return response;
         }
         let decoded = path::decode(request.uri.path().as_bytes());
-        let below = decoded.strip_prefix(self.prefix.as_bytes());
-        let found = match below {
+        let response = match path::below(self.prefix.as_bytes(), &decoded) {
             // The prefix itself, without its slash, is a directory like any other.
-            Some(b"") => Ok(Found::Directory),
-            Some(below) => match path::file_path(below) {
-                Some(path) => find(&self.directory, path).await,
-                None => Ok(Found::Nothing),
-            },
-            None => Ok(Found::Nothing),
+            Some(b"") => Some(redirect(request)),
+            Some(below) => self.site.respond(request, below).await,
+            None => None,
         };
-        let id = request.extensions.get::<Context>().expect("every request gets one before its route").id;
-        match found {
-            Ok(Found::File(file)) => file_response(request, file),
-            Ok(Found::Directory) => redirect(request),
-            Ok(Found::Nothing) => plain(StatusCode::NOT_FOUND, "Not found\n"),
-            Ok(Found::Forbidden(error)) => Error::FileForbidden(error).respond(id),
-            Err(error) => Error::File(error).respond(id),
+        match response {
+            Some(response) => response,
+            None => match self.site.fall_back(request).await {
+                Some(response) => response,
+                None => plain(StatusCode::NOT_FOUND, "Not found\n"),
+            },
         }
     }
 }
 
 impl DocumentRoot {
-    pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory: Arc::new(directory) }
-    }
-
     /// The file, if there is one.
     pub(crate) async fn respond(&self, request: &Parts) -> Option<Response> {
         if !is_read(&request.method) {
             return None;
         }
         let decoded = path::decode(request.uri.path().as_bytes());
-        match find(&self.directory, path::file_path(&decoded)?).await {
-            Ok(Found::File(file)) => Some(file_response(request, file)),
-            Ok(Found::Directory) => Some(redirect(request)),
-            Ok(Found::Nothing | Found::Forbidden(_)) => None,
-            Err(error) => {
-                let id = request.extensions.get::<Context>().expect("every request gets one before its route").id;
-                Some(Error::File(error).respond(id))
+        self.0.respond(request, &decoded).await
+    }
+
+    /// The file for pages that only the browser knows, where the request is for a page.
+    pub(crate) async fn fall_back(&self, request: &Parts) -> Option<Response> {
+        self.0.fall_back(request).await
+    }
+}
+
+impl Directory {
+    async fn respond(&self, request: &Parts, path: &[u8]) -> Option<Response> {
+        match self.root.find(path).await {
+            Ok(Served::File(hot)) => Some(response::file(&asked(request, path), &self.root, &hot)),
+            Ok(Served::Directory) => Some(redirect(request)),
+            Ok(Served::Bare { has_slash, name }) if self.is_listed => {
+                Some(if has_slash { self.list(request, name).await } else { redirect(request) })
             }
+            Ok(Served::Bare { .. } | Served::Nothing) => None,
+            // Perhaps the application has something there.
+            Ok(Served::Forbidden(_)) if self.root.is_document_root() => None,
+            Ok(Served::Forbidden(error)) => Some(Error::FileForbidden(error).respond(id(request))),
+            Err(error) => Some(Error::File(error).respond(id(request))),
         }
     }
+
+    async fn fall_back(&self, request: &Parts) -> Option<Response> {
+        let path = self.fallback.as_deref().filter(|_| is_navigation(request))?;
+        let Ok(Served::File(hot)) = self.root.find(path).await else { return None };
+        let mut response = response::file(&asked(request, path), &self.root, &hot);
+        // Another request for the same path gets another answer.
+        compression::append_vary(response.headers_mut(), "accept");
+        Some(response)
+    }
+
+    async fn list(&self, request: &Parts, name: PathBuf) -> Response {
+        let root = Arc::clone(&self.root);
+        let entries = spawn_blocking(move || listing::entries(&root.directory, &name)).await;
+        match entries.map_err(std::io::Error::other).flatten() {
+            Ok(entries) => listing::response(&path::decode(request.uri.path().as_bytes()), &entries, &request.headers),
+            Err(error) => Error::File(error).respond(id(request)),
+        }
+    }
+}
+
+fn asked<'a>(request: &'a Parts, path: &'a [u8]) -> Asked<'a> {
+    Asked { method: &request.method, headers: &request.headers, path, content_type: None }
+}
+
+fn id(request: &Parts) -> RequestId {
+    request.extensions.get::<Context>().expect("every request gets one before its route").id
 }
 
 fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// Looks in the kernel's caches first: most requests are for the application, and must not pay for a thread.
-async fn find(directory: &Arc<PathBuf>, path: FilePath) -> std::io::Result<Found> {
-    if let Some(found) = open::find(directory, &path, Lookup::Cached) {
-        return found;
-    }
-    let directory = Arc::clone(directory);
-    spawn_blocking(move || open::find(&directory, &path, Lookup::Complete))
-        .await
-        .map_err(std::io::Error::other)?
-        .unwrap_or(Ok(Found::Nothing))
+/// Whether somebody goes to a page: a browser names HTML then, and for what a page loads it does not.
+fn is_navigation(request: &Parts) -> bool {
+    is_read(&request.method) && names_html(&request.headers)
 }
 
-fn file_response(request: &Parts, file: Opened) -> Response {
-    let validators = Validators::of(&file);
-    let selected = conditional::select(&request.method, &request.headers, &validators, file.length);
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, validators.etag());
-    if let Some(date) = validators.last_modified() {
-        headers.insert(header::LAST_MODIFIED, date);
-    }
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let (status, offset, length) = match selected {
-        Selected::NotModified => {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response;
-        }
-        Selected::Unsatisfiable => {
-            let range = HeaderValue::try_from(format!("bytes */{}", file.length)).expect("digits");
-            headers.insert(header::CONTENT_RANGE, range);
-            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            return response;
-        }
-        Selected::Whole => (StatusCode::OK, 0, file.length),
-        Selected::Part { offset, length } => {
-            let range = format!("bytes {offset}-{}/{}", offset + length - 1, file.length);
-            headers.insert(header::CONTENT_RANGE, HeaderValue::try_from(range).expect("digits"));
-            (StatusCode::PARTIAL_CONTENT, offset, length)
-        }
-    };
-    headers.insert(header::CONTENT_TYPE, media_type::of(&file.name));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    *response.status_mut() = status;
-    // HEAD gets the same head; hyper sends no body with it.
-    *response.body_mut() = file.into_body(offset, length);
-    response
-}
-
-impl Opened {
-    fn into_body(self, offset: u64, length: u64) -> Body {
-        let range = |content: Bytes| {
-            let (from, to) = (usize::try_from(offset).ok()?, usize::try_from(offset + length).ok()?);
-            (to <= content.len()).then(|| content.slice(from..to))
-        };
-        match self.content.and_then(range) {
-            Some(content) => Body::from(content),
-            None => Body::new(FileBody(FileStream::new(Arc::new(self.file), offset, length))),
-        }
-    }
+fn names_html(headers: &HeaderMap) -> bool {
+    let ranges = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    ranges.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
+        // A weight of 0 refuses it (RFC 9110 §12.4.2).
+        is_html && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0." | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
 }
 
 /// Adds the slash that relative links below a directory need, and keeps the query.
@@ -180,31 +224,4 @@ fn plain(status: StatusCode, text: &'static str) -> Response {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response
-}
-
-/// A range of a file as a body.
-struct FileBody(FileStream);
-
-impl HttpBody for FileBody {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        let block = ready!(self.get_mut().0.poll_block(cx));
-        if let Some(Err(error)) = &block {
-            tracing::warn!(code = "STACK0307", %error, "static file cut short");
-        }
-        Poll::Ready(block.map(|block| block.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.left() == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.left())
-    }
 }

@@ -1,6 +1,6 @@
 //! Serving, from the first accept to the end of the drain.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use stack_bridge::{Peer, Queue, Scheme};
 use stack_config::Config;
@@ -13,6 +13,8 @@ use tokio::{
 
 use crate::{
     access_log::{AccessLogError, Writer},
+    admin::Admin,
+    admission::arrival,
     connection::{self, Connection, Order, Origin, registry::Registry},
     listen::{ListenSocket, Listener, Listeners},
     metrics::Metrics,
@@ -58,6 +60,7 @@ pub struct Drained {
 pub struct Front {
     server: Server,
     access_log: Option<Writer>,
+    admin: Admin,
     grace_period: Duration,
 }
 
@@ -71,7 +74,14 @@ impl Front {
     pub fn new(config: &Config, queues: Vec<Queue>) -> Result<Self, AccessLogError> {
         let (access_log, log) = Writer::start(&config.log.access, config.log.format)?.unzip();
         let server = Server::new(config, queues, log);
-        Ok(Self { server, access_log, grace_period: config.timeouts.grace_period })
+        let path = config.clients.health.path.as_deref();
+        let admin = Admin::new(path, Arc::clone(&server.health), Arc::clone(&server.metrics));
+        Ok(Self { server, access_log, admin, grace_period: config.timeouts.grace_period })
+    }
+
+    /// What answers on the admin listeners, if there are any. It does so from now on, until long after [`Self::serve`].
+    pub fn admin(&self) -> Admin {
+        self.admin.clone()
     }
 
     /// The same with TLS, which listeners that speak it need.
@@ -79,6 +89,12 @@ impl Front {
     pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
         self.server.tls = tls.map(Arc::new);
         self
+    }
+
+    /// Serves a directory that an application has named, below `prefix` of the site at this place of the layout. What users
+    /// have put there is sent so that it can not act in the site's name. False: the prefix is taken.
+    pub fn serve_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
+        self.server.sites.add_directory(site, prefix, directory, is_of_users)
     }
 
     /// The counters. They stay readable after the end of [`Self::serve`].
@@ -91,7 +107,8 @@ impl Front {
     ///
     /// Runs on a tokio runtime with time and I/O enabled.
     pub async fn serve(self, listeners: Listeners, mut stop: watch::Receiver<Stop>) -> Drained {
-        let Self { server, access_log, grace_period } = self;
+        let Self { server, access_log, admin: _, grace_period } = self;
+        server.health.start(stop.clone());
         let server = Arc::new(server);
         let registry = Arc::new(Registry::new(server.limits.max_connections.get(), Arc::clone(&server.metrics)));
         let (cut_off, cut_offs) = mpsc::unbounded_channel();
@@ -192,7 +209,11 @@ impl Acceptor {
             // Who connects there is another server, and knows what it does.
             (false, false) => (Scheme::Http, None),
         };
-        let origin = |peer| Origin { scheme, peer, local: Arc::clone(&local), redirect_to };
+        let server = Arc::clone(&self.server);
+        let origin = |peer| {
+            let is_proxy = server.admission.trust.is_proxy(&peer);
+            Origin { scheme, peer, local: Arc::clone(&local), redirect_to, is_proxy, is_direct: true }
+        };
         let mut complained_at: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
@@ -202,14 +223,7 @@ impl Acceptor {
             };
             match accepted {
                 Ok((socket, peer)) => self.admit(socket, origin(peer)).await,
-                Err(error) if is_of_the_connection(&error) => {}
-                Err(error) => {
-                    if complained_at.is_none_or(|at| at.elapsed() > QUIET) {
-                        complained_at = Some(Instant::now());
-                        tracing::error!(code = "STACK0309", %error, "connections wait: none can be accepted");
-                    }
-                    sleep(BACK_OFF).await;
-                }
+                Err(error) => rest_after(&error, &mut complained_at).await,
             }
         }
         // For their clients these are connected already: closing the listener would reset them.
@@ -223,19 +237,35 @@ impl Acceptor {
     }
 
     /// Starts a connection's task. Over the limit it waits here, and the next in the kernel's backlog.
-    async fn admit(&self, socket: Plain, origin: Origin) {
+    async fn admit(&self, mut socket: Plain, origin: Origin) {
+        let Ok(held) = self.server.admission.connection(&origin) else { return };
         let permit = self.registry.room().await;
         let connection = Arc::new(Connection::new(origin));
         let place = self.registry.enter(&connection, permit);
         let (server, cut_off) = (Arc::clone(&self.server), self.cut_off.clone());
         tokio::spawn(async move {
-            let requests = connection::serve(server, socket, connection).await;
-            if requests > 0 {
-                let _ = cut_off.send(requests);
+            if let Some((connection, told)) = arrival::complete(&server, &mut socket, connection, &place).await {
+                let requests = connection::serve(server, socket, connection).await;
+                if requests > 0 {
+                    let _ = cut_off.send(requests);
+                }
+                drop(told);
             }
-            drop(place);
+            drop((place, held));
         });
     }
+}
+
+/// Lets an acceptor rest after an error of the system's, and says so, but not each time.
+pub(crate) async fn rest_after(error: &io::Error, complained_at: &mut Option<Instant>) {
+    if is_of_the_connection(error) {
+        return;
+    }
+    if complained_at.is_none_or(|at| at.elapsed() > QUIET) {
+        *complained_at = Some(Instant::now());
+        tracing::error!(code = "STACK0309", %error, "connections wait: none can be accepted");
+    }
+    sleep(BACK_OFF).await;
 }
 
 /// The client gave up while it waited to be accepted; the next one may be well.
@@ -244,20 +274,20 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-enum Accepting {
+pub(crate) enum Accepting {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 impl Accepting {
-    fn new(socket: ListenSocket) -> io::Result<Self> {
+    pub(crate) fn new(socket: ListenSocket) -> io::Result<Self> {
         Ok(match socket {
             ListenSocket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
             ListenSocket::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
         })
     }
 
-    async fn accept(&self) -> io::Result<(Plain, Peer)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Plain, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;

@@ -77,8 +77,9 @@ async fn converse(config: &Config, pieces: &[&[u8]]) -> Heard {
     let server = Arc::new(Server::new(config, vec![queue.clone()], None));
     let (ours, theirs) = duplex(PIPE);
     let local = Arc::new(Local { name: "localhost".into(), port: "80".into() });
-    let connection =
-        Arc::new(Connection::new(Origin { scheme: Scheme::Http, peer: Peer::Unix, local, redirect_to: None }));
+    let origin =
+        Origin { scheme: Scheme::Http, peer: Peer::Unix, local, redirect_to: None, is_proxy: false, is_direct: true };
+    let connection = Arc::new(Connection::new(origin));
     let serving = tokio::spawn(connection::serve(server, Plain::Memory(Memory::new(theirs)), connection));
     let application = tokio::spawn(async move {
         let mut asked = Vec::new();

@@ -1,6 +1,6 @@
 //! The front: listeners, connections, routing, static files, and the way of a request to the application and back.
 //!
-//! It owns every socket, every HTTP rule and every limit on clients. It does not know Python or WSGI: the application is
+//! It owns every socket, every HTTP rule and every limit on clients. It does not know Python or WSGI: an application is
 //! a [`Queue`](stack_bridge::Queue) that takes complete requests, and is tested here with workers written in Rust.
 //!
 //! Invariants:
@@ -11,7 +11,11 @@
 #![deny(unsafe_code)]
 
 mod access_log;
+mod admin;
+mod admission;
 mod application;
+mod client;
+mod compression;
 mod connection;
 mod error;
 mod file_stream;
@@ -19,10 +23,15 @@ mod files;
 mod front;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod health;
 mod https;
 mod listen;
 mod metrics;
+mod networks;
+mod outgoing;
 mod path;
+mod proxy_protocol;
+mod rate;
 mod reply_body;
 mod request;
 mod request_body;
@@ -35,7 +44,8 @@ mod tls;
 mod transport;
 
 pub use access_log::AccessLogError;
+pub use admin::Admin;
 pub use front::{Drained, Front, Stop};
 pub use listen::{BindError, Holder, Listeners};
-pub use metrics::{Metrics, Snapshot};
+pub use metrics::{ApplicationSnapshot, Metrics, Snapshot};
 pub use tls::{CertificateReport, FileReason, LocalCa, LocalCaError, Tls, TlsError};

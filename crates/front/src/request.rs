@@ -9,9 +9,10 @@ use stack_bridge::{RequestId, Scheme};
 
 use crate::{
     access_log::{Entry, Passage},
-    connection::{Phase, Refused, Stream},
+    client::Client,
+    connection::{Order, Phase, Refused, Stream},
     error::Error,
-    https,
+    https, outgoing,
     sent_body::SentBody,
     server::Server,
     site::{self, Site},
@@ -23,6 +24,7 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) id: RequestId,
     pub(crate) stream: Stream,
+    pub(crate) client: Client,
     pub(crate) passage: Arc<OnceLock<Passage>>,
 }
 
@@ -31,39 +33,64 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
     stream.enter(Phase::Answering);
     let id = server.next_id();
     let (mut parts, body) = request.into_parts();
-    let verdict = verdict(&stream, &mut parts);
+    let origin = &stream.connection().origin;
+    let verdict = verdict(&stream, &mut parts).map_err(Error::Refused);
+    let client = verdict.and_then(|()| server.admission.trust.identify(origin, &mut parts).map_err(Error::Forwarded));
+    let (client, verdict) = match client {
+        Ok(client) => (client, Ok(())),
+        Err(error) => (Client::from(origin), Err(error)),
+    };
     let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), &parts);
+    entry.set_client(client.peer);
     if let Some(Refused { refusal: _, line }) = stream.connection().refused() {
         entry.refused(line.clone());
     }
-    let context = Context { id, stream: stream.clone(), passage: entry.passage() };
+    if stream.connection().count_request() >= server.keepalive_requests {
+        stream.connection().command(Order::Drain);
+    }
     let asked = Asked {
         id,
         is_head: parts.method == Method::HEAD,
         accept: parts.headers.get(header::ACCEPT).cloned(),
         site: server.sites.find(site::host::of(&parts)),
+        scheme: client.scheme,
     };
     stream.set_lingering(!body.is_end_stream());
-    let origin = &stream.connection().origin;
-    let response = match verdict {
-        Err(refusal) => {
-            stream.set_lingering(true);
-            Error::Refused(refusal).respond(id)
+    let response = match verdict.and_then(|()| admit(&server, &client, &parts, &mut entry)) {
+        Err(error) => {
+            stream.set_lingering(matches!(error, Error::Refused(_) | Error::Forwarded(_)) || !body.is_end_stream());
+            error.respond(id)
         }
-        Ok(()) if https::is_redirected(origin, &parts) => https::redirect(origin, &parts, id),
-        Ok(()) if parts.method == Method::CONNECT => {
+        Ok(Some(response)) => response,
+        // What a proxy says of its client's connection counts: that one may be encrypted.
+        Ok(None) if client.scheme == Scheme::Http && https::is_redirected(origin, &parts) => {
+            https::redirect(origin, &parts, id)
+        }
+        Ok(None) if parts.method == Method::CONNECT => {
             // hyper does not end such a connection in order by itself.
             stream.set_lingering(true);
             Error::Connect.respond(id)
         }
-        Ok(()) if parts.uri.path() == "*" => options(),
-        Ok(()) => {
+        Ok(None) if parts.uri.path() == "*" => options(),
+        Ok(None) => {
+            let context = Context { id, stream: stream.clone(), client, passage: entry.passage() };
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
             server.sites.respond(asked.site, request).await
         }
     };
     complete(response, &asked, &server, entry, stream)
+}
+
+/// What comes before any route: whether the client is served, and whether it asks for the server's health.
+fn admit(server: &Server, client: &Client, parts: &Parts, entry: &mut Entry) -> Result<Option<Response>, Error> {
+    server.admission.allows(client)?;
+    if let Some(response) = server.health.answer(parts) {
+        entry.silence();
+        return Ok(Some(response));
+    }
+    server.admission.request(client, &parts.headers)?;
+    Ok(None)
 }
 
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
@@ -80,6 +107,8 @@ struct Asked<'a> {
     is_head: bool,
     accept: Option<HeaderValue>,
     site: Option<&'a Site>,
+    /// How the client reached us, or its proxy.
+    scheme: Scheme,
 }
 
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
@@ -104,8 +133,11 @@ fn complete(
     headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
     server.sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
     let headers = response.headers_mut();
+    if server.security_headers {
+        outgoing::secure(headers, asked.scheme);
+    }
     // RFC 6797 §7.2: over TLS only. The application may say it in its own words.
-    if let Some(hsts) = server.hsts.as_ref().filter(|_| stream.connection().origin.scheme == Scheme::Https) {
+    if let Some(hsts) = server.hsts.as_ref().filter(|_| asked.scheme == Scheme::Https) {
         headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
     }
     if stream.is_last() {

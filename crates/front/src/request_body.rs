@@ -19,12 +19,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use stack_bridge::RequestBody;
-use stack_config::Limits;
+use stack_config::{Limits, Rates};
 use tokio::task::spawn_blocking;
 
 use crate::{
     connection::{Phase, Stream},
     error::Error,
+    rate::MinimumRate,
     strict::Malformed,
     timer::{LazyTimer, Pause},
 };
@@ -32,12 +33,20 @@ use crate::{
 /// Bytes that are written to the file at a time.
 const BATCH: usize = 256 * 1024;
 
+/// How slow a client may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// The longest pause.
+    pub(crate) pause: Duration,
+    pub(crate) rates: Rates,
+}
+
 /// Reads `body` to its end.
 pub(crate) async fn read(
     body: Body,
     headers: &HeaderMap,
     limits: &Limits,
-    timeout: Duration,
+    patience: Patience,
     stream: &Stream,
 ) -> Result<RequestBody, Error> {
     if body.is_end_stream() {
@@ -48,8 +57,9 @@ pub(crate) async fn read(
         return Err(Error::BodyTooLarge);
     }
     stream.enter(Phase::Body);
-    let mut incoming =
-        Incoming { body, pause: Pause::new(timeout), timer: LazyTimer::default(), read: 0, is_unread: true };
+    let pause = Pause::new(patience.pause);
+    let rate = MinimumRate::new(patience.rates.min_receive, patience.rates.grace);
+    let mut incoming = Incoming { body, pause, rate, timer: LazyTimer::default(), read: 0, is_unread: true };
     let stored = store(&mut incoming, limits).await;
     stream.enter(Phase::Answering);
     stream.set_lingering(incoming.is_unread);
@@ -93,6 +103,7 @@ async fn store(incoming: &mut Incoming, limits: &Limits) -> Result<RequestBody, 
 struct Incoming {
     body: Body,
     pause: Pause,
+    rate: MinimumRate,
     timer: LazyTimer,
     read: u64,
     is_unread: bool,
@@ -104,6 +115,12 @@ impl Incoming {
         poll_fn(|cx| {
             loop {
                 let polled = Pin::new(&mut self.body).poll_frame(cx);
+                let read = self.read;
+                let polled = match self.rate.watch(polled, || read, &mut self.timer, cx) {
+                    Poll::Ready(None) => return Poll::Ready(Err(Error::BodyTooSlow)),
+                    Poll::Ready(Some(frame)) => Poll::Ready(frame),
+                    Poll::Pending => Poll::Pending,
+                };
                 let Some(outcome) = ready!(self.pause.watch(polled, &mut self.timer, cx)) else {
                     return Poll::Ready(Err(Error::BodyTimeout));
                 };
@@ -237,10 +254,18 @@ mod tests {
 
     async fn read_body(body: &[u8], limits: &Limits) -> Result<RequestBody, Error> {
         let local = Local { name: "localhost".into(), port: "80".into() };
-        let origin = Origin { scheme: Scheme::Http, peer: Peer::Unix, local: local.into(), redirect_to: None };
+        let origin = Origin {
+            scheme: Scheme::Http,
+            peer: Peer::Unix,
+            local: local.into(),
+            redirect_to: None,
+            is_proxy: false,
+            is_direct: true,
+        };
         let stream = Stream::http1(Connection::new(origin).into());
         let body = Body::from(body.to_vec());
-        read(body, &HeaderMap::new(), limits, Duration::from_secs(9), &stream).await
+        let patience = Patience { pause: Duration::from_secs(9), rates: Rates::default() };
+        read(body, &HeaderMap::new(), limits, patience, &stream).await
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,11 +12,11 @@ use std::{
 
 use http::HeaderValue;
 use stack_bridge::{Queue, RequestId};
-use stack_config::{Config, Limits, Timeouts};
+use stack_config::{Config, Limits, Rates, Timeouts};
 
 use crate::{
-    access_log::Sender, application::Application, https, metrics::Metrics, site::Sites, strict::head::HeadLimits,
-    tls::Tls,
+    access_log::Sender, admission::Admission, application::Application, files::FileService, health::Health, https,
+    metrics::Metrics, site::Sites, strict::head::HeadLimits, tls::Tls,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
@@ -33,21 +34,29 @@ pub(crate) struct Server {
     pub(crate) https_redirect: bool,
     /// What browsers are told over TLS to remember.
     pub(crate) hsts: Option<HeaderValue>,
+    pub(crate) admission: Admission,
+    pub(crate) health: Arc<Health>,
+    pub(crate) keepalive_requests: u64,
+    pub(crate) security_headers: bool,
+    pub(crate) rates: Rates,
     ids: Ids,
 }
 
 impl Server {
     /// With a queue for each application of the configuration's layout, in its order.
     pub(crate) fn new(config: &Config, queues: Vec<Queue>, log: Option<Sender>) -> Self {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(queues.len()));
         let limits = Arc::new(config.limits.clone());
-        let application = |queue| {
-            let application = Application::new(queue, Arc::clone(&limits), &config.timeouts, Arc::clone(&metrics));
-            Arc::new(application)
+        let health = Arc::new(Health::new(config.clients.health.path.clone()));
+        let rates = config.clients.rates;
+        let application = |(place, queue)| {
+            let (pressure, limits) = (health.watch(queue), Arc::clone(&limits));
+            let application = Application::new(pressure, limits, &config.timeouts, rates, Arc::clone(&metrics));
+            Arc::new(application.at(place))
         };
-        let applications: Vec<_> = queues.into_iter().map(application).collect();
+        let applications: Vec<_> = queues.into_iter().enumerate().map(application).collect();
         Self {
-            sites: Sites::new(config.layout(), &applications),
+            sites: Sites::new(config.layout(), &applications, &FileService::new(&config.files)),
             head_limits: HeadLimits {
                 line: limits.max_request_line_size.get(),
                 head: limits.max_head_size.get(),
@@ -56,6 +65,11 @@ impl Server {
             },
             limits,
             timeouts: config.timeouts.clone(),
+            admission: Admission::new(&config.clients, Arc::clone(&metrics)),
+            health,
+            keepalive_requests: config.clients.keepalive_requests.map_or(u64::MAX, NonZero::get),
+            security_headers: config.clients.security_headers,
+            rates,
             metrics,
             log,
             tls: None,

@@ -12,7 +12,7 @@ mod prefixes;
 mod rules;
 mod target;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -29,8 +29,9 @@ use self::{
 };
 use crate::{
     application::Application,
+    compression,
     error::{Error, IsError},
-    files::{DocumentRoot, OwnedPrefix},
+    files::{DocumentRoot, FileService, OwnedPrefix},
     path,
     request::Context,
 };
@@ -61,6 +62,7 @@ pub(crate) struct Site {
     prefixes: Prefixes<Owner>,
     document_roots: Vec<DocumentRoot>,
     application: Option<Arc<Application>>,
+    files: FileService,
     dress: Dress,
 }
 
@@ -93,7 +95,7 @@ pub(crate) struct Routed {
 
 impl Sites {
     /// Sites with these applications, in the order of the layout.
-    pub(crate) fn new(layout: Layout, applications: &[Arc<Application>]) -> Self {
+    pub(crate) fn new(layout: Layout, applications: &[Arc<Application>], files: &FileService) -> Self {
         let mut sites = Self {
             all: Vec::new(),
             exact: HashMap::new(),
@@ -112,7 +114,7 @@ impl Sites {
             if site.is_default {
                 sites.default.get_or_insert(place);
             }
-            sites.all.push(Site::new(site, applications));
+            sites.all.push(Site::new(site, applications, files));
         }
         sites
     }
@@ -137,6 +139,11 @@ impl Sites {
         dots.map(|(at, _)| &host[at + 1..]).find_map(|parent| self.below.get(parent).copied())
     }
 
+    /// Serves a directory that an application of the site at this place has named. False: its prefix is taken.
+    pub(crate) fn add_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
+        self.all.get_mut(site).is_some_and(|site| site.add(prefix, directory, is_of_users))
+    }
+
     /// What a response of the site gets at last; without one, what those of the default site do, or else of the top level.
     pub(crate) fn dress<'a>(&'a self, site: Option<&'a Site>) -> &'a Dress {
         site.or_else(|| self.find(None)).map_or(&self.dress, |site| &site.dress)
@@ -152,16 +159,16 @@ impl Sites {
 }
 
 impl Site {
-    fn new(site: stack_config::Site, applications: &[Arc<Application>]) -> Self {
+    fn new(site: stack_config::Site, applications: &[Arc<Application>], files: &FileService) -> Self {
         let mut prefixes = Prefixes::default();
         let mut document_roots = Vec::new();
         for StaticRoot { prefix, directory } in site.statics {
             match prefix {
                 Some(prefix) => {
-                    let owned = OwnedPrefix::new(prefix.clone(), directory);
+                    let owned = files.owned(prefix.clone(), directory);
                     prefixes.insert(&prefix, Owner::Files(owned));
                 }
-                None => document_roots.push(DocumentRoot::new(directory)),
+                None => document_roots.push(files.document_root(directory)),
             }
         }
         for (prefix, place) in site.mounts {
@@ -175,7 +182,22 @@ impl Site {
             prefixes,
             document_roots,
             application: site.application.map(|place| Arc::clone(&applications[place])),
+            files: files.clone(),
         }
+    }
+
+    /// Adds a directory that an application of the site has named. False: its prefix is taken.
+    fn add(&mut self, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
+        let is_taken = match self.prefixes.find(prefix.as_bytes(), Reach::WithItself) {
+            Some((Owner::Files(_), _)) => true,
+            Some((Owner::Application { .. }, length)) => length == prefix.len(),
+            None => false,
+        };
+        if !is_taken {
+            let owned = self.files.of_application(prefix, directory, is_of_users);
+            self.prefixes.insert(prefix, Owner::Files(owned));
+        }
+        !is_taken
     }
 
     /// Where a decoded path leads: for each path the same as for what of it the application gets.
@@ -208,7 +230,7 @@ impl Site {
                 let mount = mount.clone();
                 drop(decoded);
                 parts.extensions.get_or_insert_default::<Routed>().mount = mount;
-                run(application, Request::from_parts(parts, body)).await
+                run(application, &self.files, parts, body).await
             }
             Route::Root => {
                 drop(decoded);
@@ -218,13 +240,20 @@ impl Site {
     }
 
     async fn at_root(&self, parts: Parts, body: Body) -> Response {
-        for root in &self.document_roots {
-            if let Some(response) = root.respond(&parts).await {
-                return response;
+        if !self.document_roots.is_empty() && !self.files.is_internal(parts.uri.path()) {
+            for root in &self.document_roots {
+                if let Some(response) = root.respond(&parts).await {
+                    return response;
+                }
+            }
+            for root in &self.document_roots {
+                if let Some(response) = root.fall_back(&parts).await {
+                    return response;
+                }
             }
         }
         match &self.application {
-            Some(application) => run(application, Request::from_parts(parts, body)).await,
+            Some(application) => run(application, &self.files, parts, body).await,
             None => Error::NothingThere.respond(id(&parts.extensions)),
         }
     }
@@ -249,12 +278,19 @@ fn is_failure(response: &Response) -> bool {
     response.status().is_client_error() || response.status().is_server_error()
 }
 
-async fn run(application: &Application, request: Request<Body>) -> Response {
-    let mut response = application.respond(request).await;
+/// Has the application answer; what it sends is a file's content in its place, or compressed.
+async fn run(application: &Application, files: &FileService, parts: Parts, body: Body) -> Response {
+    let id = id(&parts.extensions);
+    let (facts, kept) = (compression::Facts::of(&parts), files.internal.keep(&parts));
+    let mut response = application.respond(Request::from_parts(parts, body)).await;
+    if response.extensions().get::<IsError>().is_some() {
+        return response;
+    }
+    response = files.internal.apply(kept, id, response).await;
     if is_failure(&response) && response.extensions().get::<IsError>().is_none() {
         response.extensions_mut().insert(Whose::Application);
     }
-    response
+    compression::apply(&files.compression, &facts, response).await
 }
 
 /// Gives the request the normal form of its path.
@@ -264,17 +300,17 @@ fn normalise(parts: &mut Parts) -> Result<(), path::BadPath> {
             Some(query) => format!("{normal}?{query}"),
             None => normal,
         };
-        redirect_internally(parts, &target);
+        retarget(parts, &target)?;
     }
     Ok(())
 }
 
-/// Gives the request another target, and keeps the one that was sent.
-fn redirect_internally(parts: &mut Parts, target: &str) {
-    // Made of parts of a target that was one, of encoded bytes, and of texts that the configuration checked.
-    let Ok(uri) = target.parse::<Uri>() else { return };
+/// Gives the request another target, and keeps the one that was sent. One that is too long is none.
+fn retarget(parts: &mut Parts, target: &str) -> Result<(), path::BadPath> {
+    let uri = target.parse::<Uri>().map_err(|_| path::BadPath::NoTarget)?;
     let original = std::mem::replace(&mut parts.uri, uri);
     parts.extensions.get_or_insert_default::<Routed>().original.get_or_insert(original);
+    Ok(())
 }
 
 fn id(extensions: &http::Extensions) -> RequestId {

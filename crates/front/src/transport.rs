@@ -1,6 +1,7 @@
 //! One accepted socket, whatever its family, encrypted or not.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
     os::fd::AsFd,
     pin::Pin,
@@ -18,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod memory;
+mod unsent;
 
 /// HTTP/2's name in the handshake (RFC 9113 §3.2).
 pub(crate) const HTTP2: &[u8] = b"h2";
@@ -73,6 +75,18 @@ impl Socket {
         match self {
             Self::Plain(_) => 0,
             Self::Tls(stream) => stream.get_ref().0.taken,
+        }
+    }
+
+    /// Ends the encryption of a connection that nothing is on its way on, so that its client does not take the end for a cut
+    /// (RFC 8446 §6.1). What the system does not take at once stays unsaid.
+    pub(crate) async fn say_goodbye(&mut self) {
+        if let Self::Tls(stream) = self {
+            poll_fn(|cx| {
+                let _ = Pin::new(&mut *stream).poll_shutdown(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
     }
 

@@ -139,7 +139,10 @@ pub(crate) fn refresh_environ(py: Python<'_>, fresh: &[(OsString, OsString)]) ->
         }
         for (name, value) in fresh {
             let (name, value) = (Object::bytes(py, name.as_bytes())?, Object::bytes(py, value.as_bytes())?);
-            environ.call_method(py, "__setitem__", &[&name, &value])?;
+            // Setting a variable of the process is not free of danger beside code that reads it.
+            if environ.call_method(py, "get", &[&name])?.as_bytes() != value.as_bytes() {
+                environ.call_method(py, "__setitem__", &[&name, &value])?;
+            }
         }
         Ok(())
     };

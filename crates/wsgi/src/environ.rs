@@ -149,7 +149,10 @@ impl<'py> Environs<'py> {
         match request.peer {
             Peer::Tcp(address) => {
                 set(&keys.remote_addr, &Object::str(py, &address.ip().to_canonical().to_string())?)?;
-                set(&keys.remote_port, &Object::str(py, &address.port().to_string())?)?;
+                // A proxy seldom tells the port.
+                if address.port() != 0 {
+                    set(&keys.remote_port, &Object::str(py, &address.port().to_string())?)?;
+                }
             }
             Peer::Unix => set(&keys.remote_addr, &self.empty)?,
         }

@@ -15,6 +15,7 @@
 
 mod application;
 mod discover;
+mod django;
 mod environ;
 mod errors;
 mod file_wrapper;
@@ -29,6 +30,7 @@ mod worker;
 
 pub use application::LoadError;
 pub use discover::{DiscoverError, Discovered, discover};
+pub use django::{DirectoryKind, ProjectDirectory};
 pub use gateway::WhenRefused;
 pub use pool::{Place, Pool, PoolSettings, StartError, Stopped};
 pub use refused::{Refused, by_package, listed};

@@ -39,6 +39,8 @@ pub struct PoolSettings {
     pub threads: NonZeroUsize,
     /// Who is told of extension modules that refuse to load in a request.
     pub when_refused: Option<Arc<dyn WhenRefused>>,
+    /// Whether the workers tell the directories of a Django project.
+    pub find_directories: bool,
 }
 
 /// Where the workers of this process run the application.
@@ -69,6 +71,7 @@ impl PoolSettings {
             multiprocess: self.workers() > 1,
             when_refused: self.when_refused.clone(),
             all_threads: false,
+            find_directories: self.find_directories,
         })
     }
 }

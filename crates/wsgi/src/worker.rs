@@ -15,6 +15,7 @@ use stack_interp::{ExtensionRefusal, InterpreterHandle, LoadGuard, Python, Raise
 
 use crate::{
     application::{self, LoadError},
+    django::{self, ProjectDirectory},
     environ::Facts,
     gateway::{Gateway, WhenRefused},
     pool::StartError,
@@ -49,6 +50,8 @@ pub struct WorkerReport {
     pub load_time: Duration,
     /// Extension modules that run as their pure-Python twin, or count as not installed.
     pub refusals: Vec<ExtensionRefusal>,
+    /// The directories of a Django project, where they were asked for.
+    pub directories: Vec<ProjectDirectory>,
 }
 
 /// What a worker is started with.
@@ -72,6 +75,8 @@ pub struct WorkerSettings {
     pub when_refused: Option<Arc<dyn WhenRefused>>,
     /// Whether it needs all its threads: each has jobs of its own. Else it can do with fewer.
     pub all_threads: bool,
+    /// Whether it tells the directories of a Django project.
+    pub find_directories: bool,
 }
 
 /// One worker, in the interpreter of the thread that calls.
@@ -105,13 +110,14 @@ impl Worker {
         }
         application::prepare(py, &settings.directory, &settings.env)?;
         let application = application::load(py, &settings.app)?;
+        let directories = if settings.find_directories { django::directories(py) } else { Vec::new() };
         let keep = || {
             py.keep(APPLICATION, &application)?;
             py.accept_refusals()?;
             py.extension_refusals()
         };
         let refusals = keep().map_err(|raised| prepare_error(py, raised))?;
-        Ok(WorkerReport { load_time: begun.elapsed(), refusals })
+        Ok(WorkerReport { load_time: begun.elapsed(), refusals, directories })
     }
 
     /// Runs jobs on this thread and on as many others as `jobs` has sources, until none has any more; then the application's

@@ -39,6 +39,8 @@ pub(super) fn sections(
     sections.collect()
 }
 
+/// One long list on purpose, as the check of the top level is: a key that is added to [`RawSite`] does not build until it is
+/// here.
 fn one(
     raw: RawSite,
     section: &SiteSection,

@@ -25,7 +25,7 @@ pub(super) fn repetition(all: &[StaticRoot]) -> Option<(usize, Reason)> {
 
 /// The prefix without slashes at its end. `/` alone is the document root: so a directory with `=` in its name can be
 /// written.
-fn normal_prefix(written: &str, directory: &str) -> Result<Option<String>, Reason> {
+pub(super) fn normal_prefix(written: &str, directory: &str) -> Result<Option<String>, Reason> {
     let refused = |suggestion| Reason::StaticPrefix { prefix: written.to_owned(), suggestion };
     let Some(path) = written.strip_prefix('/') else {
         return Err(refused(Some(format!("/{written}={directory}")).filter(|_| !written.is_empty())));

@@ -158,6 +158,53 @@ pub enum Reason {
     /// The same static prefix, twice.
     #[error("prefix `{0}` is there twice")]
     StaticTwice(String),
+    /// No static directory has this prefix.
+    #[error("static serves no directory at `{0}`")]
+    NoStaticPrefix(String),
+    /// A path that could mean another file than it shows.
+    #[error("`{0}` is not the path of a file in the static directory")]
+    FallbackPath(String),
+    /// Neither a glob nor a value.
+    #[error("not a glob, `=` and a Cache-Control value")]
+    NotCacheRule,
+    /// The glob itself is wrong.
+    #[error("not a glob: {0}")]
+    NotGlob(String),
+    /// What can not stand in a response head.
+    #[error("not the value of a field")]
+    NotFieldValue,
+    /// Only for the application, and served to everybody.
+    #[error("{} is inside {}, which static serves to everybody", inner.display(), outer.display())]
+    InternalIsServed {
+        /// The directory for the application.
+        inner: PathBuf,
+        /// The static directory.
+        outer: PathBuf,
+    },
+    /// A file's directory without its prefix.
+    #[error("no prefix")]
+    NoInternalPrefix,
+    /// Not a media type.
+    #[error("not a media type")]
+    NotMediaType,
+    /// Neither an address nor some of them.
+    #[error("neither an address nor a CIDR block")]
+    NotNetwork,
+    /// A block that begins in its middle.
+    #[error("has bits behind its prefix")]
+    NetworkWithHost(String),
+    /// Not so many in so long.
+    #[error("not a rate")]
+    NotRate,
+    /// Nothing that tells clients apart.
+    #[error("not a key of rates")]
+    NotRateKey,
+    /// The PROXY protocol of nobody.
+    #[error("no peer is trusted, so that nobody could connect")]
+    NoTrustedProxy,
+    /// Not a path of a URL, or more than one segment needs.
+    #[error("not a path")]
+    NotPath,
     /// A path that can not be used.
     #[error("{what} {}: {error}", path.display())]
     Path {
@@ -237,10 +284,25 @@ impl Reason {
             }
             Self::SocketPathTooLong(_) => "choose a shorter directory, such as /run".into(),
             Self::NotDescriptor => "systemd's first socket is fd://3".into(),
-            Self::StaticPrefix { suggestion: Some(suggestion), .. } => format!("write {suggestion}"),
+            Self::StaticPrefix { suggestion: Some(suggestion), .. } | Self::NetworkWithHost(suggestion) => {
+                format!("write {suggestion}")
+            }
             Self::StaticPrefix { suggestion: None, .. } => {
                 "a prefix is a path such as /static, as it is after percent-decoding".into()
             }
+            Self::NoStaticPrefix(prefix) if prefix == "/" => "add static = \"DIR\"".into(),
+            Self::NoStaticPrefix(prefix) => format!("add static = \"{prefix}=DIR\""),
+            Self::FallbackPath(_) => "write a path without a slash at its beginning, such as index.html".into(),
+            Self::NotCacheRule | Self::NotGlob(_) => "write *.html=no-cache or /assets/**=public, max-age=3600".into(),
+            Self::NotFieldValue => "write visible ASCII characters".into(),
+            Self::InternalIsServed { .. } => "move it out of there, or serve less".into(),
+            Self::NoInternalPrefix => "write /protected=DIR".into(),
+            Self::NotMediaType => "write text/html, or text/* for all of a kind".into(),
+            Self::NotNetwork => "write 192.0.2.1, 10.0.0.0/8, 2001:db8::/32, unix, or * for all".into(),
+            Self::NotRate => "write 100/s, 60/m, 1000/h or off".into(),
+            Self::NotRateKey => "write address, or header: and the name of a field".into(),
+            Self::NoTrustedProxy => "name the proxies in trusted_proxies".into(),
+            Self::NotPath => "write a plain path below the root, such as /-/health".into(),
             Self::NotDirectory(_) => "name the directory, not a file in it".into(),
             Self::IsDirectory(_) => "name a file in it".into(),
             Self::NotVenv(_) => "make one with `python3 -m venv DIR`, or leave the key out".into(),

@@ -219,8 +219,14 @@ fn unknown(nearest: Option<&str>, value: &DeValue<'_>) -> Reason {
     match nearest {
         Some(name) => Reason::UnknownKey { nearest: Some(name.to_owned()) },
         None if value.is_table() => Reason::Table,
+        // Only one key has a list of tables and nothing else.
+        None if is_list_of_tables(value) => Reason::UnknownKey { nearest: Some("[[site]]".to_owned()) },
         None => Reason::UnknownKey { nearest: None },
     }
+}
+
+fn is_list_of_tables(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::Array(array) if array.iter().next().is_some_and(|first| first.get_ref().is_table()))
 }
 
 fn form(wanted: &'static str, found: &DeValue<'_>) -> Reason {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    AccessLog, AppSource, Bind, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Sites,
-    Timeouts, Tls,
+    AccessLog, AppSource, Bind, Clients, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Limits, Log,
+    LogFormat, LogLevel, Profile, Rates, Sites, Timeouts, Tls,
     testing::{Setup, problem},
 };
 
@@ -82,6 +82,16 @@ fn the_defaults_of_prod_are_these() {
         })],
         tls: Tls::default(),
         statics: vec![],
+        files: Files {
+            fallbacks: vec![],
+            cache_rules: vec![],
+            cache_memory: 64 << 20,
+            listings: vec![],
+            internal: vec![],
+            sendfile: vec![],
+            django: true,
+            compression: Compression { mode: CompressionMode::Safe, min_size: 1024, types: vec![] },
+        },
         sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: std::thread::available_parallelism().unwrap(),
@@ -111,6 +121,12 @@ fn the_defaults_of_prod_are_these() {
             idle: Duration::from_secs(75),
             request: Some(Duration::from_mins(1)),
             grace_period: Duration::from_secs(30),
+        },
+        clients: Clients {
+            rates: Rates { min_receive: 240, min_send: 240, grace: Duration::from_secs(20), send_limit: 0 },
+            keepalive_requests: NonZeroU64::new(1000),
+            queue_target: Some(Duration::from_millis(100)),
+            ..Clients::default()
         },
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Stdout },
     };

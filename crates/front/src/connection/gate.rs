@@ -17,11 +17,11 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use stack_config::Timeouts;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::{Connection, Phase, sending::Sending};
 use crate::{
+    server::Server,
     strict::{
         Malformed, Refusal,
         chunks::Chunks,
@@ -83,13 +83,8 @@ enum Body {
 
 impl<'a> Gate<'a> {
     /// `inbound` has been read from the socket already.
-    pub(super) fn new(
-        socket: &'a mut Socket,
-        connection: Arc<Connection>,
-        inbound: BytesMut,
-        limits: HeadLimits,
-        timeouts: &Timeouts,
-    ) -> Self {
+    pub(super) fn new(socket: &'a mut Socket, connection: Arc<Connection>, inbound: BytesMut, server: &Server) -> Self {
+        let (limits, timeouts) = (server.head_limits, &server.timeouts);
         Self {
             socket,
             connection,
@@ -100,7 +95,7 @@ impl<'a> Gate<'a> {
             idle_timeout: timeouts.idle,
             timer: LazyTimer::default(),
             reading: Pause::new(timeouts.idle),
-            sending: Sending::new(timeouts.send),
+            sending: Sending::new(timeouts.send, server.rates),
         }
     }
 
@@ -322,7 +317,8 @@ impl Gate<'_> {
 impl AsyncWrite for Gate<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut *this.socket).poll_write(cx, buf);
+        let room = ready!(this.sending.poll_room(buf.len(), &mut this.timer, cx));
+        let outcome = Pin::new(&mut *this.socket).poll_write(cx, &buf[..room]);
         this.sending.watch(outcome, this.socket, &mut this.timer, cx)
     }
 
@@ -331,13 +327,17 @@ impl AsyncWrite for Gate<'_> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.sending.is_throttled() {
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            return self.poll_write(cx, first);
+        }
         let this = self.get_mut();
         let outcome = Pin::new(&mut *this.socket).poll_write_vectored(cx, bufs);
         this.sending.watch(outcome, this.socket, &mut this.timer, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        !self.sending.is_throttled() && self.socket.is_write_vectored()
     }
 
     /// hyper calls this when its own buffers are empty.

@@ -46,7 +46,7 @@ pub(super) async fn exchange(
     connection: &Arc<Connection>,
     inbound: BytesMut,
 ) -> Ended {
-    let gate = Gate::new(socket, Arc::clone(connection), inbound, server.head_limits, &server.timeouts);
+    let gate = Gate::new(socket, Arc::clone(connection), inbound, server);
     let service = service_fn(|request: Request<Incoming>| {
         let stream = Stream::http1(Arc::clone(connection));
         let answer = request::answer(Arc::clone(server), stream, request);

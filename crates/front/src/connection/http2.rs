@@ -65,7 +65,7 @@ pub(super) async fn exchange(
     let streams = Streams::new(Arc::clone(connection), server.timeouts.send);
     // The tasks of the streams end with the connection, however it ends.
     let _tasks = streams.end_with_this();
-    let link = Link::new(socket, inbound, server.timeouts.send);
+    let link = Link::new(socket, inbound, server.timeouts.send, server.rates);
     let service = service_fn(|request: Request<Incoming>| {
         let stream = Stream::http2(Arc::clone(connection), streams.open());
         let answer = request::answer(Arc::clone(server), stream, request);

@@ -102,6 +102,16 @@ impl Registry {
     }
 }
 
+impl Place {
+    /// Puts another connection here, with the orders that the one before it had.
+    pub(crate) fn hand_over(&self, connection: &Arc<Connection>) {
+        let before = self.registry.open().insert(self.key, Arc::clone(connection));
+        if let Some(before) = before {
+            connection.command(before.order());
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.registry.metrics.connections.fetch_sub(1, Relaxed);

@@ -1,4 +1,4 @@
-//! The wait for a client that takes nothing.
+//! The wait for a client that takes nothing, or too little; and how much it gets at most.
 
 use std::{
     io,
@@ -7,22 +7,50 @@ use std::{
     time::Duration,
 };
 
+use stack_config::Rates;
 use tokio::io::AsyncWrite;
 
 use crate::{
+    rate::{MinimumRate, Throttle},
     timer::{LazyTimer, Pause},
     transport::Socket,
 };
 
-/// Bounds each pause in which a client takes no byte (`send_timeout`).
+/// Bounds each pause in which a client takes no byte (`send_timeout`), holds it to a least rate, and to a greatest.
 #[derive(Debug)]
 pub(super) struct Sending {
+    timeout: Duration,
     pause: Pause,
+    rate: MinimumRate,
+    throttle: Option<Throttle>,
+    /// Bytes that the socket has taken, and those of them that had left it at the last look.
+    written: u64,
+    taken: u64,
 }
 
 impl Sending {
-    pub(super) fn new(timeout: Duration) -> Self {
-        Self { pause: Pause::new(timeout) }
+    pub(super) fn new(timeout: Duration, rates: Rates) -> Self {
+        Self {
+            timeout,
+            pause: Pause::new(timeout),
+            rate: MinimumRate::new(rates.min_send, rates.grace),
+            throttle: Throttle::new(rates.send_limit),
+            written: 0,
+            taken: 0,
+        }
+    }
+
+    /// Whether what is written is cut into pieces anyway.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.throttle.is_some()
+    }
+
+    /// Waits until some of so many bytes may be written, and gives how many.
+    pub(super) fn poll_room(&mut self, bytes: usize, timer: &mut LazyTimer, cx: &mut Context<'_>) -> Poll<usize> {
+        match &mut self.throttle {
+            None => Poll::Ready(bytes),
+            Some(throttle) => throttle.poll_room(bytes, timer, cx).map(|room| room.min(bytes)),
+        }
     }
 
     /// Flushes. With TLS that may wait for the client, as a write does, and what the system takes is progress.
@@ -59,10 +87,33 @@ impl Sending {
         timer: &mut LazyTimer,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if let Some(outcome) = ready!(self.pause.watch(outcome, timer, cx)) {
-            return Poll::Ready(outcome);
+        if let Poll::Ready(Ok(bytes)) = &outcome {
+            self.written += *bytes as u64;
+            if let Some(throttle) = &mut self.throttle {
+                throttle.sent(*bytes);
+            }
         }
-        tracing::debug!(code = "STACK0108", "client stopped reading");
+        // The kernel lets a writer wait until a third of its buffer is free, which takes a slow client a while: what it
+        // takes shows in the buffer only.
+        let written = self.written;
+        let taken = || socket.arrived(written);
+        let code = match self.rate.watch(outcome, taken, timer, cx) {
+            Poll::Ready(None) => "STACK0121",
+            Poll::Ready(Some(outcome)) => {
+                self.pause.reset(self.timeout);
+                return Poll::Ready(outcome);
+            }
+            Poll::Pending => loop {
+                match ready!(self.pause.watch(Poll::<()>::Pending, timer, cx)) {
+                    None if taken() > self.taken => {
+                        self.taken = taken();
+                        self.pause.reset(self.timeout);
+                    }
+                    _ => break "STACK0108",
+                }
+            },
+        };
+        tracing::debug!(code, "client stopped reading, or nearly so");
         // What the kernel still holds for this client would otherwise stay there for minutes.
         socket.reset_on_close();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))

@@ -66,6 +66,10 @@ pub(crate) struct Origin {
     pub(crate) local: Arc<Local>,
     /// The port of TLS that plain connections are sent to, where they are.
     pub(crate) redirect_to: Option<u16>,
+    /// Its requests may say whom they are from.
+    pub(crate) is_proxy: bool,
+    /// The peer is the other end of the socket; else it was told by the PROXY protocol.
+    pub(crate) is_direct: bool,
 }
 
 /// The one request of a connection that could not become one.
@@ -93,6 +97,8 @@ pub(crate) struct Connection {
     /// Milliseconds after `opened_at` at which it last became idle; 0 before its first request.
     idle_since: AtomicU64,
     lingering: AtomicBool,
+    /// Requests whose head has been read.
+    requests: AtomicU64,
     /// A response that is about to be cut waits until what there is of it has been sent.
     wants_flush: AtomicBool,
     /// Responses that are complete but not yet in the socket: they are logged when it has taken them.
@@ -114,6 +120,7 @@ impl Connection {
             opened_at: Instant::now(),
             idle_since: AtomicU64::new(0),
             lingering: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
             wants_flush: AtomicBool::new(false),
             unsent: Mutex::new(Vec::new()),
             refused: OnceLock::new(),
@@ -222,6 +229,11 @@ impl Connection {
 
     pub(crate) fn is_lingering(&self) -> bool {
         self.lingering.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request; gives its number, the first one's being 1.
+    pub(crate) fn count_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Asks for a wake-up at the next flush.

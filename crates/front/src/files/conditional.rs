@@ -1,188 +1,196 @@
-//! Conditional requests and ranges (RFC 9110 §13 and §14).
+//! Conditional requests, evaluated in the order of RFC 9110 §13.2.2.
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::Opened;
+use super::ranges::{self, Ranges};
 
-/// What identifies a version of a file.
+/// What is asked about: a representation, and the others of the same version.
 #[derive(Debug)]
-pub(super) struct Validators {
-    etag: String,
+pub(super) struct Subject<'a> {
+    pub(super) etag: &'a HeaderValue,
     /// In whole seconds, as HTTP dates are.
-    modified: Option<SystemTime>,
+    pub(super) modified: Option<SystemTime>,
+    pub(super) length: u64,
+    /// Entity tags of further representations that this client would accept.
+    pub(super) others: &'a [HeaderValue],
 }
 
-/// What of a file is sent.
+/// What a request gets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Selected {
-    NotModified,
     Whole,
-    Part { offset: u64, length: u64 },
+    Parts(Vec<std::ops::Range<u64>>),
     Unsatisfiable,
+    /// What the client has is current; this is its entity tag.
+    NotModified(HeaderValue),
+    PreconditionFailed,
 }
 
-impl Validators {
-    pub(super) fn of(file: &Opened) -> Self {
-        Self::new(file.modified, file.length, file.inode)
-    }
-
-    /// Strong (RFC 9110 §8.8.3): a file that is written anew has another time, size or inode.
-    fn new(modified: Option<SystemTime>, length: u64, inode: u64) -> Self {
-        let age = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-        Self {
-            etag: format!("\"{:x}-{length:x}-{inode:x}\"", age.unwrap_or_default().as_nanos()),
-            modified: age.map(|age| SystemTime::UNIX_EPOCH + Duration::from_secs(age.as_secs())),
+/// What a GET or HEAD with these fields gets.
+pub(super) fn select(method: &Method, headers: &HeaderMap, subject: &Subject<'_>) -> Selected {
+    let is_there = |name| headers.contains_key(name);
+    // Steps 1 and 2.
+    if is_there(header::IF_MATCH) {
+        let is_known = |tag: &str| tag == "*" || subject.tags().any(|known| tag.as_bytes() == known.as_bytes());
+        if !tags(headers, header::IF_MATCH).any(is_known) {
+            return Selected::PreconditionFailed;
         }
+    } else if let (Some(since), Some(modified)) = (date(headers, &header::IF_UNMODIFIED_SINCE), subject.modified)
+        && modified > since
+    {
+        return Selected::PreconditionFailed;
     }
-
-    pub(super) fn etag(&self) -> HeaderValue {
-        HeaderValue::try_from(self.etag.as_str()).expect("hexadecimal digits, dashes and quotes")
-    }
-
-    pub(super) fn last_modified(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(httpdate::fmt_http_date(self.modified?)).ok()
-    }
-
-    /// RFC 9110 §13.2.2: If-None-Match, and only without it If-Modified-Since.
-    fn is_unchanged(&self, headers: &HeaderMap) -> bool {
-        let mut tags = headers.get_all(header::IF_NONE_MATCH).iter().peekable();
-        if tags.peek().is_some() {
-            return tags.filter_map(|tags| tags.to_str().ok()).flat_map(|tags| tags.split(',')).map(str::trim).any(
-                // Weak comparison: `W/` makes no difference (§13.1.2).
-                |tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag,
-            );
+    // Steps 3 and 4.
+    if is_there(header::IF_NONE_MATCH) {
+        if let Some(tag) = subject.matching(headers) {
+            return Selected::NotModified(tag);
         }
-        match (date(headers, &header::IF_MODIFIED_SINCE), self.modified) {
-            (Some(since), Some(modified)) => modified <= since,
-            _ => false,
-        }
+    } else if let (Some(since), Some(modified)) = (date(headers, &header::IF_MODIFIED_SINCE), subject.modified)
+        && modified <= since
+    {
+        return Selected::NotModified(subject.etag.clone());
     }
-
-    /// Whether a range is still of the version that the client has (§13.1.5).
-    fn range_applies(&self, headers: &HeaderMap) -> bool {
-        let Some(condition) = headers.get(header::IF_RANGE) else { return true };
-        condition == self.etag.as_str()
-            || self.modified.is_some_and(|modified| date(headers, &header::IF_RANGE) == Some(modified))
-    }
-}
-
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
-}
-
-/// What a GET or HEAD with these fields gets of a file of `length` bytes.
-pub(super) fn select(method: &Method, headers: &HeaderMap, validators: &Validators, length: u64) -> Selected {
-    if validators.is_unchanged(headers) {
-        return Selected::NotModified;
-    }
-    match headers.get(header::RANGE) {
-        // A range is defined for GET alone (§14.2).
-        Some(range) if method == Method::GET && validators.range_applies(headers) => {
-            range.to_str().map_or(Selected::Whole, |range| part(range, length))
+    // Step 5. A range is defined for GET alone (§14.2).
+    match headers.get(header::RANGE).and_then(|range| range.to_str().ok()) {
+        Some(range) if method == Method::GET && subject.range_applies(headers) => {
+            match ranges::select(range, subject.length) {
+                Ranges::Ignored => Selected::Whole,
+                Ranges::Unsatisfiable => Selected::Unsatisfiable,
+                Ranges::Parts(parts) => Selected::Parts(parts),
+            }
         }
         _ => Selected::Whole,
     }
 }
 
-/// One range of bytes. Several, another unit or nonsense count as no range (§14.2 allows to ignore it).
-fn part(range: &str, length: u64) -> Selected {
-    let spec = range.split_once('=').filter(|(unit, _)| unit.trim().eq_ignore_ascii_case("bytes"));
-    let Some((first, last)) = spec.and_then(|(_, spec)| spec.trim().split_once('-')) else { return Selected::Whole };
-    let number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u64>());
-    let (offset, end) = match (first, last, number(first), number(last)) {
-        ("", "", _, _) | (_, _, None, _) | (_, _, _, None) => return Selected::Whole,
-        // The last bytes of the file.
-        ("", _, _, Some(suffix)) => (length.saturating_sub(suffix.unwrap_or(u64::MAX)), length),
-        (_, "", Some(first), _) => (first.unwrap_or(u64::MAX), length),
-        (_, _, Some(first), Some(last)) => {
-            let (first, last) = (first.unwrap_or(u64::MAX), last.unwrap_or(u64::MAX));
-            if last < first {
-                return Selected::Whole;
-            }
-            (first, last.saturating_add(1).min(length))
+impl Subject<'_> {
+    fn tags(&self) -> impl Iterator<Item = &HeaderValue> {
+        [self.etag].into_iter().chain(self.others)
+    }
+
+    /// The entity tag in If-None-Match. Weak comparison: `W/` makes no difference (§13.1.2).
+    fn matching(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        if tags(headers, header::IF_NONE_MATCH).any(|tag| tag == "*") {
+            return Some(self.etag.clone());
         }
-    };
-    if offset >= end { Selected::Unsatisfiable } else { Selected::Part { offset, length: end - offset } }
+        let is_named = |known: &&HeaderValue| {
+            tags(headers, header::IF_NONE_MATCH)
+                .any(|tag| tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == known.as_bytes())
+        };
+        self.tags().find(is_named).cloned()
+    }
+
+    /// Whether a range is still of the version that the client has (§13.1.5).
+    fn range_applies(&self, headers: &HeaderMap) -> bool {
+        let Some(condition) = headers.get(header::IF_RANGE) else { return true };
+        // A time that is not over yet may still be that of another version (§8.8.2.2).
+        let is_strong = |modified: SystemTime| {
+            SystemTime::now().duration_since(modified).is_ok_and(|age| age >= Duration::from_secs(1))
+        };
+        condition == self.etag
+            || self
+                .modified
+                .is_some_and(|modified| date(headers, &header::IF_RANGE) == Some(modified) && is_strong(modified))
+    }
+}
+
+/// The entity tags of all fields of this name. A comma in a tag splits it, and what is split matches nothing: this
+/// server's have none.
+fn tags(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// A date; a field that is there twice is none.
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    let mut values = headers.get_all(name).into_iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    httpdate::parse_http_date(value.to_str().ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn validators() -> Validators {
-        Validators::new(Some(SystemTime::UNIX_EPOCH + Duration::from_millis(784_111_777_500)), 10, 7)
-    }
+    const TAG: &str = "\"a-1\"";
+    const OTHER: &str = "\"a-1~br\"";
+    const AT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 
     fn selected(method: &Method, fields: &[(&'static str, &str)]) -> Selected {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, HeaderValue::try_from(*value).unwrap());
         }
-        select(method, &headers, &validators(), 10)
+        let modified = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777));
+        let (etag, others) = (HeaderValue::from_static(TAG), [HeaderValue::from_static(OTHER)]);
+        select(method, &headers, &Subject { etag: &etag, modified, length: 10, others: &others })
+    }
+
+    fn not_modified(tag: &'static str) -> Selected {
+        Selected::NotModified(HeaderValue::from_static(tag))
     }
 
     #[test]
-    fn ranges_select_bytes() {
-        let part = |offset, length| Selected::Part { offset, length };
-        for (range, expected) in [
-            ("bytes=0-0", part(0, 1)),
-            ("bytes=2-4", part(2, 3)),
-            ("bytes=2-", part(2, 8)),
-            ("bytes=-3", part(7, 3)),
-            ("bytes=-30", part(0, 10)),
-            ("bytes=8-99", part(8, 2)),
-            ("BYTES=0-0", part(0, 1)),
-            ("bytes=0-18446744073709551616", part(0, 10)),
-            ("bytes=10-", Selected::Unsatisfiable),
-            ("bytes=-0", Selected::Unsatisfiable),
-            ("bytes=18446744073709551616-", Selected::Unsatisfiable),
-            ("bytes=4-2", Selected::Whole),
-            ("bytes=0-1,3-4", Selected::Whole),
-            ("bytes=+1-2", Selected::Whole),
-            ("bytes=-", Selected::Whole),
-            ("lines=0-1", Selected::Whole),
-        ] {
-            assert_eq!(selected(&Method::GET, &[("range", range)]), expected, "{range}");
+    fn a_range_of_another_version_is_the_whole_file() {
+        let weak = format!("W/{TAG}");
+        for (condition, applies) in
+            [(TAG, true), (&weak, false), ("\"other\"", false), (OTHER, false), (AT, true), (BEFORE, false)]
+        {
+            let outcome = selected(&Method::GET, &[("range", "bytes=0-0"), ("if-range", condition)]);
+            assert_eq!(outcome != Selected::Whole, applies, "{condition}");
         }
         assert_eq!(selected(&Method::HEAD, &[("range", "bytes=0-0")]), Selected::Whole);
     }
 
     #[test]
-    fn a_range_of_another_version_is_the_whole_file() {
-        let range = ("range", "bytes=0-0");
-        let etag = validators().etag;
-        let weak = format!("W/{etag}");
-        for (condition, applies) in [
-            (etag.as_str(), true),
-            (weak.as_str(), false),
-            ("\"other\"", false),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", true),
-            ("Sun, 06 Nov 1994 08:49:38 GMT", false),
+    fn an_unchanged_file_is_not_sent_again() {
+        let weak = format!("\"x\", W/{TAG}");
+        for (field, value, expected) in [
+            ("if-none-match", TAG, not_modified(TAG)),
+            ("if-none-match", &weak, not_modified(TAG)),
+            ("if-none-match", OTHER, not_modified(OTHER)),
+            ("if-none-match", "*", not_modified(TAG)),
+            ("if-none-match", "\"x\"", Selected::Whole),
+            ("if-modified-since", AT, not_modified(TAG)),
+            ("if-modified-since", BEFORE, Selected::Whole),
+            ("if-modified-since", "yesterday", Selected::Whole),
         ] {
-            let outcome = selected(&Method::GET, &[range, ("if-range", condition)]);
-            assert_eq!(outcome != Selected::Whole, applies, "{condition}");
+            assert_eq!(selected(&Method::GET, &[(field, value)]), expected, "{field}: {value}");
+            assert_eq!(selected(&Method::HEAD, &[(field, value)]), expected, "{field}: {value}");
         }
     }
 
     #[test]
-    fn an_unchanged_file_is_not_sent_again() {
-        let etag = validators().etag;
-        let list = format!("\"x\", W/{etag}");
-        for (field, value, unchanged) in [
-            ("if-none-match", etag.as_str(), true),
-            ("if-none-match", list.as_str(), true),
-            ("if-none-match", "*", true),
-            ("if-none-match", "\"x\"", false),
-            ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT", true),
-            ("if-modified-since", "Sun, 06 Nov 1994 08:49:36 GMT", false),
-            ("if-modified-since", "yesterday", false),
+    fn a_precondition_that_does_not_hold_fails() {
+        let weak = format!("W/{TAG}");
+        for (field, value, holds) in [
+            ("if-match", TAG, true),
+            ("if-match", "*", true),
+            ("if-match", OTHER, true),
+            ("if-match", "\"x\", \"y\"", false),
+            ("if-match", &weak, false),
+            ("if-unmodified-since", AT, true),
+            ("if-unmodified-since", BEFORE, false),
+            ("if-unmodified-since", "yesterday", true),
         ] {
-            let outcome = selected(&Method::GET, &[(field, value)]);
-            assert_eq!(outcome == Selected::NotModified, unchanged, "{field}: {value}");
+            let expected = if holds { Selected::Whole } else { Selected::PreconditionFailed };
+            assert_eq!(selected(&Method::GET, &[(field, value)]), expected, "{field}: {value}");
         }
-        let both = [("if-none-match", "\"x\""), ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")];
-        assert_eq!(selected(&Method::GET, &both), Selected::Whole);
+    }
+
+    #[test]
+    fn conditions_are_looked_at_in_the_order_of_the_standard() {
+        let get = |fields: &[(&'static str, &str)]| selected(&Method::GET, fields);
+        // If-Match goes before If-Unmodified-Since, If-None-Match before If-Modified-Since; the first kind before the second.
+        assert_eq!(get(&[("if-match", TAG), ("if-unmodified-since", BEFORE)]), Selected::Whole);
+        assert_eq!(get(&[("if-none-match", "\"x\""), ("if-modified-since", AT)]), Selected::Whole);
+        assert_eq!(get(&[("if-match", "\"x\""), ("if-none-match", TAG)]), Selected::PreconditionFailed);
+        assert_eq!(get(&[("if-match", TAG), ("if-none-match", TAG)]), not_modified(TAG));
+        assert_eq!(get(&[("if-none-match", TAG), ("range", "bytes=0-0")]), not_modified(TAG));
+        assert_eq!(get(&[("if-match", TAG), ("range", "bytes=1-2")]), Selected::Parts(std::iter::once(1..3).collect()));
+        assert_eq!(get(&[("range", "bytes=10-")]), Selected::Unsatisfiable);
     }
 }

@@ -6,14 +6,13 @@
 //! which somebody who may write below the root could swap a directory.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use bytes::Bytes;
 use rustix::{
     fs::{CWD, Mode, OFlags},
     io::Errno,
@@ -24,9 +23,6 @@ use crate::path::FilePath;
 /// What a directory serves.
 const INDEX: &str = "index.html";
 
-/// A file up to this size is read in the call that opens it.
-const SMALL: u64 = 64 * 1024;
-
 /// How far a lookup may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
@@ -36,12 +32,18 @@ pub(super) enum Lookup {
     Complete,
 }
 
+/// The kernel's caches do not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotCached;
+
 /// What is at a path.
 #[derive(Debug)]
 pub(super) enum Found {
     File(Opened),
     /// A directory with an index, asked for without its slash.
     Directory,
+    /// A directory without one.
+    Bare,
     Nothing,
     Forbidden(io::Error),
 }
@@ -50,30 +52,83 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) file: File,
+    /// Where it was found, below the root.
     pub(super) name: PathBuf,
+    pub(super) stamp: Stamp,
+}
+
+/// What tells one state of a file from another, as far as the system notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
     pub(super) length: u64,
     pub(super) inode: u64,
     pub(super) modified: Option<SystemTime>,
-    /// All of it, where it is small and the disk was asked anyway.
-    pub(super) content: Option<Bytes>,
+    device: u64,
+    /// Seconds and nanoseconds of the last change of any kind: it moves also where `modified` was set by hand.
+    changed: (i64, i64),
 }
 
-/// Looks for a file. `None`: the caches do not tell.
-pub(super) fn find(root: &Path, path: &FilePath, lookup: Lookup) -> Option<io::Result<Found>> {
-    match (Walk { root, lookup }).find(path) {
-        Err(Miss::NotCached) => None,
-        Err(Miss::Nothing) => Some(Ok(Found::Nothing)),
-        Err(Miss::Failed(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Some(Ok(Found::Forbidden(error)))
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            length: metadata.len(),
+            inode: metadata.ino(),
+            modified: metadata.modified().ok(),
+            device: metadata.dev(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
-        Err(Miss::Failed(error)) => Some(Err(error)),
-        Ok(found) => Some(Ok(found)),
     }
+}
+
+/// Looks for a file.
+pub(super) fn find(root: &Path, path: &FilePath, lookup: Lookup) -> Result<io::Result<Found>, NotCached> {
+    match (Walk { root, lookup, access: OFlags::RDONLY }).find(path) {
+        Err(Miss::NotCached) => Err(NotCached),
+        Err(Miss::Nothing) => Ok(Ok(Found::Nothing)),
+        Err(Miss::Failed(error)) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Ok(Found::Forbidden(error))),
+        Err(Miss::Failed(error)) => Ok(Err(error)),
+        Ok(found) => Ok(Ok(found)),
+    }
+}
+
+/// Opens a regular file. Whatever keeps it from being read, it is none.
+pub(super) fn file(root: &Path, name: &Path, lookup: Lookup) -> Result<Option<Opened>, NotCached> {
+    match (Walk { root, lookup, access: OFlags::RDONLY }).open(name) {
+        Err(Miss::NotCached) => Err(NotCached),
+        Ok((file, metadata)) if metadata.is_file() => {
+            Ok(Some(Opened { file, name: name.to_owned(), stamp: Stamp::of(&metadata) }))
+        }
+        Ok(_) | Err(Miss::Nothing | Miss::Failed(_)) => Ok(None),
+    }
+}
+
+/// The stamp of a regular file that may be read or not.
+pub(super) fn stamp(root: &Path, name: &Path, lookup: Lookup) -> Result<Option<Stamp>, NotCached> {
+    match (Walk { root, lookup, access: OFlags::PATH }).open(name) {
+        Err(Miss::NotCached) => Err(NotCached),
+        Ok((_, metadata)) if metadata.is_file() => Ok(Some(Stamp::of(&metadata))),
+        Ok(_) | Err(Miss::Nothing | Miss::Failed(_)) => Ok(None),
+    }
+}
+
+/// Opens a directory to read its entries.
+pub(super) fn directory(root: &Path, name: &Path) -> io::Result<File> {
+    match (Walk { root, lookup: Lookup::Complete, access: OFlags::RDONLY | OFlags::DIRECTORY }).open(name) {
+        Ok((directory, _)) => Ok(directory),
+        Err(Miss::Failed(error)) => Err(error),
+        Err(Miss::Nothing | Miss::NotCached) => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// The metadata of whatever is at a path.
+pub(super) fn metadata(root: &Path, name: &Path) -> Option<Metadata> {
+    (Walk { root, lookup: Lookup::Complete, access: OFlags::PATH }).open(name).ok().map(|(_, metadata)| metadata)
 }
 
 struct Walk<'a> {
     root: &'a Path,
     lookup: Lookup,
+    access: OFlags,
 }
 
 enum Miss {
@@ -90,22 +145,24 @@ impl Walk<'_> {
             return if path.directory {
                 Err(Miss::Nothing)
             } else {
-                self.opened(file, path.relative.clone(), &metadata)
+                Ok(Found::File(Opened { file, name: path.relative.clone(), stamp: Stamp::of(&metadata) }))
             };
         }
         if !metadata.is_dir() {
             return Err(Miss::Nothing);
         }
         let name = path.relative.join(INDEX);
-        let (index, metadata) = self.open(&name)?;
-        match (metadata.is_file(), path.directory) {
-            (false, _) => Err(Miss::Nothing),
-            (true, false) => Ok(Found::Directory),
-            (true, true) => self.opened(index, name, &metadata),
+        match self.open(&name) {
+            Ok((_, metadata)) if metadata.is_file() && !path.directory => Ok(Found::Directory),
+            Ok((file, metadata)) if metadata.is_file() => {
+                Ok(Found::File(Opened { file, name, stamp: Stamp::of(&metadata) }))
+            }
+            Ok(_) | Err(Miss::Nothing) => Ok(Found::Bare),
+            Err(miss) => Err(miss),
         }
     }
 
-    fn open(&self, relative: &Path) -> Result<(File, std::fs::Metadata), Miss> {
+    fn open(&self, relative: &Path) -> Result<(File, Metadata), Miss> {
         let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
         let file = match self.open_beneath(relative) {
             Ok(file) => file,
@@ -131,7 +188,7 @@ impl Walk<'_> {
         // The root is opened each time: a build that replaces the directory must be seen.
         let root = openat2(CWD, self.root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), cached)?;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | cached;
-        openat2(root, relative, flags(), Mode::empty(), resolve).map(File::from)
+        openat2(root, relative, self.flags(), Mode::empty(), resolve).map(File::from)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -145,30 +202,19 @@ impl Walk<'_> {
         if !path.starts_with(&root) {
             return Err(Miss::Nothing);
         }
-        let file = rustix::fs::openat(CWD, &path, flags() | OFlags::NOFOLLOW, Mode::empty());
+        let file = rustix::fs::openat(CWD, &path, self.flags() | OFlags::NOFOLLOW, Mode::empty());
         file.map(File::from).map_err(|error| miss(error.into()))
     }
 
-    fn opened(&self, file: File, name: PathBuf, metadata: &std::fs::Metadata) -> Result<Found, Miss> {
-        let length = metadata.len();
-        let content = match self.lookup {
-            Lookup::Complete if length <= SMALL => read(&file, length).map_err(Miss::Failed)?,
-            _ => None,
-        };
-        Ok(Found::File(Opened {
-            file,
-            name,
-            length,
-            inode: metadata.ino(),
-            modified: metadata.modified().ok(),
-            content,
-        }))
+    /// A fifo or a device must not make the open wait (it is refused once its type is known).
+    fn flags(&self) -> OFlags {
+        if self.access.contains(OFlags::PATH) {
+            // The kernel refuses the others beside it.
+            OFlags::PATH | OFlags::CLOEXEC
+        } else {
+            self.access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC
+        }
     }
-}
-
-/// A fifo or a device must not make the open wait (it is refused once its type is known).
-fn flags() -> OFlags {
-    OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC
 }
 
 fn miss(error: io::Error) -> Miss {
@@ -178,17 +224,4 @@ fn miss(error: io::Error) -> Miss {
         Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG | Errno::NXIO)
     );
     if is_absence { Miss::Nothing } else { Miss::Failed(error) }
-}
-
-/// `None` where the file has become shorter meanwhile: reading it again will tell.
-fn read(file: &File, length: u64) -> io::Result<Option<Bytes>> {
-    use std::os::unix::fs::FileExt;
-
-    let Ok(length) = usize::try_from(length) else { return Ok(None) };
-    let mut content = vec![0; length];
-    match file.read_exact_at(&mut content, 0) {
-        Ok(()) => Ok(Some(content.into())),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
-    }
 }

@@ -7,7 +7,14 @@ use super::*;
 
 fn origin(redirect_to: Option<u16>) -> Origin {
     let local = Local { name: "192.0.2.1".into(), port: "80".into() };
-    Origin { scheme: Scheme::Http, peer: Peer::Unix, local: Arc::new(local), redirect_to }
+    Origin {
+        scheme: Scheme::Http,
+        peer: Peer::Unix,
+        local: Arc::new(local),
+        redirect_to,
+        is_proxy: false,
+        is_direct: true,
+    }
 }
 
 fn parts(target: &str, host: Option<&str>) -> Parts {

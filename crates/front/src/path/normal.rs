@@ -13,6 +13,8 @@ pub(crate) enum BadPath {
     AboveRoot,
     #[error("a dot segment behind an encoded slash")]
     HiddenDots,
+    #[error("a rewrite that gives no request target")]
+    NoTarget,
 }
 
 /// What a segment is, once it is decoded.

@@ -86,6 +86,10 @@ impl Pages {
             Some(Whose::Application) if self.for_application && is_replaceable(response.headers()) => false,
             Some(Whose::Application | Whose::Configuration) => return,
         };
+        if is_ours {
+            // Which of the texts it is depends on that.
+            response.headers_mut().append(header::VARY, const { HeaderValue::from_static("Accept") });
+        }
         let (content_type, body) = match self.find(status) {
             _ if is_ours && accept.is_some_and(wants_json) => (PROBLEM, problem(status, id)),
             Some(page) => (page.content_type.clone(), page.fill(status, id)),
@@ -97,7 +101,6 @@ impl Pages {
         }
         headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        headers.append(header::VARY, const { HeaderValue::from_static("Accept") });
         *response.body_mut() = Body::from(body);
     }
 }

@@ -5,10 +5,10 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 use stack_config::{Redirect, Return, Rewrite, Target};
 
 use super::{
-    host,
+    host, normalise,
     pages::Whose,
     patterns::{Captures, Patterns},
-    redirect_internally,
+    retarget,
     target::{fill, location},
 };
 use crate::{error::Error, path, request::Context};
@@ -71,9 +71,8 @@ impl Rules {
         let target = fill(to, &captures, &seen, parts.uri.query());
         drop(seen);
         drop(decoded);
-        redirect_internally(parts, &target);
         // What two groups matched may come to a dot segment together.
-        super::normalise(parts).map_err(Error::Path)?;
+        retarget(parts, &target).and_then(|()| normalise(parts)).map_err(Error::Path)?;
         Ok(None)
     }
 }
@@ -129,9 +128,11 @@ fn redirect(status: StatusCode, url: &str) -> Response {
 }
 
 fn plain(status: StatusCode, text: String) -> Response {
+    let length = HeaderValue::from(text.len());
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
     response
 }

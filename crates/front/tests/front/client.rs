@@ -2,12 +2,13 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
 
 use rustls::{ClientConfig, ClientConnection};
+use socket2::{Domain, Socket, Type};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,7 +45,19 @@ impl Response {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::new(TcpStream::connect(address).unwrap())
+    }
+
+    /// Connects from another loopback address.
+    pub(crate) fn connect_from(source: &str, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let source: IpAddr = source.parse().unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::new(socket.into())
+    }
+
+    fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream, tls: None, buffer: Vec::new(), was_told_of_end: false }
@@ -52,13 +65,17 @@ impl Client {
 
     /// Connects and shakes hands, asking for a host by its name.
     pub(crate) fn with_tls(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
-        let mut client = Self::connect(address);
+        Self::connect(address).start_tls(name, config)
+    }
+
+    /// Goes on with TLS behind what has been sent.
+    pub(crate) fn start_tls(mut self, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let name = name.to_owned().try_into().unwrap();
         let mut connection = ClientConnection::new(Arc::clone(config), name).unwrap();
         while connection.is_handshaking() {
-            connection.complete_io(&mut client.stream)?;
+            connection.complete_io(&mut self.stream)?;
         }
-        Ok(Self { tls: Some(connection), ..client })
+        Ok(Self { tls: Some(connection), ..self })
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {

@@ -5,12 +5,19 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod access_log;
+mod admission;
 mod client;
 mod disconnects;
 mod drain;
+mod forwarded;
 mod gate;
+mod health;
 mod http2;
+mod internal_files;
 mod pki;
+mod proxy_protocol;
+mod rates;
+mod representations;
 mod requests;
 mod responses;
 mod server;

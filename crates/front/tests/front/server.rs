@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     num::NonZero,
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -11,8 +11,8 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Sites,
-    StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Clients, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Limits, Log,
+    LogFormat, LogLevel, Network, Profile, Sites, StaticRoot, Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop, Tls};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -23,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Of all TCP listeners.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// The first admin listener, if there is one.
+    pub(crate) admin: Option<SocketAddr>,
     /// Of the applications, in the order of the layout.
     pub(crate) queues: Vec<Queue>,
     pub(crate) metrics: Arc<Metrics>,
@@ -38,15 +40,18 @@ impl Server {
         configure(&mut config);
         let listeners = Listeners::bind(&config.bind, config.limits.backlog).unwrap();
         let addresses = listeners.addresses();
-        let queues: Vec<_> =
-            config.layout().applications.iter().map(|_| Queue::new(config.limits.queue_size)).collect();
+        let admin_listeners = Listeners::bind(&config.clients.health.admin_bind, 16).unwrap();
+        let admin = admin_listeners.addresses().first().copied();
+        let queue = |_| Queue::shedding(config.limits.queue_size, config.clients.queue_target);
+        let queues: Vec<_> = config.layout().applications.iter().map(queue).collect();
         let tls = Tls::load(&config.tls, &config.bind, config.limits.http2).unwrap();
         let front = Front::new(&config, queues.clone()).unwrap().with_tls(tls);
         let metrics = front.metrics();
         let (stop, stopped) = watch::channel(Stop::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.spawn(front.admin().serve(admin_listeners, std::future::pending()));
         let serving = Some(runtime.spawn(front.serve(listeners, stopped)));
-        Self { address: addresses[0], addresses, queues, metrics, stop, serving, runtime }
+        Self { address: addresses[0], addresses, admin, queues, metrics, stop, serving, runtime }
     }
 
     /// Starts a front with one worker of one thread.
@@ -116,6 +121,16 @@ fn config() -> Config {
         bind: vec![Endpoint::plain(loopback())],
         tls: stack_config::Tls::default(),
         statics: Vec::new(),
+        files: Files {
+            fallbacks: Vec::new(),
+            cache_rules: Vec::new(),
+            cache_memory: 64 << 20,
+            listings: Vec::new(),
+            internal: Vec::new(),
+            sendfile: Vec::new(),
+            django: false,
+            compression: Compression { mode: CompressionMode::Safe, min_size: 1024, types: Vec::new() },
+        },
         sites: Sites::default(),
         isolation: Isolation::Auto,
         workers: NonZero::<usize>::MIN,
@@ -146,6 +161,7 @@ fn config() -> Config {
             request: None,
             grace_period: Duration::from_mins(1),
         },
+        clients: Clients::default(),
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Off },
     }
 }
@@ -153,6 +169,10 @@ fn config() -> Config {
 /// Any port of this machine.
 pub(crate) fn loopback() -> Bind {
     Bind::Tcp { written: "127.0.0.1:0".into(), addresses: vec!["127.0.0.1:0".parse().unwrap()] }
+}
+
+pub(crate) fn network(first: &str, prefix: u8) -> Network {
+    Network::Block { first: first.parse().unwrap(), prefix }
 }
 
 pub(crate) fn static_root(prefix: Option<&str>, directory: &std::path::Path) -> StaticRoot {
@@ -165,6 +185,17 @@ pub(crate) fn head(status: u16, fields: &[(&'static str, &str)]) -> ResponseHead
         headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
     ResponseHead { status: StatusCode::from_u16(status).unwrap(), reason: None, headers }
+}
+
+/// An application that holds its thread with each job that it hands out, for as long as the sender is there.
+pub(crate) fn holding() -> (impl Fn(Job) + Send + 'static, mpsc::Receiver<Job>, mpsc::Sender<()>) {
+    let (jobs, job) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let application = move |job| {
+        let _ = jobs.send(job);
+        let _ = released.recv();
+    };
+    (application, job, release)
 }
 
 /// Answers with 200 and a body.

@@ -266,4 +266,7 @@ fn a_full_queue_of_one_application_does_not_shed_the_other_s_requests() {
     assert_eq!(get(&mut client, "one.example", "/").status, 503);
     crate::server::wait_until("the second application waits", || server.queues[1].depth().idle == 1);
     assert_eq!(get(&mut client, "two.example", "/").text(), "second: |/||/");
+    let counted: Vec<_> =
+        server.metrics.applications().iter().map(|counters| (counters.requests, counters.refused)).collect();
+    assert_eq!(counted, [(1, 1), (1, 0)]);
 }

@@ -2,6 +2,7 @@
 
 mod clients;
 mod connections;
+mod proxied;
 mod redirect;
 mod reload;
 mod sessions;

@@ -1,6 +1,7 @@
 //! A pool with one application and no sockets: jobs are made by hand, responses read without a runtime.
 
 use std::{
+    ffi::OsString,
     future::Future,
     num::NonZeroUsize,
     os::unix::fs::FileExt,
@@ -70,6 +71,17 @@ impl App {
         callable: Option<Callable>,
         threads: usize,
     ) -> Result<Self, StartError> {
+        Self::load_beside_others(source, module, callable, threads, None)
+    }
+
+    /// The same, where other applications have run in this process, which was started with these variables.
+    pub(crate) fn load_beside_others(
+        source: &str,
+        module: &str,
+        callable: Option<Callable>,
+        threads: usize,
+        fresh_env: Option<Arc<[(OsString, OsString)]>>,
+    ) -> Result<Self, StartError> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("application_under_test.py"), source).unwrap();
         let queue = Queue::new(16);
@@ -77,11 +89,12 @@ impl App {
             app: AppSpec { module: module.into(), callable },
             directory: folder.path().to_str().unwrap().into(),
             env: vec![("STACK_TEST_VARIABLE".into(), "from the environment file".into())],
-            fresh_env: None,
+            fresh_env,
             first: WorkerId(0),
             place: Place::OwnInterpreters(NonZeroUsize::MIN),
             threads: NonZeroUsize::new(threads).unwrap(),
             when_refused: None,
+            find_directories: false,
         };
         let pool = Pool::start(main_interpreter(), settings, queue.clone())?;
         Ok(Self { folder, pool: Some(pool), queue })

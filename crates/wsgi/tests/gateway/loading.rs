@@ -1,6 +1,10 @@
 //! From the import of an application to its end.
 
-use std::time::{Duration, Instant};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStringExt,
+    time::{Duration, Instant},
+};
 
 use stack_config::Callable;
 use stack_wsgi::{LoadError, StartError};
@@ -50,6 +54,33 @@ def factory(): return app
         assert!(factory.contains("'application_under_test:make()' raised ValueError: no settings"), "{factory}");
         let made = error("def make(): pass", module, named("make", true)).to_string();
         assert!(made.contains("make()' is None, not a callable"), "{made}");
+    }
+
+    an_application_does_not_get_the_variables_that_another_one_has_set {
+        let tell = "
+import os
+os.environb.setdefault(b'STACK_TEST_OF_IMPORT', NAME)
+def app(environ, start_response):
+    start_response('200 OK', [])
+    names = b'STACK_TEST_OF_IMPORT', b'STACK_TEST_CHANGED'
+    return [b', '.join(os.environb.get(name, b'none') for name in names)]
+";
+        let load = |name: &str, fresh: Option<&[(OsString, OsString)]>| {
+            let source = format!("NAME = b'{name}'{tell}");
+            App::load_beside_others(&source, "application_under_test", None, 1, fresh.map(Into::into)).unwrap()
+        };
+        let mut fresh: Vec<_> = std::env::vars_os().collect();
+        fresh.push(("STACK_TEST_CHANGED".into(), OsString::from_vec(b"at the start \xff".to_vec())));
+        let first = load("first", None);
+        assert_eq!(first.get("/").body, b"first, none");
+        let unaware = load("unaware", None);
+        assert_eq!(unaware.get("/").body, b"first, none", "this is what it is about");
+        let second = load("second", Some(&fresh));
+        assert_eq!(second.get("/").body, b"second, at the start \xff");
+        assert_eq!(first.get("/").body, b"first, none", "each has its own os.environ");
+        for app in [first, unaware, second] {
+            app.stop();
+        }
     }
 
     the_end_runs_atexit_handlers_after_the_last_request {

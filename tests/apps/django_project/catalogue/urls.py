@@ -9,4 +9,5 @@ urlpatterns = [
     path("download/", views.download),
     path("visits/", views.visits),
     path("broken/", views.broken),
+    path("guarded/<path:name>", views.guarded),
 ]

@@ -1,7 +1,7 @@
 import io
 import zlib
 
-from django.http import FileResponse, JsonResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponseForbidden, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
 
 from .models import Product
@@ -42,3 +42,7 @@ def visits(request):
 
 def broken(request):
     raise LookupError("a view that fails")
+
+
+def guarded(request, name):
+    return HttpResponseForbidden("not for everybody")

@@ -61,3 +61,6 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = os.environ.get("STATIC_ROOT", BASE_DIR / "static_root")
+
+MEDIA_URL = os.environ.get("MEDIA_URL", "media/")
+MEDIA_ROOT = os.environ.get("MEDIA_ROOT", BASE_DIR / "media_root")

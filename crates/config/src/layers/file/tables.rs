@@ -49,7 +49,10 @@ pub(super) fn texts(
                 into.push((start, with_fields(key, &shape, table, start)?.into()));
                 return Ok(());
             }
-            for (name, value) in table {
+            // The parser sorts them by name, and some rules count in the order of the file.
+            let mut entries: Vec<_> = table.iter().collect();
+            entries.sort_by_key(|(name, _)| name.span().start);
+            for (name, value) in entries {
                 let offset = name.span().start;
                 let name = name.get_ref().as_ref();
                 let text = text(value, "text")?;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use stack_config::Rates;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{super::sending::Sending, PREFACE, frames::FrameMeter};
@@ -24,12 +25,12 @@ pub(super) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    pub(super) fn new(socket: &'a mut Socket, inbound: BytesMut, send_timeout: Duration) -> Self {
+    pub(super) fn new(socket: &'a mut Socket, inbound: BytesMut, send_timeout: Duration, rates: Rates) -> Self {
         Self {
             socket,
             inbound,
             meter: FrameMeter::new(PREFACE.len()),
-            sending: Sending::new(send_timeout),
+            sending: Sending::new(send_timeout, rates),
             timer: LazyTimer::default(),
         }
     }
@@ -64,7 +65,8 @@ impl AsyncRead for Link<'_> {
 impl AsyncWrite for Link<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut *this.socket).poll_write(cx, buf);
+        let room = ready!(this.sending.poll_room(buf.len(), &mut this.timer, cx));
+        let outcome = Pin::new(&mut *this.socket).poll_write(cx, &buf[..room]);
         this.sent(outcome, cx)
     }
 
@@ -73,13 +75,17 @@ impl AsyncWrite for Link<'_> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.sending.is_throttled() {
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            return self.poll_write(cx, first);
+        }
         let this = self.get_mut();
         let outcome = Pin::new(&mut *this.socket).poll_write_vectored(cx, bufs);
         this.sent(outcome, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        !self.sending.is_throttled() && self.socket.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -176,11 +176,17 @@ fn a_slow_head_is_answered_with_408() {
 
 #[test]
 fn an_idle_connection_is_closed_politely() {
-    let encrypted = Encrypted::start(|config| config.timeouts.idle = SHORT, echo);
-    let mut client = encrypted.client();
-    assert_eq!(client.get("/").status, 200);
-    assert!(client.is_closed());
-    assert!(client.was_told_of_end);
+    // Before and after what it takes to be parked.
+    for idle in [SHORT / 2, SHORT * 4] {
+        let encrypted = Encrypted::start(|config| config.timeouts.idle = idle, echo);
+        let mut fresh = encrypted.client();
+        let mut client = encrypted.client();
+        assert_eq!(client.get("/").status, 200);
+        for client in [&mut fresh, &mut client] {
+            assert!(client.is_closed());
+            assert!(client.was_told_of_end);
+        }
+    }
 }
 
 #[test]

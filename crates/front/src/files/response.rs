@@ -1,0 +1,141 @@
+//! From a file to the response: which representation, and what of it.
+
+use std::{ops::Range, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::{
+    body,
+    cache::Hot,
+    conditional::{self, Selected, Subject},
+    root::Root,
+    version::{Representation, Version},
+};
+use crate::compression::{Accepted, Coding};
+
+/// What a response depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+    /// The decoded path of the file below its root.
+    pub(super) path: &'a [u8],
+    /// In place of what the file's name says.
+    pub(super) content_type: Option<&'a HeaderValue>,
+}
+
+/// The response with a file, or with what is to be said of it.
+pub(super) fn file(asked: &Asked<'_>, root: &Arc<Root>, hot: &Arc<Hot>) -> Response {
+    let version = &hot.version;
+    // Most files have one representation, and most requests no condition.
+    if !version.identity.head.contains_key(header::VARY) {
+        return represent(asked, version, &version.identity, &[]);
+    }
+    let accepted = Accepted::of(asked.headers);
+    let mut derived = None;
+    let chosen = choose(asked, root, hot, accepted, &mut derived);
+    let others = other_tags(asked, version, accepted);
+    represent(asked, version, chosen, &others)
+}
+
+/// The best representation that there is. One that has yet to be made is made for those who ask later.
+fn choose<'a>(
+    asked: &Asked<'_>,
+    root: &Arc<Root>,
+    hot: &'a Arc<Hot>,
+    accepted: Accepted,
+    derived: &'a mut Option<Arc<super::cache::Derived>>,
+) -> &'a Representation {
+    let version = &hot.version;
+    // A part of what may be made anew is of no use.
+    let may_derive = version.is_compressible && !asked.headers.contains_key(header::RANGE);
+    let mut is_first = true;
+    for coding in accepted.in_order(Coding::BY_SIZE) {
+        if let Some(neighbour) = version.neighbour(coding) {
+            return neighbour;
+        }
+        if may_derive && is_first {
+            is_first = false;
+            *derived = root.derived(asked.path, hot, coding);
+            if derived.is_some() {
+                break;
+            }
+        }
+    }
+    derived.as_ref().and_then(|derived| derived.representation.as_ref()).unwrap_or(&version.identity)
+}
+
+/// The entity tags of what else a client may have got of this version, where it names one: its copy is as good whatever it
+/// would get today.
+fn other_tags(asked: &Asked<'_>, version: &Version, accepted: Accepted) -> Vec<HeaderValue> {
+    let names_one = [header::IF_NONE_MATCH, header::IF_MATCH].iter().any(|name| asked.headers.contains_key(name));
+    if !names_one {
+        return Vec::new();
+    }
+    let codings = || accepted.in_order(Coding::BY_SIZE);
+    let neighbours = codings().filter_map(|coding| version.neighbour(coding)).map(|it| it.etag.clone());
+    let derived = codings().filter(|_| version.is_compressible).map(|coding| version.derived_etag(coding));
+    neighbours.chain(derived).chain([version.identity.etag.clone()]).collect()
+}
+
+fn represent(asked: &Asked<'_>, version: &Version, chosen: &Representation, others: &[HeaderValue]) -> Response {
+    let subject = Subject { etag: &chosen.etag, modified: version.modified, length: chosen.length, others };
+    match conditional::select(asked.method, asked.headers, &subject) {
+        Selected::Whole => {
+            let mut response = Response::new(body::range(&chosen.source, 0..chosen.length));
+            *response.headers_mut() = chosen.head.clone();
+            if let Some(content_type) = asked.content_type {
+                response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
+            }
+            response
+        }
+        Selected::Parts(parts) => partial(asked, chosen, &parts),
+        Selected::NotModified(tag) => {
+            let mut response = without_content(StatusCode::NOT_MODIFIED, chosen);
+            response.headers_mut().insert(header::ETAG, tag);
+            response
+        }
+        Selected::PreconditionFailed => without_content(StatusCode::PRECONDITION_FAILED, chosen),
+        Selected::Unsatisfiable => {
+            let mut response = without_content(StatusCode::RANGE_NOT_SATISFIABLE, chosen);
+            let range = HeaderValue::try_from(format!("bytes */{}", chosen.length)).expect("digits");
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+            response
+        }
+    }
+}
+
+fn partial(asked: &Asked<'_>, chosen: &Representation, parts: &[Range<u64>]) -> Response {
+    let mut headers = chosen.head.clone();
+    if let Some(content_type) = asked.content_type {
+        headers.insert(header::CONTENT_TYPE, content_type.clone());
+    }
+    let body = if let [part] = parts {
+        let range = format!("bytes {}-{}/{}", part.start, part.end - 1, chosen.length);
+        headers.insert(header::CONTENT_RANGE, HeaderValue::try_from(range).expect("digits"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+        body::range(&chosen.source, part.clone())
+    } else {
+        let content_type = headers.get(header::CONTENT_TYPE);
+        let (body, length, media_type) = body::multipart(&chosen.source, parts, chosen.length, content_type);
+        headers.insert(header::CONTENT_TYPE, media_type);
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        body
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A head that says what the file is, without describing a body that does not come (RFC 9110 §15.4.5).
+fn without_content(status: StatusCode, chosen: &Representation) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    *response.headers_mut() = chosen.head.clone();
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::ACCEPT_RANGES] {
+        response.headers_mut().remove(name);
+    }
+    response
+}

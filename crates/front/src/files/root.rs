@@ -1,0 +1,239 @@
+//! A directory whose files are served, and how a path finds its file: in the cache, in the kernel's, on the disk.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use http::{HeaderMap, HeaderValue, header};
+use tokio::task::spawn_blocking;
+
+use super::{
+    cache::{Cache, Derived, Hit, Hot, Wanted},
+    cache_control::Rules,
+    open::{self, Found, Lookup, Stamp},
+    version::{self, Source, Unread, Version},
+};
+use crate::{
+    compression::{Coding, Effort, Policy, compress},
+    path::{self, FilePath},
+};
+
+/// The policy for what users have uploaded.
+const FOR_UPLOADS: &str =
+    "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'";
+
+/// With less memory no file of a sensible size would be kept.
+const LEAST_MEMORY: u64 = 64 * 1024;
+
+/// What all roots share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(super) policy: Policy,
+    pub(super) rules: Rules,
+    /// `None` where no memory is given to it.
+    pub(super) cache: Option<Arc<Cache>>,
+    next_root: AtomicU32,
+}
+
+impl Shared {
+    pub(crate) fn new(config: &stack_config::Files, policy: Policy) -> Self {
+        Self {
+            policy,
+            rules: Rules::new(&config.cache_rules),
+            cache: (config.cache_memory >= LEAST_MEMORY).then(|| Arc::new(Cache::new(config.cache_memory))),
+            next_root: AtomicU32::new(0),
+        }
+    }
+}
+
+/// Whose files a directory holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The site's own.
+    Site,
+    /// Its users': a page or a picture with a script in it must not act in the site's name.
+    Uploads,
+    /// The application's, which says itself what is sent with them.
+    Internal,
+}
+
+/// A directory.
+#[derive(Debug)]
+pub(super) struct Root {
+    id: u32,
+    /// What paths of its files begin with in the site: `/static`, or nothing.
+    prefix: String,
+    pub(super) directory: PathBuf,
+    origin: Origin,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What is at a path.
+#[derive(Debug)]
+pub(super) enum Served {
+    File(Arc<Hot>),
+    /// A directory, asked for without its slash.
+    Directory,
+    /// A directory without an index, asked for without its slash or with it.
+    Bare {
+        has_slash: bool,
+        name: PathBuf,
+    },
+    Nothing,
+    Forbidden(io::Error),
+}
+
+impl Root {
+    pub(super) fn new(prefix: &str, directory: PathBuf, origin: Origin, shared: &Arc<Shared>) -> Arc<Self> {
+        let id = shared.next_root.fetch_add(1, Relaxed);
+        Arc::new(Self { id, prefix: prefix.to_owned(), directory, origin, shared: Arc::clone(shared) })
+    }
+
+    pub(super) fn is_document_root(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
+    /// What a decoded path, from its leading `/`, names in this directory.
+    pub(super) async fn find(self: &Arc<Self>, decoded: &[u8]) -> io::Result<Served> {
+        let Some(cache) = &self.shared.cache else { return self.load(decoded, 0).await };
+        let wanted = self.wanted(decoded, None);
+        let hit = cache.version(wanted);
+        match hit {
+            Hit::Fresh(hot) => return Ok(Served::File(hot)),
+            Hit::Stale(hot) if self.is_current(&hot).await? => return Ok(Served::File(hot)),
+            Hit::Stale(_) => cache.forget(wanted),
+            Hit::Seen | Hit::Nothing => {}
+        }
+        let served = self.load(decoded, cache.small_ceiling).await?;
+        if let Served::File(hot) = &served
+            && (cache.small_ceiling..=cache.large_ceiling).contains(&hot.version.identity.length)
+        {
+            match hit {
+                Hit::Seen => self.load_in_background(cache, decoded, &hot.version),
+                _ => cache.note(wanted),
+            }
+        }
+        Ok(served)
+    }
+
+    fn wanted<'a>(&self, path: &'a [u8], coding: Option<Coding>) -> Wanted<'a> {
+        Wanted { root: self.id, coding, path }
+    }
+
+    /// Looks in the kernel's caches first: that takes microseconds, and a thread more.
+    async fn is_current(self: &Arc<Self>, hot: &Arc<Hot>) -> io::Result<bool> {
+        if let Ok(is_current) = hot.version.is_current(self, Lookup::Cached) {
+            return Ok(is_current);
+        }
+        let (root, hot) = (Arc::clone(self), Arc::clone(hot));
+        let look = move || hot.version.is_current(&root, Lookup::Complete).unwrap_or(false);
+        spawn_blocking(look).await.map_err(io::Error::other)
+    }
+
+    /// Most requests for a document root are for the application, and must not pay for a thread.
+    async fn load(self: &Arc<Self>, decoded: &[u8], ceiling: u64) -> io::Result<Served> {
+        let Some(path) = path::file_path(decoded) else { return Ok(Served::Nothing) };
+        match self.look_up(decoded, &path, ceiling, Lookup::Cached) {
+            Err(Unread::NotCached) => {}
+            Err(Unread::Failed(error)) => return Err(error),
+            Ok(served) => return Ok(served),
+        }
+        let (root, decoded) = (Arc::clone(self), decoded.to_vec());
+        let look_up = move || root.look_up(&decoded, &path, ceiling, Lookup::Complete);
+        match spawn_blocking(look_up).await.map_err(io::Error::other)? {
+            Ok(served) => Ok(served),
+            Err(Unread::Failed(error)) => Err(error),
+            // A complete lookup asks nothing of the caches.
+            Err(Unread::NotCached) => Ok(Served::Nothing),
+        }
+    }
+
+    fn look_up(&self, decoded: &[u8], path: &FilePath, ceiling: u64, lookup: Lookup) -> Result<Served, Unread> {
+        Ok(match open::find(&self.directory, path, lookup)?.map_err(Unread::Failed)? {
+            Found::File(opened) => {
+                let version = Version::load(self, opened, ceiling, lookup)?;
+                Served::File(match &self.shared.cache {
+                    Some(cache) => cache.keep(self.wanted(decoded, None), version),
+                    None => Hot::alone(version),
+                })
+            }
+            Found::Directory => Served::Directory,
+            Found::Bare => Served::Bare { has_slash: path.directory, name: path.relative.clone() },
+            Found::Nothing => Served::Nothing,
+            Found::Forbidden(error) => Served::Forbidden(error),
+        })
+    }
+
+    /// Takes a large file into memory. The requests that come meanwhile read it from the disk.
+    fn load_in_background(self: &Arc<Self>, cache: &Arc<Cache>, decoded: &[u8], version: &Version) {
+        let (root, key, name) = (Arc::clone(self), decoded.to_vec(), version.name.clone());
+        cache.in_background(self.wanted(decoded, None), move |cache| {
+            let Ok(Some(opened)) = open::file(&root.directory, &name, Lookup::Complete) else { return };
+            if opened.stamp.length > cache.large_ceiling {
+                return;
+            }
+            if let Ok(version) = Version::load(&root, opened, cache.large_ceiling, Lookup::Complete) {
+                cache.keep(root.wanted(&key, None), version);
+            }
+        });
+    }
+
+    /// What this server has made of a version in a coding. If nothing yet, it begins to; the first who ask do not wait.
+    pub(super) fn derived(self: &Arc<Self>, decoded: &[u8], hot: &Arc<Hot>, coding: Coding) -> Option<Arc<Derived>> {
+        let cache = self.shared.cache.as_ref()?;
+        let wanted = self.wanted(decoded, Some(coding));
+        let version = &hot.version;
+        if let Some(derived) = cache.derived(wanted, version.stamp) {
+            return derived.representation.is_some().then_some(derived);
+        }
+        let Source::Memory(content) = &version.identity.source else { return None };
+        let (root, key, hot, content) = (Arc::clone(self), decoded.to_vec(), Arc::clone(hot), content.clone());
+        cache.in_background(wanted, move |cache| {
+            let compressed = compress(coding, Effort::Kept, &content).ok();
+            // Less than a twentieth is not worth a decoder's work.
+            let compressed = compressed.filter(|it| it.len() + it.len() / 20 < content.len());
+            let representation = compressed.map(|content| hot.version.derived(coding, content));
+            let derived = Derived { stamp: hot.version.stamp, representation };
+            cache.keep_derived(root.wanted(&key, Some(coding)), derived);
+        });
+        None
+    }
+
+    /// What is said of a file in all its representations.
+    pub(super) fn head(&self, name: &Path, stamp: &Stamp, content_type: HeaderValue) -> HeaderMap {
+        let mut head = HeaderMap::with_capacity(12);
+        head.insert(header::CONTENT_TYPE, content_type);
+        if let Some(date) = version::modified(stamp).and_then(|time| httpdate::fmt_http_date(time).try_into().ok()) {
+            head.insert(header::LAST_MODIFIED, date);
+        }
+        let path = || Path::new(if self.prefix.is_empty() { "/" } else { &self.prefix }).join(name);
+        match self.origin {
+            Origin::Internal => {}
+            Origin::Site => {
+                head.insert(header::CACHE_CONTROL, self.shared.rules.value(&path()));
+            }
+            Origin::Uploads => {
+                head.insert(header::CACHE_CONTROL, self.shared.rules.value_for_uploads(&path()));
+                head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+                // A page or a picture is shown, but runs nothing and reads no cookie: it has an origin of its own. Other
+                // types can not run anything, and browsers show no PDF in a sandbox.
+                if is_markup(&head) {
+                    head.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(FOR_UPLOADS));
+                }
+            }
+        }
+        head
+    }
+}
+
+/// Whether a browser would run scripts in it: HTML, and XML of any kind.
+fn is_markup(head: &HeaderMap) -> bool {
+    let content_type = head.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    matches!(essence, "text/html" | "text/xml" | "application/xml" | "message/rfc822") || essence.ends_with("+xml")
+}

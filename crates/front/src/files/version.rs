@@ -1,0 +1,232 @@
+//! One state of a file, in all its representations: as it is, and precompressed by its neighbours.
+//!
+//! Each has its head ready. What is small is held in memory, the rest as open files: a head and its body are of one state,
+//! whatever happens to the name meanwhile.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+
+use super::{
+    media_type,
+    open::{self, Lookup, NotCached, Opened, Stamp},
+    root::Root,
+};
+use crate::{
+    compression::{Coding, append_vary},
+    file_stream::read_cached,
+};
+
+/// Two writes this close to each other may leave the same time in a file: the kernel's clock for files has ticks.
+const TICK: Duration = Duration::from_millis(50);
+
+/// One state of a file.
+#[derive(Debug)]
+pub(super) struct Version {
+    /// The file's.
+    pub(super) stamp: Stamp,
+    /// Where it is, below its root.
+    pub(super) name: PathBuf,
+    /// In whole seconds, as HTTP dates are.
+    pub(super) modified: Option<SystemTime>,
+    pub(super) identity: Representation,
+    /// Those that are no older than the file.
+    pub(super) neighbours: Vec<Representation>,
+    /// The stamps of all files with a neighbour's name, older ones too.
+    neighbour_stamps: [Option<Stamp>; 3],
+    /// It is of a type and a size for which there may be compressed representations.
+    pub(super) is_compressible: bool,
+    /// It was written just before it was read, so the next write may not show in its stamp.
+    is_young: bool,
+}
+
+/// Bytes to be sent, and what is said of them.
+#[derive(Debug)]
+pub(super) struct Representation {
+    pub(super) coding: Option<Coding>,
+    pub(super) length: u64,
+    pub(super) etag: HeaderValue,
+    /// The head of a 200.
+    pub(super) head: HeaderMap,
+    pub(super) source: Source,
+}
+
+/// Where bytes are.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Memory(Bytes),
+    File(Arc<File>),
+}
+
+/// The kernel's caches do not hold the content, or the disk failed.
+pub(super) enum Unread {
+    NotCached,
+    Failed(io::Error),
+}
+
+impl From<NotCached> for Unread {
+    fn from(NotCached: NotCached) -> Self {
+        Self::NotCached
+    }
+}
+
+impl Version {
+    /// Makes the version of an open file. Content up to `ceiling` bytes is read.
+    pub(super) fn load(root: &Root, opened: Opened, ceiling: u64, lookup: Lookup) -> Result<Self, Unread> {
+        let Opened { file, name, stamp } = opened;
+        let content_type = media_type::of(&name);
+        let is_compressible = root.shared.policy.types.include(content_type.as_bytes());
+        let mut facts = root.head(&name, &stamp, content_type.clone());
+        let (mut neighbours, mut neighbour_stamps) = (Vec::new(), [None; 3]);
+        if is_compressible {
+            append_vary(&mut facts, "accept-encoding");
+            for (coding, found) in Coding::BY_SIZE.into_iter().zip(&mut neighbour_stamps) {
+                let Some(neighbour) = open::file(&root.directory, &neighbour_name(&name, coding), lookup)? else {
+                    continue;
+                };
+                *found = Some(neighbour.stamp);
+                if seconds(&neighbour.stamp) >= seconds(&stamp) {
+                    let source = source(neighbour.file, &neighbour.stamp, ceiling, lookup)?;
+                    neighbours.push(Representation::new(&facts, Some(coding), &neighbour.stamp, source));
+                }
+            }
+        }
+        let source = source(file, &stamp, ceiling, lookup)?;
+        Ok(Self {
+            modified: modified(&stamp),
+            identity: Representation::new(&facts, None, &stamp, source),
+            is_compressible: is_compressible && root.shared.policy.includes(&content_type, stamp.length),
+            is_young: stamp.modified.is_none_or(|time| time + TICK > SystemTime::now()),
+            stamp,
+            name,
+            neighbours,
+            neighbour_stamps,
+        })
+    }
+
+    /// Whether the files are still as they were when this version was made.
+    pub(super) fn is_current(&self, root: &Root, lookup: Lookup) -> Result<bool, NotCached> {
+        if self.is_young || open::stamp(&root.directory, &self.name, lookup)? != Some(self.stamp) {
+            return Ok(false);
+        }
+        // A file whose type has no neighbours has none that could change.
+        if !self.identity.head.contains_key(header::VARY) {
+            return Ok(true);
+        }
+        for (coding, stamp) in Coding::BY_SIZE.into_iter().zip(self.neighbour_stamps) {
+            if open::stamp(&root.directory, &neighbour_name(&self.name, coding), lookup)? != stamp {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether no open file is held.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.all().all(|representation| matches!(representation.source, Source::Memory(_)))
+    }
+
+    /// Bytes of content.
+    pub(super) fn weight(&self) -> u64 {
+        self.all().map(|representation| representation.length).sum()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Representation> {
+        self.neighbours.iter().chain([&self.identity])
+    }
+
+    pub(super) fn neighbour(&self, coding: Coding) -> Option<&Representation> {
+        self.neighbours.iter().find(|neighbour| neighbour.coding == Some(coding))
+    }
+
+    /// The entity tag of what this server makes of it in a coding.
+    pub(super) fn derived_etag(&self, coding: Coding) -> HeaderValue {
+        etag(&self.stamp, Some(coding), "~")
+    }
+
+    /// A representation that this server has made.
+    pub(super) fn derived(&self, coding: Coding, content: Bytes) -> Representation {
+        let mut head = self.identity.head.clone();
+        head.insert(header::CONTENT_ENCODING, coding.field_value());
+        head.insert(header::CONTENT_LENGTH, HeaderValue::from(content.len()));
+        let etag = self.derived_etag(coding);
+        head.insert(header::ETAG, etag.clone());
+        // It may have been made anew, with other bytes, by the time somebody asks for the rest of it.
+        head.remove(header::ACCEPT_RANGES);
+        let length = content.len() as u64;
+        Representation { coding: Some(coding), length, etag, head, source: Source::Memory(content) }
+    }
+}
+
+impl Representation {
+    fn new(facts: &HeaderMap, coding: Option<Coding>, stamp: &Stamp, source: Source) -> Self {
+        let mut head = facts.clone();
+        let etag = etag(stamp, coding, "-");
+        head.insert(header::ETAG, etag.clone());
+        head.insert(header::CONTENT_LENGTH, HeaderValue::from(stamp.length));
+        head.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if let Some(coding) = coding {
+            head.insert(header::CONTENT_ENCODING, coding.field_value());
+        }
+        Self { coding, length: stamp.length, etag, head, source }
+    }
+}
+
+/// Strong (RFC 9110 §8.8.3): a file that is written anew has another time, size or inode, and each coding is another
+/// sequence of bytes.
+fn etag(stamp: &Stamp, coding: Option<Coding>, separator: &str) -> HeaderValue {
+    let age = stamp.modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+    let (separator, coding) = coding.map_or(("", ""), |coding| (separator, coding.name()));
+    let tag = format!("\"{:x}-{:x}-{:x}{separator}{coding}\"", age.as_nanos(), stamp.length, stamp.inode);
+    HeaderValue::try_from(tag).expect("hexadecimal digits, names of codings and quotes")
+}
+
+fn seconds(stamp: &Stamp) -> u64 {
+    stamp.modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default().as_secs()
+}
+
+pub(super) fn modified(stamp: &Stamp) -> Option<SystemTime> {
+    stamp.modified.map(|_| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds(stamp)))
+}
+
+fn neighbour_name(name: &Path, coding: Coding) -> PathBuf {
+    let mut name = name.as_os_str().to_owned();
+    name.push(coding.suffix());
+    name.into()
+}
+
+fn source(file: File, stamp: &Stamp, ceiling: u64, lookup: Lookup) -> Result<Source, Unread> {
+    let length = usize::try_from(stamp.length).ok().filter(|_| stamp.length <= ceiling);
+    let Some(length) = length else { return Ok(Source::File(Arc::new(file))) };
+    let content = match (length, lookup) {
+        (0, _) => Bytes::new(),
+        (_, Lookup::Cached) => {
+            read_cached(&file, 0, length).filter(|content| content.len() == length).ok_or(Unread::NotCached)?
+        }
+        (_, Lookup::Complete) => match read(&file, length).map_err(Unread::Failed)? {
+            Some(content) => content,
+            None => return Ok(Source::File(Arc::new(file))),
+        },
+    };
+    // A writer that came between the head and the content would make a mixture of them.
+    let is_same = file.metadata().is_ok_and(|now| Stamp::of(&now) == *stamp);
+    Ok(if is_same { Source::Memory(content) } else { Source::File(Arc::new(file)) })
+}
+
+/// `None` where the file has become shorter meanwhile: sending it will tell.
+pub(super) fn read(file: &File, length: usize) -> io::Result<Option<Bytes>> {
+    let mut content = vec![0; length];
+    match file.read_exact_at(&mut content, 0) {
+        Ok(()) => Ok(Some(content.into())),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
