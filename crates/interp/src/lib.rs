@@ -1,7 +1,7 @@
 //! Embedded CPython: the runtime, its interpreters and their threads, objects and their ownership, exceptions as plain
 //! data.
 //!
-//! This is the only crate with `unsafe` code, because it is the only one that talks to CPython's C interface. What it
+//! Nearly all `unsafe` code is here, because this alone talks to CPython's C interface; the front has two system calls. What it
 //! gives out is safe: an [`Object`] can neither leave the thread and the attachment it belongs to, nor reach another
 //! interpreter. It knows neither HTTP nor WSGI.
 //!

@@ -1,6 +1,6 @@
 //! A second reading of RFC 9112, to hold the front's against. Only tests and the fuzz target know it.
 //!
-//! It owns the table of raw requests with what each must come to ([`table`]), a parser of requests that is made to be
+//! It owns the table of raw requests with what each must come to ([`table()`]), a parser of requests that is made to be
 //! checked by eye and not to be fast ([`conversation`]), and a mutator that makes more requests from those of the table
 //! ([`Mutator`]). It knows nothing of the front, not even its types: what they have in common is bytes.
 //!
