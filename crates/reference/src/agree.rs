@@ -52,8 +52,9 @@ pub fn agree(bytes: &[u8], limits: &Limits, asked: &[Asked], statuses: &[u16]) -
         (End::Cut, [status]) if *status >= 400 => true,
         // What is asked of the server itself is answered without its body, so the end of that is not waited for.
         (End::Cut | End::Refused(_), [204]) => is_asked_of_server(bytes),
-        // Two rules may be broken at once, and a line may be wrong before it is too long.
-        (End::Refused(expected), [status]) => *status == expected || REFUSALS.contains(status),
+        // Two rules may be broken at once, a line may be wrong before it is too long, and one that is wrong already may be
+        // waited for until it is whole.
+        (End::Refused(expected), [status]) => *status == expected || *status == 408 || REFUSALS.contains(status),
         _ => false,
     };
     if holds { Ok(()) } else { Err(format!("{end:?} came to {rest:?}")) }
