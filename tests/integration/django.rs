@@ -185,6 +185,8 @@ fn project_with_files() -> Project {
     project.manage(&["collectstatic", "--noinput", "--verbosity", "0"]);
     fs::create_dir(project.directory.path().join("media")).unwrap();
     fs::write(project.directory.path().join("media/note.html"), "<script>alert(1)</script>").unwrap();
+    // What another user has put beside it is no representation of it.
+    fs::write(project.directory.path().join("media/note.html.gz"), "another upload").unwrap();
     project
 }
 
@@ -199,13 +201,17 @@ impl Project {
 fn static_and_media_files_are_found_in_the_settings_in_every_isolation() {
     let project = project_with_files();
     for isolation in ["auto", "processes", "threads"] {
-        let server = project.serve_files(&["--isolation", isolation]).server();
+        let own = "Content-Security-Policy: default-src *";
+        let server = project.serve_files(&["--isolation", isolation, "--header", own]).server();
         let style = server.get("/static/catalogue/shop.css").expect(200);
         assert!(style.text().contains("display: grid"), "{isolation}");
-        let upload = server.get("/media/note.html").expect(200);
+        let mut connection = server.connect();
+        let upload = connection.request("GET", "/media/note.html", &[("Accept-Encoding", "gzip")], b"").expect(200);
+        assert_eq!(upload.header("content-encoding"), None, "{isolation}");
         assert_eq!(upload.header("x-content-type-options"), Some("nosniff"), "{isolation}");
-        let policy = upload.header("content-security-policy").unwrap_or_default();
-        assert!(policy.starts_with("sandbox;") && !policy.contains("allow-scripts"), "{isolation}: {policy}");
+        let policies = upload.header_values("content-security-policy");
+        let is_sandboxed = policies.iter().any(|it| it.starts_with("sandbox;") && !it.contains("allow-scripts"));
+        assert!(is_sandboxed && policies.len() == 2, "{isolation}: {policies:?}");
         server.get("/static/none.css").expect(404);
         assert!(server.get("/products/").status != 404, "{isolation}: the rest is the application's");
         let said = server.wait_for_line("static files of the Django project");

@@ -133,11 +133,13 @@ async fn begin(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Conne
 
 /// Closing a socket with unread bytes resets it, and the reset can overtake the answer (RFC 9112 §9.6): close one side,
 /// and read what the client still sends, for a while.
+///
+/// All of it has its time, the shutdown too: with TLS that has something to send, which a client may never take.
 async fn linger(socket: &mut Socket) {
-    if socket.shutdown().await.is_err() {
-        return;
-    }
     let drain = async {
+        if socket.shutdown().await.is_err() {
+            return;
+        }
         let mut sink = vec![0; 16 * 1024];
         while socket.read(&mut sink).await.is_ok_and(|read| read > 0) {}
     };

@@ -32,6 +32,7 @@ mod version;
 
 pub(crate) use internal::Internal;
 use response::Asked;
+pub(crate) use root::protect;
 use root::{Origin, Root, Served, Shared};
 
 /// What is the same for the files of all sites.

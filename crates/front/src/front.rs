@@ -127,21 +127,28 @@ impl Front {
             acceptors.spawn(acceptor.run(listener));
         }
         drop(cut_off);
-        while let Some(ended) = acceptors.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(code = "STACK0305", %error, "acceptor ended");
-            }
+        // An acceptor may be waiting for a place, which only the drain makes.
+        tokio::select! {
+            () = join(&mut acceptors) => {}
+            () = until(&mut stop, Stop::Draining) => {}
         }
 
         drop(following);
         // A process without a working listener has nothing to wait for: it drains as well.
         let deadline = Instant::now() + grace_period;
         registry.command(Order::Drain);
+        let all_done = async {
+            join(&mut acceptors).await;
+            // Those that were taken over from the backlog.
+            registry.command(Order::Drain);
+            registry.empty().await;
+        };
         tokio::select! {
-            () = registry.empty() => {}
+            () = all_done => {}
             () = until(&mut stop, Stop::Aborting) => {}
             () = sleep_until(deadline) => {}
         }
+        acceptors.shutdown().await;
         registry.command(Order::Abort);
         let drained = Drained { cut_off: count(cut_offs).await };
         if drained.cut_off > 0 {
@@ -152,6 +159,15 @@ impl Front {
             let _ = timeout(LAST_LINES, spawn_blocking(|| writer.join())).await;
         }
         drained
+    }
+}
+
+/// Waits until every acceptor has ended.
+async fn join(acceptors: &mut JoinSet<()>) {
+    while let Some(ended) = acceptors.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(code = "STACK0305", %error, "acceptor ended");
+        }
     }
 }
 

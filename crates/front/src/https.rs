@@ -5,14 +5,17 @@ use http::{HeaderValue, StatusCode, Uri, header, request::Parts};
 use stack_bridge::RequestId;
 use stack_config::Hsts;
 
-use crate::{connection::Origin, error::Error, strict::Malformed};
+use crate::{connection::Origin, error::Error, path, strict::Malformed};
 
 /// Certificate authorities look there by plain HTTP, before there is a certificate (RFC 8555 §8.3).
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 /// Whether the request is to come again by TLS.
 pub(crate) fn is_redirected(origin: &Origin, parts: &Parts) -> bool {
-    origin.redirect_to.is_some() && !parts.uri.path().starts_with(CHALLENGES)
+    let path = parts.uri.path();
+    // A path that means another one is none of theirs.
+    let is_challenge = path.starts_with(CHALLENGES) && matches!(path::normalise(path), Ok(None));
+    origin.redirect_to.is_some() && !is_challenge
 }
 
 /// Sends a client to the same place by TLS. 308 keeps the method and the body (RFC 9110 §15.4.9).

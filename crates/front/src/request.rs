@@ -34,7 +34,7 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
     let id = server.next_id();
     let (mut parts, body) = request.into_parts();
     let origin = &stream.connection().origin;
-    let verdict = verdict(&stream, &mut parts).map_err(Error::Refused);
+    let verdict = verdict(&stream, &mut parts, server.head_limits.fields).map_err(Error::Refused);
     let client = verdict.and_then(|()| server.admission.trust.identify(origin, &mut parts).map_err(Error::Forwarded));
     let (client, verdict) = match client {
         Ok(client) => (client, Ok(())),
@@ -94,9 +94,9 @@ fn admit(server: &Server, client: &Client, parts: &Parts, entry: &mut Entry) -> 
 }
 
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
-fn verdict(stream: &Stream, parts: &mut Parts) -> Result<(), Refusal> {
+fn verdict(stream: &Stream, parts: &mut Parts, most_fields: usize) -> Result<(), Refusal> {
     if stream.is_http2() {
-        return strict::http2::normalise(parts);
+        return strict::http2::normalise(parts, most_fields);
     }
     stream.connection().refused().map_or(Ok(()), |refused| Err(refused.refusal))
 }

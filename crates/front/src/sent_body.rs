@@ -54,9 +54,12 @@ impl HttpBody for SentBody {
                 this.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
             Some(Err(_)) => {
-                this.cut = frame.and_then(Result::err);
                 this.stream.wish_for_flush();
-                return Poll::Pending;
+                // A stream of HTTP/2 is reset, and its client has what there is.
+                if this.stream.awaits_flush() {
+                    this.cut = frame.and_then(Result::err);
+                    return Poll::Pending;
+                }
             }
         }
         Poll::Ready(frame)

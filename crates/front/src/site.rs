@@ -31,7 +31,7 @@ use crate::{
     application::Application,
     compression,
     error::{Error, IsError},
-    files::{DocumentRoot, FileService, OwnedPrefix},
+    files::{self, DocumentRoot, FileService, Internal, OwnedPrefix},
     path,
     request::Context,
 };
@@ -271,6 +271,8 @@ impl Dress {
             self.pages.dress(response, id, accept);
         }
         self.fields.apply(response.headers_mut());
+        // A field of the site's must not let an upload act in the site's name.
+        files::protect(response);
     }
 }
 
@@ -286,11 +288,13 @@ async fn run(application: &Application, files: &FileService, parts: Parts, body:
     if response.extensions().get::<IsError>().is_some() {
         return response;
     }
+    let names_a_file = Internal::is_wished_for(&response);
     response = files.internal.apply(kept, id, response).await;
     if is_failure(&response) && response.extensions().get::<IsError>().is_none() {
         response.extensions_mut().insert(Whose::Application);
     }
-    compression::apply(&files.compression, &facts, response).await
+    // A file has its representations already, and may be larger than memory.
+    if names_a_file { response } else { compression::apply(&files.compression, &facts, response).await }
 }
 
 /// Gives the request the normal form of its path.

@@ -15,7 +15,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep};
 
-use super::{Connection, Order, gate::Gate, stream::Stream};
+use super::{Connection, Order, Phase, gate::Gate, stream::Stream};
 use crate::{request, server::Server, timer::LazyTimer, transport::Socket};
 
 /// How long a connection without a request yet is kept when the server is told to stop.
@@ -70,8 +70,8 @@ pub(super) async fn exchange(
             let is_long = parking.is_past(Instant::from_std(since) + PARK_AFTER, cx);
             return if is_long { Poll::Ready(Ok(Ended::Idle)) } else { Poll::Pending };
         }
-        // It was opened before the server was told to stop, so its first request may be on its way.
-        if connection.is_fresh() {
+        // It was opened before the server was told to stop, so its first request may be on its way; or a part of one is here.
+        if connection.is_fresh() || connection.phase() == Phase::Head {
             if first_request.is_none() {
                 first_request.set(Some(sleep(FIRST_REQUEST)));
             }

@@ -65,7 +65,7 @@ pub(super) async fn exchange(
     let streams = Streams::new(Arc::clone(connection), server.timeouts.send);
     // The tasks of the streams end with the connection, however it ends.
     let _tasks = streams.end_with_this();
-    let link = Link::new(socket, inbound, server.timeouts.send, server.rates);
+    let link = Link::new(socket, inbound, Arc::clone(connection), server);
     let service = service_fn(|request: Request<Incoming>| {
         let stream = Stream::http2(Arc::clone(connection), streams.open());
         let answer = request::answer(Arc::clone(server), stream, request);
@@ -94,7 +94,14 @@ pub(super) async fn exchange(
             let must_leave = match (leaving_since, idle_since) {
                 (None, _) if connection.order() == Order::Drain => true,
                 (None, Some(since)) => timer.is_past(since + server.timeouts.idle, cx),
-                (Some(since), Some(_)) if timer.is_past(since + LAST_WORDS, cx) => return Poll::Ready(Ok(())),
+                // What was handed over last may still be on its way: as long as the client takes it, it is waited for.
+                (Some(since), Some(idle_since)) => {
+                    let quiet_since = Instant::from_std(connection.written_at()).max(idle_since).max(since);
+                    if timer.is_past(quiet_since + LAST_WORDS, cx) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    false
+                }
                 _ => false,
             };
             if !must_leave {

@@ -107,6 +107,8 @@ pub(crate) struct Connection {
     refused: OnceLock<Refused>,
     /// Requests of an HTTP/2 connection that are not answered yet.
     streams: AtomicUsize,
+    /// Milliseconds after `opened_at` at which the socket last took something of an HTTP/2 connection.
+    written_at: AtomicU64,
 }
 
 impl Connection {
@@ -125,6 +127,7 @@ impl Connection {
             unsent: Mutex::new(Vec::new()),
             refused: OnceLock::new(),
             streams: AtomicUsize::new(0),
+            written_at: AtomicU64::new(0),
         }
     }
 
@@ -146,9 +149,22 @@ impl Connection {
 
     fn becomes_idle(&self) {
         // Not 0, which says that there was no request yet.
-        let age = u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        self.idle_since.store(age, Ordering::Relaxed);
+        self.idle_since.store(self.age().max(1), Ordering::Relaxed);
         self.enter(Phase::Idle);
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The socket has taken some of what an HTTP/2 connection has to send.
+    pub(super) fn wrote(&self) {
+        self.written_at.store(self.age(), Ordering::Relaxed);
+    }
+
+    /// When it last did.
+    pub(super) fn written_at(&self) -> Instant {
+        self.opened_at + std::time::Duration::from_millis(self.written_at.load(Ordering::Relaxed))
     }
 
     /// One more stream of an HTTP/2 connection is answered.
@@ -159,8 +175,14 @@ impl Connection {
 
     /// One stream less. The last one leaves the connection idle, and its task is told.
     pub(super) fn stream_closed(&self) {
-        if self.streams.fetch_sub(1, Ordering::AcqRel) == 1 && self.phase() == Phase::Answering {
-            self.becomes_idle();
+        if self.streams.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if self.phase() == Phase::Answering {
+                self.becomes_idle();
+            }
+            if self.streams() > 0 {
+                // One was opened meanwhile.
+                self.enter(Phase::Answering);
+            }
             self.waker.wake();
         }
     }

@@ -69,6 +69,11 @@ impl Internal {
         })
     }
 
+    /// Whether the application asks for a file in the place of the body.
+    pub(crate) fn is_wished_for(response: &Response) -> bool {
+        response.headers().contains_key(ACCEL) || response.headers().contains_key(SENDFILE)
+    }
+
     /// Puts the file in the place of the body, where the application asks for it.
     pub(crate) async fn apply(&self, kept: Option<Kept>, id: RequestId, response: Response) -> Response {
         let fields = response.headers();

@@ -9,7 +9,7 @@ use super::{
     body,
     cache::Hot,
     conditional::{self, Selected, Subject},
-    root::Root,
+    root::{OfUsers, Root},
     version::{Representation, Version},
 };
 use crate::compression::{Accepted, Coding};
@@ -27,6 +27,14 @@ pub(super) struct Asked<'a> {
 
 /// The response with a file, or with what is to be said of it.
 pub(super) fn file(asked: &Asked<'_>, root: &Arc<Root>, hot: &Arc<Hot>) -> Response {
+    let mut response = of_version(asked, root, hot);
+    if root.is_of_users() {
+        response.extensions_mut().insert(OfUsers::of(&hot.version.identity.head));
+    }
+    response
+}
+
+fn of_version(asked: &Asked<'_>, root: &Arc<Root>, hot: &Arc<Hot>) -> Response {
     let version = &hot.version;
     // Most files have one representation, and most requests no condition.
     if !version.identity.head.contains_key(header::VARY) {

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 use tokio::task::spawn_blocking;
 
@@ -89,6 +90,15 @@ pub(super) enum Served {
 }
 
 impl Root {
+    /// Whether only who makes the site puts files there.
+    pub(super) fn is_of_site(&self) -> bool {
+        matches!(self.origin, Origin::Site)
+    }
+
+    pub(super) fn is_of_users(&self) -> bool {
+        matches!(self.origin, Origin::Uploads)
+    }
+
     pub(super) fn new(prefix: &str, directory: PathBuf, origin: Origin, shared: &Arc<Shared>) -> Arc<Self> {
         let id = shared.next_root.fetch_add(1, Relaxed);
         Arc::new(Self { id, prefix: prefix.to_owned(), directory, origin, shared: Arc::clone(shared) })
@@ -232,6 +242,30 @@ impl Root {
 }
 
 /// Whether a browser would run scripts in it: HTML, and XML of any kind.
+/// A response with what a user has put there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfUsers {
+    is_markup: bool,
+}
+
+impl OfUsers {
+    pub(super) fn of(head: &HeaderMap) -> Self {
+        Self { is_markup: head.contains_key(header::CONTENT_SECURITY_POLICY) }
+    }
+}
+
+/// Sees to it that what users have put there acts in nobody's name, whatever fields the site sets.
+pub(crate) fn protect(response: &mut Response) {
+    let Some(OfUsers { is_markup }) = response.extensions().get().copied() else { return };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Of several policies all hold.
+    let is_there = headers.get_all(header::CONTENT_SECURITY_POLICY).iter().any(|policy| policy == FOR_UPLOADS);
+    if is_markup && !is_there {
+        headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(FOR_UPLOADS));
+    }
+}
+
 fn is_markup(head: &HeaderMap) -> bool {
     let content_type = head.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();

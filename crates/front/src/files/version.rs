@@ -88,7 +88,9 @@ impl Version {
         let (mut neighbours, mut neighbour_stamps) = (Vec::new(), [None; 3]);
         if is_compressible {
             append_vary(&mut facts, "accept-encoding");
-            for (coding, found) in Coding::BY_SIZE.into_iter().zip(&mut neighbour_stamps) {
+            // Who may put files there must not be able to replace another one's.
+            let codings = if root.is_of_site() { &Coding::BY_SIZE[..] } else { &[] };
+            for (&coding, found) in codings.iter().zip(&mut neighbour_stamps) {
                 let Some(neighbour) = open::file(&root.directory, &neighbour_name(&name, coding), lookup)? else {
                     continue;
                 };
@@ -118,7 +120,7 @@ impl Version {
             return Ok(false);
         }
         // A file whose type has no neighbours has none that could change.
-        if !self.identity.head.contains_key(header::VARY) {
+        if !root.is_of_site() || !self.identity.head.contains_key(header::VARY) {
             return Ok(true);
         }
         for (coding, stamp) in Coding::BY_SIZE.into_iter().zip(self.neighbour_stamps) {

@@ -94,7 +94,7 @@ impl Canonical {
             format!("{}{target}", self.authority)
         } else {
             let context = parts.extensions.get::<Context>().expect("every request gets one before its route");
-            format!("{}://{}{target}", context.stream.connection().origin.scheme.as_str(), self.authority)
+            format!("{}://{}{target}", context.client.scheme.as_str(), self.authority)
         };
         Some(redirect(StatusCode::PERMANENT_REDIRECT, &url))
     }

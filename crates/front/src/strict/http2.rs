@@ -5,7 +5,10 @@ use http::{HeaderMap, Method, header, request::Parts};
 use super::{Malformed, Refusal, fields, host, target};
 
 /// Checks a request, and makes it look like one that came over HTTP/1.1: with Host, and a target without authority.
-pub(crate) fn normalise(parts: &mut Parts) -> Result<(), Refusal> {
+pub(crate) fn normalise(parts: &mut Parts, most_fields: usize) -> Result<(), Refusal> {
+    if parts.headers.len() > most_fields {
+        return Err(Refusal::ManyFields);
+    }
     if parts.headers.get_all(header::EXPECT).iter().any(|value| !fields::is_continue(value.as_bytes())) {
         return Err(Refusal::Expectation);
     }

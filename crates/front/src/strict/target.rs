@@ -7,7 +7,7 @@ pub(crate) fn check<'a>(method: &[u8], target: &'a [u8]) -> Result<Option<&'a [u
     if method == b"CONNECT" {
         // A port is required (RFC 9112 §3.2.3).
         let has_port = target.iter().rposition(|&byte| byte == b':').is_some_and(|colon| colon + 1 < target.len());
-        return if has_port && host::is_host(target) { Ok(Some(target)) } else { Err(Malformed::Authority) };
+        return if has_port && is_authority(target) { Ok(Some(target)) } else { Err(Malformed::Authority) };
     }
     if target == b"*" {
         return if method == b"OPTIONS" { Ok(None) } else { Err(Malformed::Asterisk) };
@@ -25,11 +25,16 @@ pub(crate) fn check<'a>(method: &[u8], target: &'a [u8]) -> Result<Option<&'a [u
     };
     let end = rest.iter().position(|&byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let (authority, origin) = rest.split_at(end);
-    if authority.is_empty() || !host::is_host(authority) {
+    if authority.is_empty() || !is_authority(authority) {
         return Err(Malformed::TargetForm);
     }
     origin_form(origin)?;
     Ok(Some(authority))
+}
+
+/// A host as a target has it. No percent-encoding: a name of the DNS has none, and hyper knows none there.
+fn is_authority(authority: &[u8]) -> bool {
+    host::is_host(authority) && !authority.contains(&b'%')
 }
 
 /// Path and query. Wider than RFC 3986: the characters that browsers send as they are pass (`|`, `^`, `\`, braces), but
@@ -71,6 +76,8 @@ mod tests {
             ("CONNECT", "a.example", Err(Malformed::Authority)),
             ("CONNECT", "a.example:", Err(Malformed::Authority)),
             ("CONNECT", "/", Err(Malformed::Authority)),
+            ("CONNECT", "a%41:80", Err(Malformed::Authority)),
+            ("GET", "http://a%41/", Err(Malformed::TargetForm)),
             ("GET", "/a#b", Err(Malformed::TargetBytes)),
             ("GET", "/a<b", Err(Malformed::TargetBytes)),
             ("GET", "/\u{e9}", Err(Malformed::TargetBytes)),
@@ -85,10 +92,15 @@ mod tests {
     #[test]
     fn what_passes_here_is_a_uri_to_hyper() {
         for byte in 0..=u8::MAX {
-            for target in [[b'/', byte, b'a'].as_slice(), &[b'/', b'?', byte, b'a'], &[b'/', byte]] {
+            let absolute = [b"http://a".as_slice(), &[byte], b"b/"].concat();
+            for target in [[b'/', byte, b'a'].as_slice(), &[b'/', b'?', byte, b'a'], &[b'/', byte], &absolute] {
                 if check(b"GET", target).is_ok() {
                     assert!(Uri::try_from(target).is_ok(), "{target:?}");
                 }
+            }
+            let authority = [b"a".as_slice(), &[byte], b"b:80"].concat();
+            if check(b"CONNECT", &authority).is_ok() {
+                assert!(Uri::try_from(&authority[..]).is_ok(), "{authority:?}");
             }
         }
     }

@@ -79,3 +79,21 @@ fn an_abort_does_not_wait() {
     assert_eq!(server.drained(), Drained { cut_off: 1 });
     assert!(client.is_closed());
 }
+
+#[test]
+fn a_drain_begins_also_where_no_place_is_free() {
+    let (jobs, job) = mpsc::channel::<Job>();
+    let configure = |config: &mut stack_config::Config| {
+        config.limits.max_connections = std::num::NonZero::<u64>::MIN;
+        config.timeouts.grace_period = Duration::from_millis(50);
+    };
+    let mut server = Server::with(configure, move |job| jobs.send(job).unwrap());
+    let mut busy = server.client();
+    busy.send(GET);
+    let _job = job.recv().unwrap();
+    // It waits for the place of the other one, and with it who accepts.
+    let mut waiting = server.client();
+    waiting.send(GET);
+    server.order(Stop::Draining);
+    assert_eq!(server.drained(), Drained { cut_off: 1 });
+}

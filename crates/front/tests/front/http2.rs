@@ -5,13 +5,13 @@ use std::{sync::mpsc, time::Duration};
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use http::{Request, Response};
-use stack_bridge::{Job, RequestBody};
+use stack_bridge::{Failure, Flow, Job, Push, RequestBody};
 use stack_front::{Drained, Stop};
 use tokio::{net::TcpStream, runtime::Runtime};
 
 use crate::{
     client::PATIENCE,
-    server::{Server, echo, respond, wait_until},
+    server::{Server, echo, head, respond, wait_until},
 };
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -163,6 +163,37 @@ fn a_client_that_resets_its_stream_takes_its_job_with_it() {
     answer.abort();
     wait_until("the job knows", || job.responder.is_client_gone());
     assert!(!client.connection.is_finished());
+}
+
+#[test]
+fn a_response_that_is_cut_is_reset_and_others_go_on() {
+    let fail_after_a_part = |job: Job| {
+        if &job.request.path[..] != b"/cut" {
+            return echo(job);
+        }
+        let mut responder = job.responder;
+        let head = Some((head(200, &[]), Flow::Buffered));
+        responder.push(&mut Push { head, block: b"part", last: false, may_wait: false }).unwrap();
+        responder.fail(Failure::Application);
+    };
+    let server = Server::with(|_| {}, fail_after_a_part);
+    let client = Http2::connect(&server);
+    assert!(client.wait(client.send("/cut", b"")).unwrap_err().is_reset());
+    assert_eq!(client.answer(client.send("/", b"a")), (200, b"POST /  a".to_vec()));
+    wait_until("nothing in flight", || server.snapshot().in_flight == 0);
+}
+
+#[test]
+fn more_fields_than_may_be_are_refused() {
+    let server = Server::with(|config| config.limits.max_header_fields = std::num::NonZero::new(5).unwrap(), echo);
+    let client = Http2::connect(&server);
+    let mut request = Request::builder().uri("http://a.example/");
+    for number in 0..6 {
+        request = request.header(format!("x-{number}"), "y");
+    }
+    let (request, mut requests) = (request.body(()).unwrap(), client.requests.clone());
+    let answer = client.runtime.spawn(async move { requests.send_request(request, true).unwrap().0.await });
+    assert_eq!(client.wait(answer).unwrap().status(), 431);
 }
 
 #[test]

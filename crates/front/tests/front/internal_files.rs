@@ -174,3 +174,15 @@ fn dechunked(mut raw: &[u8]) -> Vec<u8> {
     }
     content
 }
+
+#[test]
+fn a_file_that_could_be_compressed_goes_out_as_it_is() {
+    let site = site();
+    fs::write(site.path().join("media/export.csv"), "a,b,c\n".repeat(200_000)).unwrap();
+    let server = serve(&site);
+    let mut client = server.client();
+    client.send("GET /?x-accel-redirect=/protected/export.csv HTTP/1.1\r\nhost: a\r\naccept-encoding: gzip\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.field("content-encoding"), response.field("accept-ranges")), (None, Some("bytes")));
+    assert_eq!(response.body.len(), 1_200_000);
+}

@@ -3,20 +3,24 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
-use stack_config::Rates;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{super::sending::Sending, PREFACE, frames::FrameMeter};
-use crate::{timer::LazyTimer, transport::Socket};
+use super::{
+    super::{Connection, sending::Sending},
+    PREFACE,
+    frames::FrameMeter,
+};
+use crate::{server::Server, timer::LazyTimer, transport::Socket};
 
 #[derive(Debug)]
 pub(super) struct Link<'a> {
     socket: &'a mut Socket,
+    connection: Arc<Connection>,
     /// What was read before it was known that this is HTTP/2.
     inbound: BytesMut,
     meter: FrameMeter,
@@ -25,12 +29,13 @@ pub(super) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    pub(super) fn new(socket: &'a mut Socket, inbound: BytesMut, send_timeout: Duration, rates: Rates) -> Self {
+    pub(super) fn new(socket: &'a mut Socket, inbound: BytesMut, connection: Arc<Connection>, server: &Server) -> Self {
         Self {
             socket,
+            connection,
             inbound,
             meter: FrameMeter::new(PREFACE.len()),
-            sending: Sending::new(send_timeout, rates),
+            sending: Sending::new(server.timeouts.send, server.rates),
             timer: LazyTimer::default(),
         }
     }
@@ -38,6 +43,7 @@ impl<'a> Link<'a> {
     fn sent(&mut self, outcome: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let written = ready!(self.sending.watch(outcome, self.socket, &mut self.timer, cx))?;
         self.meter.sent(written);
+        self.connection.wrote();
         Poll::Ready(Ok(written))
     }
 }
