@@ -199,7 +199,8 @@ impl State {
         let longest = self.waiting.iter().find_map(|waiting| waiting.since);
         let longest = longest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let threads = self.workers.iter().map(|worker| worker.running).sum();
-        overload.refuses(now, self.waiting.len(), longest, threads)
+        // Where no thread is at work, a worker is about to be replaced, and what waits says nothing of the next one's speed.
+        threads > 0 && overload.refuses(now, self.waiting.len(), longest, threads)
     }
 }
 
@@ -250,17 +251,19 @@ impl Queue {
             self.send(dispatch);
             return Ok(());
         }
-        if state.is_overloaded() {
-            return Err(Refused::Overloaded(Box::new(job)));
-        }
         let mut gone = VecDeque::new();
-        if state.waiting.len() >= self.capacity {
+        let mut is_overloaded = state.is_overloaded();
+        if is_overloaded || state.waiting.len() >= self.capacity {
+            // Nobody waits for these any more.
             let (dead, alive) = std::mem::take(&mut state.waiting)
                 .into_iter()
                 .partition(|waiting| waiting.job.responder.is_client_gone());
             (gone, state.waiting) = (dead, alive);
+            is_overloaded = is_overloaded && (gone.is_empty() || state.is_overloaded());
         }
-        let outcome = if state.waiting.len() >= self.capacity {
+        let outcome = if is_overloaded {
+            Err(Refused::Overloaded(Box::new(job)))
+        } else if state.waiting.len() >= self.capacity {
             Err(Refused::Full(Box::new(job)))
         } else {
             state.waiting.push_back(Waiting::new(job));

@@ -258,3 +258,26 @@ fn a_retired_worker_gets_no_more_jobs() {
     assert_eq!(poll(&mut idle).unwrap().unwrap_err(), Closed);
     assert!(queue.consumer(WorkerId(1)).take().is_ok(), "the third goes to another");
 }
+
+#[test]
+fn clients_that_left_do_not_count_against_those_that_come() {
+    let queue = Queue::shedding(usize::MAX, Some(Duration::from_millis(2)));
+    let (took, took_by) = mpsc::channel();
+    let _thread = worker(&queue, 0, &took);
+    let _running = push(&queue);
+    took_by.recv().unwrap();
+    let (mut waiting, deadline) = (Vec::new(), Instant::now() + Duration::from_secs(10));
+    loop {
+        let (job, reply) = testing::job();
+        match queue.push(job) {
+            Ok(()) => waiting.push(reply),
+            Err(Refused::Overloaded(_)) => break,
+            Err(refused) => panic!("{refused:?}"),
+        }
+        assert!(Instant::now() < deadline, "nothing is shed");
+        thread::yield_now();
+    }
+    drop(waiting);
+    let _next = push(&queue);
+    assert_eq!(queue.depth().queued, 1);
+}
