@@ -84,12 +84,14 @@ fn left(config: &Config, plan: &Plan, found: &ProjectDirectory) -> Option<Left> 
     let internal = config.files.internal.iter().map(|root| root.directory.as_path());
     let mut private = internal.chain(config.files.sendfile.iter().map(PathBuf::as_path));
     let overlaps = |other: &Path| directory.starts_with(other) || other.starts_with(directory);
+    // What Django names has its links resolved.
+    let code = plan.settings.chdir.canonicalize().unwrap_or_else(|_| plan.settings.chdir.clone());
     let is_plain = |segment: &str| !matches!(segment, "" | "." | "..");
     if *has_route {
         Some(Left::HasRoute)
     } else if private.any(overlaps) {
         Some(Left::Internal)
-    } else if plan.settings.chdir.starts_with(directory) {
+    } else if code.starts_with(directory) {
         Some(Left::Code)
     } else if !prefix[1..].split('/').all(is_plain) || prefix.contains(['?', '#', '\\', '%']) || !prefix.is_ascii() {
         Some(Left::Prefix)
