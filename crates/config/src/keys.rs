@@ -16,7 +16,7 @@ use crate::Profile;
 pub(crate) const VARIABLE_PREFIX: &str = "STACK_";
 
 /// One key of the configuration.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Name in the file, in `snake_case`; the flag and the environment variable follow from it.
     pub name: &'static str,
@@ -113,7 +113,7 @@ impl Key {
 
 /// All keys, in the order of the help.
 pub fn keys() -> &'static [Key] {
-    table::TABLE
+    &table::TABLE
 }
 
 pub(crate) fn find(name: &str) -> Option<&'static Key> {

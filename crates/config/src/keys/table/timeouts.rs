@@ -1,0 +1,83 @@
+//! Times.
+
+use super::{
+    super::{Key, Kind, Preset},
+    both,
+};
+
+const TIMEOUTS: &str = "Timeouts";
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "header_timeout",
+        value_name: "DURATION",
+        kind: Kind::Duration,
+        repeatable: false,
+        in_file: true,
+        heading: TIMEOUTS,
+        help: "From the first byte of a request to the end of its head",
+        details: "",
+        presets: both(Preset::Value("10s")),
+        elsewhere: &["client_header_timeout", "read_header_timeout"],
+    },
+    Key {
+        name: "body_timeout",
+        value_name: "DURATION",
+        kind: Kind::Duration,
+        repeatable: false,
+        in_file: true,
+        heading: TIMEOUTS,
+        help: "Longest pause while a request body is read",
+        details: "",
+        presets: both(Preset::Value("30s")),
+        elsewhere: &["client_body_timeout", "read_timeout"],
+    },
+    Key {
+        name: "request_timeout",
+        value_name: "DURATION",
+        kind: Kind::Duration,
+        repeatable: false,
+        in_file: true,
+        heading: TIMEOUTS,
+        help: "From the complete request to the head of its response",
+        details: "Then the request is answered with 504. With 0 there is no limit.",
+        presets: [Preset::Value("0"), Preset::Value("60s")],
+        elsewhere: &["timeout", "proxy_read_timeout", "harakiri", "worker_timeout"],
+    },
+    Key {
+        name: "send_timeout",
+        value_name: "DURATION",
+        kind: Kind::Duration,
+        repeatable: false,
+        in_file: true,
+        heading: TIMEOUTS,
+        help: "Longest pause in which a client takes no byte of a response",
+        details: "",
+        presets: both(Preset::Value("60s")),
+        elsewhere: &["write_timeout", "client_send_timeout"],
+    },
+    Key {
+        name: "idle_timeout",
+        value_name: "DURATION",
+        kind: Kind::Duration,
+        repeatable: false,
+        in_file: true,
+        heading: TIMEOUTS,
+        help: "How long a connection may wait for its next request",
+        details: "",
+        presets: both(Preset::Value("75s")),
+        elsewhere: &["keepalive_timeout", "keep_alive_timeout", "keepalive", "keep_alive"],
+    },
+    Key {
+        name: "grace_period",
+        value_name: "DURATION",
+        kind: Kind::Duration,
+        repeatable: false,
+        in_file: true,
+        heading: TIMEOUTS,
+        help: "How long a stop waits for requests in flight",
+        details: "With 0 a stop waits for nothing.",
+        presets: both(Preset::Value("30s")),
+        elsewhere: &["graceful_timeout", "shutdown_timeout", "graceful_shutdown_timeout", "drain_timeout"],
+    },
+];

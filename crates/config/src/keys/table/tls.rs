@@ -1,0 +1,125 @@
+//! Encryption.
+
+use super::{
+    super::{Key, Kind, Preset},
+    both,
+};
+
+const TLS: &str = "TLS";
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "tls",
+        value_name: "MODE",
+        kind: Kind::Word(&["off", "on", "self-signed"]),
+        repeatable: false,
+        in_file: true,
+        heading: TLS,
+        help: "Encryption: off, on with tls_cert, or self-signed for development",
+        details: "With TLS every TCP listener speaks it, except those written http://HOST:PORT. self-signed makes a \
+                  certificate for localhost and the hosts of bind, from a local authority that can be trusted once: \
+                  see `stack ca`.",
+        presets: both(Preset::Described("on where tls_cert is set, else off")),
+        elsewhere: &["ssl", "https", "http_tls"],
+    },
+    Key {
+        name: "tls_cert",
+        value_name: "FILE",
+        kind: Kind::File,
+        repeatable: true,
+        in_file: true,
+        heading: TLS,
+        help: "Certificate in PEM format, those between it and a root behind it",
+        details: "With several the client's wish decides (SNI, the names in the certificate), and the first is for \
+                  all other clients. Changed files are noticed within a second or two and used for new connections.",
+        presets: both(Preset::Described("none")),
+        elsewhere: &["ssl_certificate", "certfile", "ssl_certfile", "ssl_cert", "cert"],
+    },
+    Key {
+        name: "tls_key",
+        value_name: "FILE",
+        kind: Kind::File,
+        repeatable: true,
+        in_file: true,
+        heading: TLS,
+        help: "Private key of each tls_cert, in PEM format and in the same order",
+        details: "It can be left out where each certificate's file has its key in it. The key must not be encrypted.",
+        presets: both(Preset::Described("in the file of tls_cert")),
+        elsewhere: &["ssl_certificate_key", "keyfile", "ssl_keyfile", "ssl_key"],
+    },
+    Key {
+        name: "tls_min_version",
+        value_name: "VERSION",
+        kind: Kind::Word(&["1.2", "1.3"]),
+        repeatable: false,
+        in_file: true,
+        heading: TLS,
+        help: "Oldest version of TLS that is spoken",
+        details: "",
+        presets: both(Preset::Value("1.2")),
+        elsewhere: &["ssl_protocols", "ssl_version", "ssl_protocol_min"],
+    },
+    Key {
+        name: "tls_client_ca",
+        value_name: "FILE",
+        kind: Kind::File,
+        repeatable: false,
+        in_file: true,
+        heading: TLS,
+        help: "Certificates, in PEM format, that clients' ones have to descend from",
+        details: "The application sees the client's certificate as SSL_CLIENT_S_DN and others, as mod_ssl has them.",
+        presets: both(Preset::Described("none")),
+        elsewhere: &["ssl_client_certificate", "ca_certs", "ssl_ca", "ssl_ca_certs"],
+    },
+    Key {
+        name: "tls_client_auth",
+        value_name: "MODE",
+        kind: Kind::Word(&["off", "optional", "required"]),
+        repeatable: false,
+        in_file: true,
+        heading: TLS,
+        help: "Whether clients show a certificate",
+        details: "optional: a client may have none, but not a wrong one.",
+        presets: both(Preset::Described("required where tls_client_ca is set, else off")),
+        elsewhere: &["ssl_verify_client", "cert_reqs", "ssl_client_verify"],
+    },
+    Key {
+        name: "handshake_timeout",
+        value_name: "DURATION",
+        kind: Kind::Duration,
+        repeatable: false,
+        in_file: true,
+        heading: TLS,
+        help: "From the begin of a connection to the end of its TLS handshake",
+        details: "",
+        presets: both(Preset::Value("10s")),
+        elsewhere: &["ssl_handshake_timeout", "tls_handshake_timeout", "tls_timeout"],
+    },
+    Key {
+        name: "https_redirect",
+        value_name: "true|false",
+        kind: Kind::Switch,
+        repeatable: false,
+        in_file: true,
+        heading: TLS,
+        help: "Plain TCP listeners send every request to https",
+        details: "With 308, to the port of the first listener that speaks TLS. Paths below /.well-known/acme-challenge/ are \
+                  answered as they are.",
+        presets: both(Preset::Value("false")),
+        elsewhere: &["http_to_https", "ssl_redirect", "redirect_https", "secure_ssl_redirect", "auto_https"],
+    },
+    Key {
+        name: "hsts",
+        value_name: "DURATION",
+        kind: Kind::Text,
+        repeatable: false,
+        in_file: true,
+        heading: TLS,
+        help: "Tell browsers to come by TLS alone for so long; 0 tells nothing",
+        details: "Strict-Transport-Security, sent over TLS only. 365d is for the host itself, \"365d includeSubDomains\" for \
+                  its subdomains as well, \"365d preload\" also for the lists that browsers come with. It can not be \
+                  taken back before its time is over.",
+        presets: both(Preset::Value("0")),
+        elsewhere: &["strict_transport_security", "secure_hsts_seconds", "sts"],
+    },
+];
