@@ -1,7 +1,7 @@
 //! The command line. Its flags are the keys of the configuration, made from their table; what a value means is checked
 //! there and not here, so a bad value reads the same from a flag, a variable and the file.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, os::fd::RawFd};
 
 use clap::{
     Arg, ArgAction, ArgMatches, Command, ValueHint,
@@ -10,7 +10,7 @@ use clap::{
     value_parser,
 };
 use clap_complete::Shell;
-use stack_config::{Key, Kind, keys};
+use stack_config::{Key, Kind, Preset, keys};
 
 /// Name of the executable.
 pub(crate) const NAME: &str = "stack";
@@ -19,6 +19,11 @@ pub(crate) const NAME: &str = "stack";
 /// so clap does not know it and no help shows it.
 pub(crate) const PROBE: &str = "probe";
 
+/// The subcommand with which the parent starts a server process: the number of a descriptor follows, then the options of
+/// `serve`. It is not for people either.
+pub(crate) const SERVER: &str = "server";
+
+const SERVE: &str = "serve";
 const DOCTOR: &str = "doctor";
 /// The flag of `doctor` that is no key.
 const JSON: &str = "json";
@@ -57,7 +62,7 @@ pub(crate) const WORKER: &str = "worker";
 
 /// The subcommands that take the configuration.
 const CONFIGURED: [(&str, &str); 4] = [
-    ("serve", "Run the server"),
+    (SERVE, "Run the server"),
     ("check", "Try everything short of serving: configuration, Python, application"),
     (DOCTOR, "Tell whether the application runs, in which isolation and why, and what it takes"),
     ("config", "Show the configuration that is in force, and where each value is from"),
@@ -71,6 +76,13 @@ pub(crate) type Flags = Vec<(String, Vec<String>)>;
 pub(crate) enum Invocation {
     /// Run the server.
     Serve(Flags),
+    /// Be the server process of a parent.
+    Server {
+        /// The number of the control connection's descriptor.
+        control: RawFd,
+        /// The configuration.
+        flags: Flags,
+    },
     /// Try everything short of serving.
     Check(Flags),
     /// Tell whether and how the application runs.
@@ -111,11 +123,15 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
     if arguments.get(1).is_some_and(|name| name == PROBE) && arguments.len() == 2 {
         return Ok(Invocation::Probe);
     }
+    if let Some((control, arguments)) = as_server(&arguments) {
+        let Invocation::Serve(flags) = parse(arguments)? else { unreachable!("the subcommand is serve") };
+        return Ok(Invocation::Server { control, flags });
+    }
     let mut matches =
         command().try_get_matches_from(&arguments).map_err(|error| with_better_suggestion(error, &arguments))?;
     let (name, matches) = matches.remove_subcommand().expect("clap requires one");
     Ok(match name.as_str() {
-        "serve" => Invocation::Serve(flags(matches)),
+        SERVE => Invocation::Serve(flags(matches)),
         "check" => Invocation::Check(flags(matches)),
         DOCTOR => Invocation::Doctor { json: matches.get_flag(JSON), flags: flags(matches) },
         "config" => Invocation::Config(flags(matches)),
@@ -127,6 +143,14 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
         WORKER => Invocation::Worker,
         other => unreachable!("clap knows no subcommand {other}"),
     })
+}
+
+/// The command line of a server process as one of `serve`, and the number of its descriptor.
+fn as_server(arguments: &[OsString]) -> Option<(RawFd, Vec<OsString>)> {
+    let [program, name, control, flags @ ..] = arguments else { return None };
+    let control = control.to_str().filter(|_| name == SERVER)?.parse().ok()?;
+    let serve = [program.clone(), SERVE.into()].into_iter().chain(flags.iter().cloned());
+    Some((control, serve.collect()))
 }
 
 /// The command with its subcommands.
@@ -165,6 +189,7 @@ fn configured(name: &'static str, about: &'static str) -> Command {
         .about(about)
         .override_usage(format!("{NAME} {name} [OPTIONS]"))
         .args(keys().iter().map(flag))
+        .args(keys().iter().filter_map(no_flag))
         .after_help(EXAMPLES)
         .after_long_help(format!("{EXAMPLES}\n\n{LAYERS}\n\n{EXIT_CODES}"))
 }
@@ -209,6 +234,23 @@ fn flag(key: &'static Key) -> Arg {
     }
 }
 
+/// `--no-supervisor`: turns off what is on by default. Not in the help, where it would double these options.
+fn no_flag(key: &'static Key) -> Option<Arg> {
+    let is_on = key.kind == Kind::Switch && key.presets.contains(&Preset::Value("true"));
+    let argument = || {
+        Arg::new(no(key))
+            .long(format!("no-{}", key.flag()))
+            .action(ArgAction::SetTrue)
+            .hide(true)
+            .conflicts_with(key.name)
+    };
+    is_on.then(argument)
+}
+
+fn no(key: &Key) -> String {
+    format!("no_{}", key.name)
+}
+
 fn parser(kind: Kind) -> ValueParser {
     match kind {
         Kind::Word(words) => ValueParser::new(Words(words)),
@@ -240,7 +282,8 @@ impl TypedValueParser for Words {
 
 fn flags(mut matches: ArgMatches) -> Flags {
     let given = keys().iter().filter_map(|key| {
-        let values: Vec<String> = matches.remove_many(key.name)?.collect();
+        let is_off = matches.try_get_one(&no(key)).ok().flatten().is_some_and(|is_off| *is_off);
+        let values = if is_off { vec!["false".to_owned()] } else { matches.remove_many(key.name)?.collect() };
         Some((key.name.to_owned(), values))
     });
     given.collect()
@@ -321,6 +364,24 @@ mod tests {
         }
         let text = help("stack serve --preload app:wsgi");
         assert!(text.contains("'--app app:wsgi'"), "{text}");
+    }
+
+    #[test]
+    fn what_is_on_by_default_can_be_turned_off() {
+        let expected = vec![("supervisor".to_owned(), vec!["false".to_owned()])];
+        assert_eq!(parsed("stack serve --no-supervisor").unwrap(), Invocation::Serve(expected));
+        assert!(parsed("stack serve --no-supervisor --supervisor").is_err());
+        assert!(parsed("stack serve --no-preload").is_err());
+        assert!(!help("stack serve --help").contains("  --no-http2"));
+    }
+
+    #[test]
+    fn a_server_process_has_a_descriptor_and_the_options_of_serve() {
+        let expected = Invocation::Server { control: 7, flags: vec![("threads".to_owned(), vec!["2".to_owned()])] };
+        assert_eq!(parsed("stack server 7 --threads 2").unwrap(), expected);
+        for line in ["stack server", "stack server x", "stack server --threads 2", "stack server 7 --nonsense"] {
+            assert!(parsed(line).unwrap_err().use_stderr(), "{line}");
+        }
     }
 
     #[test]

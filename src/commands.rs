@@ -8,6 +8,8 @@ pub(crate) mod doctor;
 pub(crate) mod man;
 pub(crate) mod probe;
 pub(crate) mod serve;
+pub(crate) mod server;
+pub(crate) mod supervise;
 pub(crate) mod worker;
 
 use std::io::{self, Write};

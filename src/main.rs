@@ -9,6 +9,7 @@ mod django;
 mod environment;
 mod isolation;
 mod logging;
+mod orders;
 mod relocation;
 mod start;
 mod worker_spec;
@@ -33,11 +34,24 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// A clean end.
-    Success = 0,
+    Success,
     /// A start that failed, or an end that did not wait.
-    Failure = 1,
+    Failure,
     /// Bad usage or configuration: `EX_USAGE`.
-    BadUsage = 64,
+    BadUsage,
+    /// Whatever a server process has ended with.
+    Other(u8),
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::BadUsage => 64,
+            Self::Other(code) => code,
+        }
+    }
 }
 
 fn main() -> ! {
@@ -46,14 +60,19 @@ fn main() -> ! {
         failure.exit()
     });
     // Not by returning: that would run the destructors of libraries that Python threads may still be in.
-    Runtime::leave(exit as u8)
+    Runtime::leave(exit.code())
 }
 
 fn run() -> Result<Exit, Failure> {
     // Before Python changes them.
     environment::at_start();
     match cli::parse(env::args_os())? {
-        Invocation::Serve(flags) => Ok(commands::serve::run(load(flags)?)?),
+        Invocation::Serve(flags) => {
+            let loaded = load(flags)?;
+            let is_alone = !loaded.config.lifecycle.supervisor;
+            if is_alone { Ok(commands::serve::run(loaded, None)?) } else { commands::supervise::run(loaded) }
+        }
+        Invocation::Server { control, flags } => commands::server::run(control, flags),
         Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),
         Invocation::Doctor { flags, json } => Ok(commands::doctor::run(&load(flags)?, json)?),
         Invocation::Config(flags) => Ok(commands::config::run(&load(flags)?)?),
@@ -65,7 +84,7 @@ fn run() -> Result<Exit, Failure> {
     }
 }
 
-fn load(flags: Flags) -> Result<Loaded, Failure> {
+pub(crate) fn load(flags: Flags) -> Result<Loaded, Failure> {
     let current_dir =
         env::current_dir().map_err(|error| anyhow::Error::new(error).context("no current directory to start in"))?;
     // A variable that is not UTF-8 can only be a path, and then the check of that path names it.
@@ -75,35 +94,46 @@ fn load(flags: Flags) -> Result<Loaded, Failure> {
 }
 
 /// Why the process ends with an error.
-enum Failure {
+pub(crate) enum Failure {
     /// The command line, or a wish for help: clap decides where it goes.
     Usage(Box<clap::Error>),
     /// The configuration.
     Configuration(Errors),
     /// Everything that comes later.
     Start(anyhow::Error),
+    /// A server process could not serve: its own words and exit code.
+    Server { text: String, exit_code: u8 },
 }
 
 impl Failure {
     /// Says why, once. If even standard error is gone, the exit code still says it.
     fn print(&self) {
-        let mut stderr = io::stderr().lock();
         let _ = match self {
             Self::Usage(error) => error.print(),
-            Self::Configuration(errors) => {
-                let count = errors.problems().len();
-                let problems = if count == 1 { "a problem" } else { &format!("{count} problems") };
-                writeln!(stderr, "stack: {problems} in the configuration\n\n{errors}")
-            }
-            Self::Start(error) => writeln!(stderr, "stack: {error:#}"),
+            other => io::stderr().lock().write_all(other.text().as_bytes()),
         };
     }
 
-    fn exit(&self) -> Exit {
+    /// What is said.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Usage(error) => error.to_string(),
+            Self::Configuration(errors) => {
+                let count = errors.problems().len();
+                let problems = if count == 1 { "a problem" } else { &format!("{count} problems") };
+                format!("stack: {problems} in the configuration\n\n{errors}\n")
+            }
+            Self::Start(error) => format!("stack: {error:#}\n"),
+            Self::Server { text, exit_code: _ } => format!("{}\n", text.trim_end()),
+        }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(error) if !error.use_stderr() => Exit::Success,
             Self::Usage(_) | Self::Configuration(_) => Exit::BadUsage,
             Self::Start(_) => Exit::Failure,
+            Self::Server { text: _, exit_code } => Exit::Other(*exit_code),
         }
     }
 }

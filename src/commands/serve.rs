@@ -6,18 +6,22 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stack_bridge::Queue;
 use stack_config::{Config, Loaded};
-use stack_front::{CertificateReport, Front, Listeners, Stop, Tls};
+use stack_front::{Admin, CertificateReport, Front, Listeners, Stop, Tls};
 use stack_interp::Version;
+use stack_supervisor::{
+    message::{Facts, Notice},
+    server::{Link, Orders as ParentOrders},
+};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::{
     Exit, django,
     isolation::Mode,
     logging,
+    orders::{End, Orders, Parent},
     start::{Plan, SharedPython, report_refusals, spelled},
     workers::{Workers, shape},
 };
@@ -25,15 +29,14 @@ use crate::{
 /// How long the applications' own end may take: their threads, their atexit handlers.
 const END_TIME: Duration = Duration::from_secs(10);
 
-/// Serves until a signal says stop.
-pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
+/// Serves until a signal or the parent says stop.
+pub(crate) fn run(loaded: Loaded, parent: Option<Parent>) -> anyhow::Result<Exit> {
     let config = loaded.config;
     logging::init(&config.log)?;
     let plans = Plan::all(&config)?;
     raise_file_limit();
-    // Before the application is imported: a taken port is said at once, and early clients wait in the kernel's backlog.
-    let listeners = Listeners::bind(&config.bind, config.limits.backlog)?;
-    let admin_listeners = Listeners::bind(&config.clients.health.admin_bind, config.limits.backlog)?;
+    let begin = parent.as_ref().map(|parent| parent.begin).unwrap_or_default();
+    let (parent, bound) = bind(&config, parent)?;
     let tls = Tls::load(&config.tls, &config.bind, config.limits.http2)?;
     if let Some(tls) = &tls {
         announce_tls(tls);
@@ -48,23 +51,73 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
         .build()
         .context("the event loop could not be started")?;
     let exit = runtime.block_on(async {
-        for address in admin_listeners.describe() {
-            tracing::info!(address, "answering health checks");
+        let mut admin = AdminService::new(front.admin(), bound.admin);
+        // From before the import to after the drain: those are the times when it matters. But there is one server to speak of.
+        if !begin.takes_over {
+            admin.start();
         }
-        // From before the import to after the drain: those are the times when it matters.
-        let (end, ended) = oneshot::channel::<()>();
-        let end_of_admin = async {
-            let _ = ended.await;
-        };
-        let admin = tokio::spawn(front.admin().serve(admin_listeners, end_of_admin));
-        let exit = start_and_serve(config, plans, queues, front, listeners).await;
-        drop(end);
-        let _ = admin.await;
+        let exit = start_and_serve(config, plans, queues, front, bound.listeners, parent, &mut admin).await;
+        admin.stop().await;
         exit
     });
     // What still runs there goes with the process.
     runtime.shutdown_background();
     exit
+}
+
+/// The parent, when it has given the sockets.
+type Told = Option<(Link, ParentOrders)>;
+
+struct Sockets {
+    listeners: Listeners,
+    admin: Listeners,
+}
+
+/// Binds, or has the parent bind. Before the application is imported: a taken port is said at once, and early clients wait in
+/// the kernel's backlog.
+fn bind(config: &Config, parent: Option<Parent>) -> anyhow::Result<(Told, Sockets)> {
+    let (endpoints, admin_endpoints) = (&config.bind, &config.clients.health.admin_bind);
+    let Some(Parent { link, mut orders, begin: _ }) = parent else {
+        let listeners = Listeners::bind(endpoints, config.limits.backlog)?;
+        let admin = Listeners::bind(admin_endpoints, config.limits.backlog)?;
+        return Ok((None, Sockets { listeners, admin }));
+    };
+    let binds: Vec<_> = endpoints.iter().chain(admin_endpoints).map(|endpoint| endpoint.bind.clone()).collect();
+    let mut sockets = orders.listen(&binds, config.limits.backlog)?;
+    let admin = Listeners::new(admin_endpoints, sockets.split_off(endpoints.len()));
+    let listeners = Listeners::new(endpoints, sockets);
+    Ok((Some((link, orders)), Sockets { listeners, admin }))
+}
+
+/// What answers on the admin listeners.
+struct AdminService {
+    waiting: Option<(Admin, Listeners)>,
+    serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl AdminService {
+    fn new(admin: Admin, listeners: Listeners) -> Self {
+        Self { waiting: Some((admin, listeners)), serving: None }
+    }
+
+    fn start(&mut self) {
+        let Some((admin, listeners)) = self.waiting.take() else { return };
+        for address in listeners.describe() {
+            tracing::info!(address, "answering health checks");
+        }
+        let (end, ended) = oneshot::channel::<()>();
+        let end_of_admin = async {
+            let _ = ended.await;
+        };
+        self.serving = Some((end, tokio::spawn(admin.serve(listeners, end_of_admin))));
+    }
+
+    async fn stop(&mut self) {
+        if let Some((end, serving)) = self.serving.take() {
+            drop(end);
+            let _ = serving.await;
+        }
+    }
 }
 
 async fn start_and_serve(
@@ -73,20 +126,47 @@ async fn start_and_serve(
     queues: Vec<Queue>,
     mut front: Front,
     listeners: Listeners,
+    parent: Told,
+    admin: &mut AdminService,
 ) -> anyhow::Result<Exit> {
-    let mut signals = Signals::new()?;
+    let link = parent.as_ref().map(|(link, _)| link.clone());
+    let mut orders = match parent {
+        Some((link, orders)) => Orders::of_parent(link, orders)?,
+        None => Orders::alone()?,
+    };
     // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
     let started = tokio::select! {
         started = start(config, plans, queues) => started?,
-        name = signals.next() => {
-            tracing::info!(signal = name, "stopped before the application was loaded");
+        end = orders.end() => {
+            tracing::info!(reason = %end, "stopped before the application was loaded");
             return Ok(Exit::Success);
         }
     };
     let directories = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice()));
     django::serve(&mut front, &started.config, directories);
+    if let Some(link) = &link {
+        link.tell(&Notice::Ready(facts(&started, &listeners)));
+        if let Some(reason) = orders.until_serve().await {
+            tracing::info!(reason, "stopped before serving");
+            return Ok(Exit::Success);
+        }
+        link.tell(&Notice::Serving);
+    }
+    admin.start();
     announce(&started, &listeners);
-    serve(front, listeners, started.applications, signals).await
+    serve(front, listeners, started.applications, orders, link, admin).await
+}
+
+/// What the parent is told of a server that is ready.
+fn facts(started: &Started, listeners: &Listeners) -> Facts {
+    let Started { config, applications } = started;
+    let drain = config.timeouts.grace_period + END_TIME;
+    Facts {
+        addresses: listeners.describe(),
+        directory: config.chdir.clone(),
+        workers: applications.first().map_or(0, |running| running.plan.settings.workers.get()),
+        drain_ms: u64::try_from(drain.as_millis()).unwrap_or(u64::MAX),
+    }
 }
 
 struct Started {
@@ -146,19 +226,25 @@ async fn serve(
     front: Front,
     listeners: Listeners,
     applications: Vec<Running>,
-    mut signals: Signals,
+    mut orders: Orders,
+    link: Option<Link>,
+    admin: &mut AdminService,
 ) -> anyhow::Result<Exit> {
     let (stop, stopping) = watch::channel(Stop::Serving);
     let mut serving = tokio::spawn(front.serve(listeners, stopping));
     let drained = tokio::select! {
         drained = &mut serving => drained,
-        name = signals.next() => {
-            tracing::info!(signal = name, "stopping: no new connections, requests in flight are finished");
-            stop.send_replace(Stop::Draining);
+        end = orders.end() => {
+            let is_abort = matches!(end, End::Abort { .. });
+            begin_drain(end, &stop, admin).await;
+            if is_abort {
+                let cut_off = serving.await.context("the front ended")?.cut_off;
+                return Ok(if cut_off == 0 { Exit::Success } else { Exit::Failure });
+            }
             tokio::select! {
                 drained = &mut serving => drained,
-                name = signals.next() => {
-                    tracing::warn!(signal = name, "stopping at once");
+                end = orders.end() => {
+                    tracing::warn!(reason = %end, "stopping at once");
                     stop.send_replace(Stop::Aborting);
                     return Ok(Exit::Failure);
                 }
@@ -166,10 +252,13 @@ async fn serve(
         }
     };
     let drained = drained.context("the front ended")?;
+    if let Some(link) = &link {
+        link.tell(&Notice::Drained { cut_off: drained.cut_off });
+    }
     let stuck = tokio::select! {
         stuck = end(applications) => stuck?,
-        name = signals.next() => {
-            tracing::warn!(signal = name, "stopping at once");
+        end = orders.end() => {
+            tracing::warn!(reason = %end, "stopping at once");
             return Ok(Exit::Failure);
         }
     };
@@ -178,6 +267,25 @@ async fn serve(
     }
     tracing::info!(cut_off = drained.cut_off, "stopped");
     Ok(Exit::Success)
+}
+
+async fn begin_drain(end: End, stop: &watch::Sender<Stop>, admin: &mut AdminService) {
+    match end {
+        End::Stop { reason } => {
+            tracing::info!(reason, "stopping: no new connections, requests in flight are finished");
+            stop.send_replace(Stop::Draining);
+        }
+        End::HandOver => {
+            tracing::info!("another generation has taken over: requests in flight are finished");
+            stop.send_replace(Stop::Draining);
+            // It answers for the server now.
+            admin.stop().await;
+        }
+        End::Abort { reason } => {
+            tracing::warn!(reason, "stopping at once");
+            stop.send_replace(Stop::Aborting);
+        }
+    }
 }
 
 /// Ends all applications at once; gives the number of workers that were not done in time.
@@ -191,26 +299,6 @@ async fn end(applications: Vec<Running>) -> anyhow::Result<usize> {
         stuck += stopped.context("the stop ended")??;
     }
     Ok(stuck)
-}
-
-/// The signals that stop a server.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let watch = |kind| signal(kind).context("a signal can not be watched");
-        Ok(Self { terminate: watch(SignalKind::terminate())?, interrupt: watch(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
 
 /// What is served where, and with what.

@@ -44,7 +44,7 @@ fn leave_with_the_server(control: &Control) -> anyhow::Result<()> {
     let watch = move || {
         widen_signal_stack();
         control.wait_for_end();
-        Runtime::leave(Exit::Failure as u8)
+        Runtime::leave(Exit::Failure.code())
     };
     thread::Builder::new().name("control".into()).spawn(watch).context("no thread for the control connection")?;
     Ok(())

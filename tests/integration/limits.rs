@@ -189,7 +189,7 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_may() {
         .through_shell("ulimit -S -n 256; ulimit -H -n 2000; exec \"$0\" \"$@\"")
         .server_with(1);
     server.get("/").expect(200);
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process().pids()[0])).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process().server_pid())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["2000", "2000"]);
     server.stop();

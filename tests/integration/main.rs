@@ -39,4 +39,5 @@ mod sites;
 mod start_errors;
 mod start_response;
 mod static_files;
+mod supervisor;
 mod tls;

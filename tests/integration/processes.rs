@@ -41,7 +41,7 @@ fn pid(answer: &serde_json::Value) -> u32 {
 
 /// Sends a signal to a worker of a server that was started here.
 fn signal(server: &Server, worker: u32, signal: Signal) {
-    assert!(server.process().pids()[1..].contains(&worker), "{worker} is no worker of this server");
+    assert!(server.process().pids().contains(&worker), "{worker} does not belong to this server");
     let worker = Pid::from_raw(i32::try_from(worker).expect("Linux")).expect("not 0");
     kill_process(worker, signal).expect("it runs");
 }

@@ -22,8 +22,8 @@ use std::{
 };
 
 use crate::{
-    AccessLog, AppSource, Config, Isolation, Limits, Log, LogFormat, LogLevel, Profile, Rules, Sites, StaticRoot,
-    Timeouts,
+    AccessLog, AppSource, Config, Isolation, Lifecycle, Limits, Log, LogFormat, LogLevel, Profile, Rules, Sites,
+    StaticRoot, Timeouts,
     error::{Problem, Reason},
     keys::{self, Key, Kind},
     layers::{Layers, SiteSection},
@@ -145,6 +145,7 @@ pub(crate) fn check(
         security_headers,
         health_path,
         admin_bind,
+        supervisor,
         log_level,
         log_format,
         access_log,
@@ -269,6 +270,7 @@ pub(crate) fn check(
         health_path,
         admin_bind,
     });
+    let lifecycle = Lifecycle { supervisor: check.switch("supervisor", &supervisor) };
     let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
     let log = Log {
         level: check.word("log_level", &log_level, &levels),
@@ -302,6 +304,7 @@ pub(crate) fn check(
         limits,
         timeouts,
         clients,
+        lifecycle,
         log,
     };
     config.sites.sections = site::sections(&config, layers, environment, problems);

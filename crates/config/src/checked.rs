@@ -5,6 +5,7 @@
 
 mod clients;
 mod layout;
+mod lifecycle;
 mod rules;
 mod site;
 mod tls;
@@ -24,6 +25,7 @@ mod files;
 pub use self::clients::{Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates};
 pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
 pub use layout::{Layout, Served, Site};
+pub use lifecycle::Lifecycle;
 pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
 pub use site::{Application, Host, Mount, Section, Sites};
 pub use tls::{
@@ -72,6 +74,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How clients are told apart and kept within limits.
     pub clients: Clients,
+    /// How the server is started, replaced and stopped.
+    pub lifecycle: Lifecycle,
     /// What is logged, how and where.
     pub log: Log,
 }
@@ -128,7 +132,7 @@ pub struct Callable {
 }
 
 /// The address of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Bind {
     /// `HOST:PORT`, resolved. One name may give several addresses.
     Tcp {

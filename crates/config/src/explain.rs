@@ -10,8 +10,8 @@ use std::{fmt, path::Path, time::Duration};
 use toml::Value;
 
 use crate::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel,
-    Mount, Profile, Rules, Sites, StaticRoot, Timeouts, TlsMode, Transport,
+    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Endpoint, Isolation, Lifecycle, Limits, Log, LogFormat,
+    LogLevel, Mount, Profile, Rules, Sites, StaticRoot, Timeouts, TlsMode, Transport,
     keys::{self, Key},
     origin::Origin,
     units,
@@ -65,6 +65,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         limits,
         timeouts,
         clients,
+        lifecycle,
         log,
     } = config;
     let Limits {
@@ -83,6 +84,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         max_connections,
     } = limits;
     let Timeouts { header, body, send, idle, request, grace_period } = timeouts;
+    let Lifecycle { supervisor } = lifecycle;
     let Log { level, format, access } = log;
     let duration = |duration: &Duration| Value::String(units::format_duration(*duration));
     let Sites { mounts, rules, sections: _ } = sites;
@@ -115,6 +117,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("send_timeout", duration(send)),
         ("idle_timeout", duration(idle)),
         ("grace_period", duration(grace_period)),
+        ("supervisor", Value::Boolean(*supervisor)),
         ("log_level", text(level.as_str())),
         ("log_format", text(format.as_str())),
         ("access_log", text(&access_text(access))),

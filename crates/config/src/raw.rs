@@ -155,6 +155,7 @@ pub(crate) struct Raw {
     pub(crate) health_path: Option<Written>,
     #[serde(default)]
     pub(crate) admin_bind: Several,
+    pub(crate) supervisor: Written,
     pub(crate) log_level: Written,
     pub(crate) log_format: Written,
     pub(crate) access_log: Written,

@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use stack_bridge::{Peer, Queue, Scheme};
 use stack_config::Config;
+use stack_listen::ListenSocket;
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{mpsc, watch},
@@ -16,7 +17,7 @@ use crate::{
     admin::Admin,
     admission::arrival,
     connection::{self, Connection, Order, Origin, registry::Registry},
-    listen::{ListenSocket, Listener, Listeners},
+    listen::{Listener, Listeners},
     metrics::Metrics,
     server::Server,
     tls::{self, Tls},

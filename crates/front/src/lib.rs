@@ -46,6 +46,6 @@ mod transport;
 pub use access_log::AccessLogError;
 pub use admin::Admin;
 pub use front::{Drained, Front, Stop};
-pub use listen::{BindError, Holder, Listeners};
+pub use listen::Listeners;
 pub use metrics::{ApplicationSnapshot, Metrics, Snapshot};
 pub use tls::{CertificateReport, FileReason, LocalCa, LocalCaError, Tls, TlsError};

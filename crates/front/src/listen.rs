@@ -1,67 +1,10 @@
-//! The listening sockets: bound before there is a runtime, closed when the server drains.
+//! Listeners: sockets, and what is spoken on them.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    os::{fd::RawFd, unix::net::UnixListener},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use stack_bridge::Local;
 use stack_config::{Bind, Endpoint, Transport};
-
-mod holder;
-mod inherited;
-mod tcp;
-mod unix;
-
-pub use holder::Holder;
-use unix::SocketFile;
-
-/// Why a listener could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Somebody else listens there.
-    #[error("{address} is in use{}", holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}")))]
-    InUse {
-        /// The address or path.
-        address: String,
-        /// Who listens there, where `/proc` tells.
-        holder: Option<Holder>,
-    },
-    /// The address may not be bound by this user.
-    #[error("no permission to listen on {address}{hint}")]
-    Forbidden {
-        /// The address or path.
-        address: String,
-        /// What to do about it; empty, or beginning with `: `.
-        hint: &'static str,
-    },
-    /// There is a file at the path, and it is not a socket.
-    #[error("{} exists and is not a socket", path.display())]
-    NotASocket {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The descriptor of an `fd://N` is not a listening stream socket.
-    #[error("fd://{fd} {reason}")]
-    Inherited {
-        /// The number.
-        fd: RawFd,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// Anything else.
-    #[error("no listener on {address}")]
-    Io {
-        /// The address or path.
-        address: String,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-}
+use stack_listen::{BindError, Bound, ListenSocket, SocketFile, Sockets};
 
 /// Every listener of the server. Dropping it closes them and removes the files of Unix sockets.
 #[derive(Debug)]
@@ -82,32 +25,28 @@ pub(crate) struct Listener {
     pub(crate) file: Option<SocketFile>,
 }
 
-#[derive(Debug)]
-pub(crate) enum ListenSocket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
 impl Listeners {
     /// Binds everything, or nothing. `backlog` is the kernel's accept queue of each listener.
     pub fn bind(endpoints: &[Endpoint], backlog: u32) -> Result<Self, BindError> {
-        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        let mut listeners = Vec::new();
-        for Endpoint { bind, transport } in endpoints {
-            let bound = match bind {
-                Bind::Tcp { written: _, addresses } => tcp::bind_name(addresses, endpoints, backlog)?,
-                Bind::Unix(path) => vec![unix::bind(path, backlog)?],
-                Bind::Fd(fd) => vec![inherited::adopt(*fd)?],
-            };
-            listeners.extend(bound.into_iter().map(|listener| listener.with_transport(*transport)));
-        }
-        Ok(Self { listeners })
+        let binds: Vec<Bind> = endpoints.iter().map(|endpoint| endpoint.bind.clone()).collect();
+        let mut sockets = Sockets::default();
+        let groups = sockets.listen(&binds, backlog)?;
+        let groups = groups.into_iter().map(|ids| ids.into_iter().filter_map(|id| sockets.take(id)).collect());
+        Ok(Self::new(endpoints, groups.collect()))
+    }
+
+    /// Listeners on sockets that are there already: for each endpoint those that its address has come to.
+    pub fn new(endpoints: &[Endpoint], sockets: Vec<Vec<Bound>>) -> Self {
+        let listeners = endpoints.iter().zip(sockets).flat_map(|(endpoint, sockets)| {
+            sockets.into_iter().map(|bound| Listener::new(bound).with_transport(endpoint.transport))
+        });
+        Self { listeners: listeners.collect() }
     }
 
     /// The port of the first TCP listener that speaks TLS.
     pub(crate) fn tls_port(&self) -> Option<u16> {
         let encrypted = self.listeners.iter().filter(|listener| listener.is_tls);
-        encrypted.filter_map(Listener::tcp_address).map(|address| address.port()).next()
+        encrypted.filter_map(|listener| listener.socket.tcp_address()).map(|address| address.port()).next()
     }
 
     /// Where the server can be reached: `http://127.0.0.1:8000`, with the real port where 0 was asked for.
@@ -117,16 +56,27 @@ impl Listeners {
 
     /// The TCP addresses that are bound, in the order they were asked for.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(Listener::tcp_address).collect()
+        self.listeners.iter().filter_map(|listener| listener.socket.tcp_address()).collect()
     }
 }
 
 impl Listener {
-    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            ListenSocket::Tcp(socket) => socket.local_addr().ok(),
-            ListenSocket::Unix(_) => None,
-        }
+    fn new(bound: Bound) -> Self {
+        let Bound { socket, file } = bound;
+        let (local, address) = match (&socket, socket.tcp_address()) {
+            (_, Some(address)) => {
+                let local = Local { name: address.ip().to_string(), port: address.port().to_string() };
+                (local, format!("http://{address}"))
+            }
+            (ListenSocket::Unix(socket), None) => {
+                let address = socket.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                (unix(), path.map_or_else(|| "unix:".to_owned(), |path| format!("unix:{}", path.display())))
+            }
+            // The system does not tell, which it always does of a socket that listens.
+            (ListenSocket::Tcp(_), None) => (unix(), "http://localhost".to_owned()),
+        };
+        Self { socket, local: Arc::new(local), address, is_tls: false, file }
     }
 
     fn with_transport(self, transport: Transport) -> Self {
@@ -145,30 +95,11 @@ impl Listener {
         };
         Self { socket, local, address, is_tls: true, file }
     }
+}
 
-    fn tcp(socket: TcpListener) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let address = socket.local_addr()?;
-        let local = Local { name: address.ip().to_string(), port: address.port().to_string() };
-        Ok(Self {
-            socket: ListenSocket::Tcp(socket),
-            local: Arc::new(local),
-            address: format!("http://{address}"),
-            is_tls: false,
-            file: None,
-        })
-    }
-
-    fn unix(socket: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let address = match socket.local_addr()?.as_pathname() {
-            Some(path) => format!("unix:{}", path.display()),
-            None => "unix:".to_owned(),
-        };
-        // Neither may be empty (PEP 3333 "environ Variables"), and a path is neither.
-        let local = Local { name: "localhost".to_owned(), port: "80".to_owned() };
-        Ok(Self { socket: ListenSocket::Unix(socket), local: Arc::new(local), address, is_tls: false, file })
-    }
+/// Neither may be empty (PEP 3333 "environ Variables"), and a path is neither.
+fn unix() -> Local {
+    Local { name: "localhost".to_owned(), port: "80".to_owned() }
 }
 
 #[cfg(test)]

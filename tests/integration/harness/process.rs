@@ -136,7 +136,7 @@ pub(crate) fn workers(asked: usize) -> usize {
     if isolation().as_deref() == Some("threads") { 1 } else { asked }
 }
 
-/// A run that goes on. Dropping it kills the child, and nothing else.
+/// A run that goes on. Dropping it kills the child and what that has started, and nothing else.
 pub(crate) struct Process {
     child: Child,
     output: Arc<Output>,
@@ -175,8 +175,21 @@ impl Process {
         self.output.state().lines.clone()
     }
 
-    /// This process and all that descend from it.
+    /// The server and all that descend from it, without the supervisor above.
     pub(crate) fn pids(&self) -> Vec<u32> {
+        let mut pids = self.all_pids();
+        let is_server = |pid: u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).nth(1) == Some(b"server")
+        };
+        if pids.get(1).is_some_and(|pid| is_server(*pid)) {
+            pids.remove(0);
+        }
+        pids
+    }
+
+    /// The process that was started and all that descend from it.
+    pub(crate) fn all_pids(&self) -> Vec<u32> {
         let mut pids = vec![self.child.id()];
         let mut next = 0;
         while let Some(pid) = pids.get(next) {
@@ -192,6 +205,11 @@ impl Process {
         pids
     }
 
+    /// The server itself, which may be a child of the process that was started.
+    pub(crate) fn server_pid(&self) -> u32 {
+        self.pids()[0]
+    }
+
     /// Waits for the end of the process and of its output.
     pub(crate) fn finished(mut self) -> Finished {
         let status = eventually("the end of the process", || self.child.try_wait().expect("our child"));
@@ -204,7 +222,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // The child is not waited for yet, so none of these numbers can be another process's.
+        for pid in self.all_pids().into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("output of the server:\n{}", self.output);

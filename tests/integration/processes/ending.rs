@@ -23,7 +23,7 @@ fn a_server_that_is_killed_takes_its_workers_along() {
     let held = gate.entered();
     let workers = server.process().pids()[1..].to_vec();
     assert_eq!(workers.len(), 2);
-    server.signal(Signal::KILL);
+    super::signal(&server, server.process().server_pid(), Signal::KILL);
     eventually("the workers are gone", || (!workers.iter().any(|pid| runs(*pid))).then_some(()));
     drop(held);
 }

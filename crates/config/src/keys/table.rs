@@ -4,6 +4,7 @@ mod application;
 mod clients;
 mod exchange;
 mod files;
+mod lifecycle;
 mod listening;
 mod logging;
 mod routing;
@@ -25,6 +26,7 @@ pub(super) static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
         exchange::KEYS,
         timeouts::KEYS,
         clients::KEYS,
+        lifecycle::KEYS,
         logging::KEYS,
     ]
     .concat()

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    AccessLog, AppSource, Bind, Clients, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Limits, Log,
-    LogFormat, LogLevel, Profile, Rates, Sites, Timeouts, Tls,
+    AccessLog, AppSource, Bind, Clients, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Lifecycle,
+    Limits, Log, LogFormat, LogLevel, Profile, Rates, Sites, Timeouts, Tls,
     testing::{Setup, problem},
 };
 
@@ -128,6 +128,7 @@ fn the_defaults_of_prod_are_these() {
             queue_target: Some(Duration::from_millis(100)),
             ..Clients::default()
         },
+        lifecycle: Lifecycle { supervisor: true },
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Stdout },
     };
     assert_eq!(setup.config(), expected);

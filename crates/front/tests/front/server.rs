@@ -11,8 +11,8 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
-    AccessLog, AppSource, Bind, Clients, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Limits, Log,
-    LogFormat, LogLevel, Network, Profile, Sites, StaticRoot, Timeouts,
+    AccessLog, AppSource, Bind, Clients, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Lifecycle,
+    Limits, Log, LogFormat, LogLevel, Network, Profile, Sites, StaticRoot, Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop, Tls};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -162,6 +162,7 @@ fn config() -> Config {
             grace_period: Duration::from_mins(1),
         },
         clients: Clients::default(),
+        lifecycle: Lifecycle::default(),
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Off },
     }
 }

@@ -11,18 +11,24 @@ use std::{
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{BindError, Listener};
+use crate::{BindError, Bound};
 
 /// The file of a socket that this process has bound. Removed when this is dropped, unless another has taken its place.
 #[derive(Debug)]
-pub(crate) struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
 }
 
+impl SocketFile {
+    pub(crate) fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|metadata| identity(&metadata) == self.inode)
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| identity(&metadata) == self.inode) {
+        if self.is_there() {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -32,7 +38,7 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-pub(super) fn bind(path: &Path, backlog: i32) -> Result<Listener, BindError> {
+pub(crate) fn bind(path: &Path, backlog: i32) -> Result<Bound, BindError> {
     let address = || format!("unix:{}", path.display());
     make_room(path)?;
     listener(path, backlog).map_err(|source| match source.kind() {
@@ -59,32 +65,28 @@ fn make_room(path: &Path) -> Result<(), BindError> {
     }
 }
 
-fn listener(path: &Path, backlog: i32) -> io::Result<Listener> {
+fn listener(path: &Path, backlog: i32) -> io::Result<Bound> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile { path: path.to_owned(), inode: identity(&fs::symlink_metadata(path)?) };
     socket.listen(backlog)?;
-    Listener::unix(socket.into(), Some(file))
+    Bound::unix(socket.into(), file)
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
 
-    use stack_config::{Bind, Endpoint};
-
     use super::*;
-    use crate::Listeners;
 
     #[test]
     fn a_stale_socket_file_is_replaced_and_ours_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         drop(UnixListener::bind(&path).unwrap());
-        let listeners = Listeners::bind(&[Endpoint::plain(Bind::Unix(path.clone()))], 16).unwrap();
-        assert_eq!(listeners.describe(), [format!("unix:{}", path.display())]);
+        let bound = bind(&path, 16).unwrap();
         UnixStream::connect(&path).unwrap();
-        drop(listeners);
+        drop(bound);
         assert!(!path.exists());
     }
 
@@ -93,13 +95,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let live = directory.path().join("live");
         let _listener = UnixListener::bind(&live).unwrap();
-        assert!(matches!(Listeners::bind(&[Endpoint::plain(Bind::Unix(live))], 16), Err(BindError::InUse { .. })));
+        assert!(matches!(bind(&live, 16), Err(BindError::InUse { .. })));
         let file = directory.path().join("file");
         fs::write(&file, "precious").unwrap();
-        assert!(matches!(
-            Listeners::bind(&[Endpoint::plain(Bind::Unix(file.clone()))], 16),
-            Err(BindError::NotASocket { .. })
-        ));
+        assert!(matches!(bind(&file, 16), Err(BindError::NotASocket { .. })));
         assert_eq!(fs::read(file).unwrap(), b"precious");
     }
 }

@@ -1,0 +1,144 @@
+//! What the parent and a server process say to each other.
+//!
+//! In JSON, because the two may be different versions of this program: what one of them does not know it leaves out.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use stack_config::Bind;
+
+/// The longest text in a message. What an application prints when it does not import can be any length.
+pub(crate) const LONGEST_TEXT: usize = 48 * 1024;
+
+/// From the parent to a server process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Order {
+    /// The first of all.
+    Begin(Begin),
+    /// The sockets that were asked for come with this: so many for each address.
+    Listening {
+        /// Lengths of the groups, in the order of the addresses.
+        groups: Vec<usize>,
+    },
+    /// They can not be had.
+    NotListening {
+        /// Why.
+        reason: String,
+    },
+    /// Accept connections.
+    Serve,
+    /// Another generation accepts on the sockets: leave what waits there to it, and finish what is in flight.
+    HandOver,
+    /// Stop, with everything in flight finished.
+    Stop {
+        /// What brought it about, for the log.
+        reason: String,
+    },
+    /// Stop at once.
+    Abort {
+        /// What brought it about, for the log.
+        reason: String,
+    },
+    /// Open the log files again: somebody has moved them away.
+    ReopenLogs,
+    /// Say how things are.
+    Report,
+    /// Say that the event loop turns.
+    Ping,
+}
+
+/// What a server process has to know before anything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Begin {
+    /// The number of this generation, the first one's being 1.
+    pub generation: u64,
+    /// How often a server process was started in place of one that had ended.
+    pub restarts: u64,
+    /// Whether another generation serves meanwhile.
+    pub takes_over: bool,
+    /// The number of workers, where it is not the configuration's any more.
+    pub workers: Option<usize>,
+}
+
+/// From a server process to the parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "snake_case")]
+pub enum Notice {
+    /// Sockets on these addresses are needed.
+    Listen {
+        /// The addresses.
+        binds: Vec<Bind>,
+        /// The kernel's accept queue of each.
+        backlog: u32,
+    },
+    /// The application is imported and its workers are ready: it waits to be told to accept.
+    Ready(Facts),
+    /// It accepts connections.
+    Serving,
+    /// It will end, for it can not serve.
+    Failed {
+        /// As it would be printed.
+        text: String,
+        /// The exit code that goes with it.
+        exit_code: u8,
+    },
+    /// Nothing is in flight any more.
+    Drained {
+        /// Requests that were cut off.
+        cut_off: usize,
+    },
+    /// It should be replaced, as a reload does.
+    WantsReload {
+        /// Why, for the log.
+        reason: String,
+    },
+    /// The answer to [`Order::Report`].
+    Report(serde_json::Value),
+    /// The answer to [`Order::Ping`].
+    Pong,
+}
+
+/// What the parent should know of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// Where it listens, as people write it.
+    pub addresses: Vec<String>,
+    /// The directory of the application.
+    pub directory: PathBuf,
+    /// The number of workers.
+    pub workers: usize,
+    /// How long a drain may take, in milliseconds.
+    pub drain_ms: u64,
+}
+
+/// As much of a text as a message has room for: its end, where the cause is.
+pub(crate) fn shortened(text: &str) -> String {
+    let mut start = text.len().saturating_sub(LONGEST_TEXT);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    text[start..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_version_adds_is_left_out() {
+        let begin: Order = serde_json::from_str(r#"{"order": "begin", "generation": 3, "colour": "red"}"#).unwrap();
+        assert_eq!(begin, Order::Begin(Begin { generation: 3, ..Begin::default() }));
+        serde_json::from_str::<Order>(r#"{"order": "dance"}"#).unwrap_err();
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_end() {
+        let text = format!("{}the cause", "ä".repeat(LONGEST_TEXT));
+        let kept = shortened(&text);
+        assert!(kept.len() <= LONGEST_TEXT && kept.ends_with("the cause"));
+        assert_eq!(shortened("short"), "short");
+    }
+}

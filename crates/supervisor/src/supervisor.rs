@@ -1,0 +1,337 @@
+//! The parent: one loop over signals, control connections and time.
+
+mod ends;
+mod notices;
+
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::Pid,
+};
+use serde::Serialize;
+use stack_listen::{SocketFile, Sockets};
+
+use crate::{
+    Program,
+    generation::{Generation, Purpose, State as GenerationState},
+    message::{Begin, Order},
+    notify::{Notify, Stage},
+    oom::OutOfMemory,
+    restarts::Restarts,
+    signals::{Change, Signals, Told},
+};
+
+/// What the parent is to know from the configuration of the start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What a server process is started from.
+    pub program: Program,
+}
+
+/// What the parent does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The first generation has not served yet. Its failure is the end.
+    Starting,
+    /// A generation serves.
+    Serving,
+    /// A generation serves and another one starts beside it.
+    Reloading,
+    /// None serves: the one that did has ended, and another one is being started, or will be after a pause.
+    Restarting,
+    /// All generations have been told to end.
+    Stopping,
+    /// None is left.
+    Ended,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it was told to, with the exit code of the last server.
+    Stopped(u8),
+    /// The server can not serve.
+    Failed {
+        /// Why, as it is to be printed.
+        text: String,
+        /// The exit code that goes with it.
+        exit_code: u8,
+    },
+}
+
+/// Why there is no parent.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The system gave no signals.
+    #[error("signals can not be taken")]
+    Signals(#[source] io::Error),
+    /// It gave no events.
+    #[error("events can not be waited for")]
+    Poll(#[source] io::Error),
+    /// The first server process was not started.
+    #[error("the server process can not be started: {}", path.display())]
+    Spawn {
+        /// The program.
+        path: std::path::PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The parent of server processes.
+#[derive(Debug)]
+pub struct Supervisor {
+    program: Program,
+    state: State,
+    signals: Signals,
+    sockets: Sockets,
+    /// Of Unix sockets, once they are closed here: they go with the last server.
+    files: Vec<SocketFile>,
+    /// The oldest first. Those that have ended are gone from here.
+    generations: Vec<Generation>,
+    last_number: u64,
+    restarts: Restarts,
+    restart_at: Option<Instant>,
+    /// The number of workers, once somebody has asked for more or fewer.
+    workers: Option<usize>,
+    notify: Notify,
+    next_ping: Option<Instant>,
+    out_of_memory: OutOfMemory,
+    /// Of the servers that were told to stop: the worst.
+    exit_code: u8,
+    outcome: Option<Outcome>,
+}
+
+/// Where something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Signals,
+    /// By its number.
+    Generation(u64),
+}
+
+impl Supervisor {
+    /// Takes the signals of this process, which must have one thread.
+    pub fn new(settings: Settings) -> Result<Self, SupervisorError> {
+        let Settings { program } = settings;
+        let notify = Notify::from_environment();
+        Ok(Self {
+            program,
+            state: State::Starting,
+            signals: Signals::take().map_err(SupervisorError::Signals)?,
+            sockets: Sockets::default(),
+            files: Vec::new(),
+            generations: Vec::new(),
+            last_number: 0,
+            restarts: Restarts::default(),
+            restart_at: None,
+            workers: None,
+            next_ping: notify.interval().map(|interval| Instant::now() + interval),
+            notify,
+            out_of_memory: OutOfMemory::watch(),
+            exit_code: 0,
+            outcome: None,
+        })
+    }
+
+    /// Runs until the last server process has ended.
+    pub fn run(mut self) -> Result<Outcome, SupervisorError> {
+        self.start(Purpose::First)
+            .map_err(|source| SupervisorError::Spawn { path: self.program.path.clone(), source })?;
+        loop {
+            if let Some(outcome) = self.outcome.take() {
+                self.enter(State::Ended);
+                return Ok(outcome);
+            }
+            for source in self.wait()? {
+                match source {
+                    Source::Signals => self.take_signals().map_err(SupervisorError::Signals)?,
+                    Source::Generation(number) => self.hear(number),
+                }
+            }
+            self.keep_time();
+        }
+    }
+
+    fn enter(&mut self, state: State) {
+        if self.state != state {
+            tracing::debug!(from = ?self.state, to = ?state, "supervisor");
+            self.state = state;
+        }
+    }
+
+    /// Waits until something happens, or it is time for something.
+    fn wait(&self) -> Result<Vec<Source>, SupervisorError> {
+        let connected = self.generations.iter().filter(|generation| generation.is_connected);
+        // Signals come last: who sends one may have seen what a server has told before.
+        let mut sources: Vec<_> = connected.clone().map(|generation| Source::Generation(generation.number)).collect();
+        let mut polled: Vec<_> = connected.map(|generation| readable(&generation.channel)).collect();
+        sources.push(Source::Signals);
+        polled.push(readable(&self.signals));
+        let timeout = self.next_time().map(|at| timespec(at.saturating_duration_since(Instant::now())));
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(SupervisorError::Poll(error.into())),
+        }
+        let ready = sources.into_iter().zip(&polled).filter(|(_, polled)| !polled.revents().is_empty());
+        Ok(ready.map(|(source, _)| source).collect())
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        let kills = self.generations.iter().filter_map(|generation| generation.killed_at);
+        kills.chain(self.restart_at).chain(self.next_ping).min()
+    }
+
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Pid> = self.generations.iter_mut().filter_map(|generation| generation.kill_if_due(now)).collect();
+        for pid in due {
+            self.look_after(pid);
+        }
+        if self.restart_at.is_some_and(|at| at <= now) {
+            self.restart_at = None;
+            self.start_or_retry(Purpose::Restart);
+        }
+        if let (Some(at), Some(interval)) = (self.next_ping, self.notify.interval())
+            && at <= now
+        {
+            self.next_ping = Some(now + interval);
+            self.watch(now, interval);
+        }
+    }
+
+    /// Tells the service manager that all is well, if the server has answered since it was asked last.
+    fn watch(&mut self, now: Instant, interval: Duration) {
+        let recently = |at: Instant| now.saturating_duration_since(at) < interval * 2;
+        let serving = self.generations.iter().find(|generation| generation.state() == GenerationState::Serving);
+        let is_well = match (serving, self.state) {
+            (Some(serving), _) => {
+                serving.tell(&Order::Ping);
+                serving.answered_at.or(serving.serving_since).is_some_and(recently)
+            }
+            // It can not be expected to answer, and what it does has limits of its own.
+            (None, _) => true,
+        };
+        if is_well {
+            self.notify.tell(Stage::Alive, "");
+        }
+    }
+
+    fn take_signals(&mut self) -> io::Result<()> {
+        while let Some(told) = self.signals.next()? {
+            match told {
+                Told::ChildEnded => self.reap(),
+                Told::Stop(name) => self.stop(name),
+                Told::Quit => self.abort("SIGQUIT"),
+                Told::Reload(name) => self.reload(name),
+                Told::Workers(name, change) => self.change_workers(name, change),
+                Told::ReopenLogs => self.generations.iter().for_each(|generation| generation.tell(&Order::ReopenLogs)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a generation.
+    fn start(&mut self, purpose: Purpose) -> io::Result<()> {
+        let begin = Begin {
+            generation: self.last_number + 1,
+            restarts: self.restarts.total(),
+            takes_over: purpose == Purpose::Reload,
+            workers: self.workers,
+        };
+        let generation = Generation::start(&self.program, begin, purpose)?;
+        self.last_number = begin.generation;
+        self.generations.push(generation);
+        Ok(())
+    }
+
+    /// The same for one that is not the first. Where even the process can not be had, it counts as one that did not live.
+    fn start_or_retry(&mut self, purpose: Purpose) {
+        let Err(error) = self.start(purpose) else { return };
+        let text = format!("the server process can not be started: {}: {error}", self.program.path.display());
+        match purpose {
+            Purpose::Reload => self.reload_failed(&text),
+            Purpose::First | Purpose::Restart => self.restart(Duration::ZERO, &text),
+        }
+    }
+
+    /// Starts a generation that is to take over.
+    fn reload(&mut self, reason: &str) {
+        match self.state {
+            State::Stopping | State::Ended => return,
+            State::Starting | State::Serving | State::Reloading | State::Restarting => {}
+        }
+        tracing::info!(reason, "reload: a new generation is started");
+        // What is being started may have read the files already that the reload is about.
+        for generation in self.generations.iter_mut().filter(|generation| generation.is_candidate()) {
+            generation.is_superseded = true;
+            generation.kill();
+        }
+        if self.serving().is_some() {
+            self.notify.tell(Stage::Reloading, "reloading");
+            self.enter(State::Reloading);
+            self.start_or_retry(Purpose::Reload);
+        } else if self.restart_at.is_some() {
+            self.restart_at = Some(Instant::now());
+        }
+        // Else the one that was killed is followed by another one as soon as it is gone.
+    }
+
+    fn change_workers(&mut self, signal: &str, change: Change) {
+        let Some(serving) = self.serving() else { return };
+        let before = self.workers.unwrap_or(serving.facts.workers);
+        let workers = match change {
+            Change::More => before + 1,
+            Change::Fewer => before.saturating_sub(1).max(1),
+        };
+        if before > 0 && workers != before {
+            self.workers = Some(workers);
+            tracing::info!(workers, "another number of workers");
+            self.reload(signal);
+        }
+    }
+
+    fn stop(&mut self, reason: &str) {
+        if self.state == State::Stopping {
+            return self.abort(reason);
+        }
+        self.enter(State::Stopping);
+        self.notify.tell(Stage::Stopping, "stopping");
+        self.restart_at = None;
+        let order = Order::Stop { reason: reason.to_owned() };
+        self.generations.iter_mut().for_each(|generation| generation.drain(&order));
+        // The server closes them last, when it has taken what waits there.
+        self.files = self.sockets.close();
+        self.end_if_empty();
+    }
+
+    fn abort(&mut self, reason: &str) {
+        self.enter(State::Stopping);
+        self.notify.tell(Stage::Stopping, "stopping at once");
+        self.restart_at = None;
+        self.generations.iter_mut().for_each(|generation| generation.abort(reason));
+        self.end_if_empty();
+    }
+
+    fn serving(&self) -> Option<&Generation> {
+        self.generations.iter().rev().find(|generation| generation.state() == GenerationState::Serving)
+    }
+}
+
+fn readable<F: std::os::fd::AsFd>(descriptor: &F) -> PollFd<'_> {
+    PollFd::from_borrowed_fd(descriptor.as_fd() as BorrowedFd<'_>, PollFlags::IN)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    // Rounded up: a little late is once, a little early is a loop.
+    let duration = duration + Duration::from_millis(1);
+    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
+}

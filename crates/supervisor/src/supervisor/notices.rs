@@ -1,0 +1,141 @@
+//! What servers say.
+
+use std::{error::Error, os::fd::AsFd, time::Instant};
+
+use stack_config::Bind;
+use stack_listen::SocketId;
+
+use super::{State, Supervisor};
+use crate::{
+    channel::{MOST_DESCRIPTORS, Received},
+    generation::{Failure, Generation, State as GenerationState},
+    message::{Notice, Order},
+    notify::Stage,
+};
+
+/// Messages that are taken from one server before others have their turn.
+const AT_A_TIME: usize = 16;
+
+impl Supervisor {
+    /// Takes what a server has sent.
+    pub(super) fn hear(&mut self, number: u64) {
+        for round in 0.. {
+            if round == AT_A_TIME {
+                return;
+            }
+            let Some(generation) = self.generation(number) else { return };
+            match generation.channel.receive::<Notice>(false) {
+                Ok(Received::Message(notice, _)) => self.take_notice(number, notice),
+                Ok(Received::Unknown(text)) => tracing::debug!(generation = number, text, "an unknown notice"),
+                Ok(Received::Nothing) => return,
+                Ok(Received::End) => break,
+                Err(error) => {
+                    tracing::debug!(generation = number, %error, "a control connection is broken");
+                    break;
+                }
+            }
+        }
+        if let Some(generation) = self.generation(number) {
+            generation.disconnected();
+        }
+    }
+
+    fn take_notice(&mut self, number: u64, notice: Notice) {
+        let Some(generation) = self.generation(number) else { return };
+        match notice {
+            Notice::Listen { binds, backlog } => self.give_sockets(number, &binds, backlog),
+            Notice::Ready(facts) => {
+                generation.facts = facts;
+                if generation.state() == GenerationState::Starting {
+                    generation.enter(GenerationState::Ready);
+                    generation.tell(&Order::Serve);
+                }
+            }
+            Notice::Serving => self.taken_over(number),
+            Notice::Failed { text, exit_code } => generation.failure = Some(Failure { text, exit_code }),
+            Notice::Drained { cut_off } => generation.cut_off = Some(cut_off),
+            Notice::WantsReload { reason } => {
+                if generation.state() == GenerationState::Serving && self.state == State::Serving {
+                    self.reload(&reason);
+                }
+            }
+            Notice::Report(_) => {}
+            Notice::Pong => generation.answered_at = Some(Instant::now()),
+        }
+    }
+
+    fn give_sockets(&mut self, number: u64, binds: &[Bind], backlog: u32) {
+        let groups = match self.sockets.listen(binds, backlog) {
+            Ok(groups) => groups,
+            Err(error) => return self.refuse_sockets(number, chain(&error)),
+        };
+        let ids: Vec<SocketId> = groups.concat();
+        if ids.len() > MOST_DESCRIPTORS {
+            self.let_go_of_sockets();
+            return self.refuse_sockets(number, format!("{} listeners are more than can be handed over", ids.len()));
+        }
+        let Some(place) = self.generations.iter().position(|generation| generation.number == number) else { return };
+        self.generations[place].sockets.clone_from(&ids);
+        let descriptors: Vec<_> =
+            ids.iter().filter_map(|id| self.sockets.get(*id)).map(|bound| bound.socket.as_fd()).collect();
+        let order = Order::Listening { groups: groups.iter().map(Vec::len).collect() };
+        self.generations[place].tell_with(&order, &descriptors);
+    }
+
+    fn refuse_sockets(&mut self, number: u64, reason: String) {
+        if let Some(generation) = self.generation(number) {
+            generation.tell(&Order::NotListening { reason });
+        }
+    }
+
+    /// A generation accepts connections: those before it have nothing to wait for any more.
+    fn taken_over(&mut self, number: u64) {
+        let Some(generation) = self.generation(number) else { return };
+        if !generation.is_candidate() || self.state == State::Stopping {
+            return;
+        }
+        let Some(generation) = self.generation(number) else { return };
+        generation.enter(GenerationState::Serving);
+        let took = generation.started_at.elapsed();
+        let pid = generation.pid.as_raw_nonzero();
+        let addresses = generation.facts.addresses.join(" ");
+        for before in &mut self.generations {
+            if before.number != number && before.state() == GenerationState::Serving {
+                before.drain(&Order::HandOver);
+            }
+        }
+        if number > 1 {
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(generation = number, pid, took_ms, "a new generation serves");
+        }
+        self.let_go_of_sockets();
+        self.enter(State::Serving);
+        self.notify.tell(Stage::Ready, &format!("serving on {addresses}"));
+    }
+
+    /// Closes the sockets that no generation listens on any more. Without one that serves, clients wait in all of them.
+    pub(super) fn let_go_of_sockets(&mut self) {
+        if self.serving().is_none() {
+            return;
+        }
+        let is_in_use = |generation: &&Generation| generation.state() != GenerationState::Draining;
+        let used = self.generations.iter().filter(is_in_use).flat_map(|generation| generation.sockets.clone());
+        let used: Vec<SocketId> = used.collect();
+        self.sockets.keep(&used);
+    }
+
+    fn generation(&mut self, number: u64) -> Option<&mut Generation> {
+        self.generations.iter_mut().find(|generation| generation.number == number)
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
