@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use stack_bridge::Scheme;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep_until, timeout_at},
@@ -46,7 +47,14 @@ const FIRST_BLOCK: usize = 1024;
 pub(crate) async fn serve(server: Arc<Server>, socket: Plain, connection: Arc<Connection>) -> usize {
     let cut_off = {
         let mut work = pin!(async {
-            let Some(mut socket) = secure::secure(&server, socket, &connection).await else { return };
+            let mut socket = match connection.origin.scheme {
+                Scheme::Http => Socket::Plain(socket),
+                // In a box: what a handshake takes is given back with its end.
+                Scheme::Https => match Box::pin(secure::secure(&server, socket, &connection)).await {
+                    Some(socket) => socket,
+                    None => return,
+                },
+            };
             serve_requests(&server, &mut socket, &connection).await;
             if connection.is_lingering() {
                 Box::pin(linger(&mut socket)).await;
