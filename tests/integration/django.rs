@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 use tempfile::TempDir;
 
 use crate::harness::{
-    Browser, Server, Stack, adler32, hidden_field, pattern, run, stack, tests_argument, virtual_environment,
+    Browser, Server, Stack, adler32, hidden_field, pattern, run, stack, tests_argument, tests_path, virtual_environment,
 };
 
 const PASSWORD: &str = "a password & its %-signs";
@@ -278,6 +278,22 @@ fn uploads_are_never_served_as_the_site_s_own_files() {
     assert!(said.contains("STATIC_ROOT") && said.contains("MEDIA_ROOT"), "{said}");
     server.get("/static/uploads/note.html").expect(404);
     server.stop();
+}
+
+#[test]
+fn the_application_s_code_is_not_served_though_a_link_leads_to_it() {
+    let project = project_with_files();
+    let link = project.directory.path().join("code");
+    let code = tests_path("apps/django_project").canonicalize().unwrap();
+    symlink(&code, &link).unwrap();
+    let venv = virtual_environment().to_str().unwrap();
+    for named in [&code, code.parent().unwrap()] {
+        let check = stack(["check", "--chdir", link.to_str().unwrap(), "--app", "shop.wsgi", "--venv", venv]);
+        let check = check.env("DATABASE", project.database()).env("STATIC_ROOT", named);
+        let said = check.env("MEDIA_ROOT", project.directory.path().join("media")).run().expect(0).stdout();
+        let left = format!("static   /static = {} (STATIC_ROOT): the application's code is in it\n", named.display());
+        assert!(said.contains(&left), "{said}");
+    }
 }
 
 #[test]
