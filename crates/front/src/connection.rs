@@ -153,3 +153,21 @@ async fn linger(socket: &mut Socket) {
     };
     let _ = tokio::time::timeout(LINGER, drain).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::tls::testing::connected;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_does_not_hold_a_connection_that_lingers() {
+        let (mut socket, _client) = connected(4096).await;
+        let fill = async { while socket.write_all(&[0; 4096]).await.is_ok() {} };
+        assert!(timeout(LINGER, fill).await.is_err(), "there is always room");
+        let begun = Instant::now();
+        assert!(timeout(100 * LINGER, linger(&mut socket)).await.is_ok(), "it waits for the client");
+        assert_eq!(begun.elapsed(), LINGER);
+    }
+}
