@@ -1,7 +1,7 @@
 //! Answers that are ready: files in memory, asked for by requests that are plain.
 //!
 //! The gate sends such an answer itself, and hyper never hears of the request. It is the answer that the long way through
-//! [`request::answer`](crate::request::answer) gives: its head was made there, once, and what could make it another one
+//! [`request::answer`] gives: its head was made there, once, and what could make it another one
 //! (a rule of the site, a limit on requests, a condition, a range) sends the request on that way.
 
 use std::{io::IoSlice, sync::atomic::Ordering::Relaxed};

@@ -249,7 +249,6 @@ impl Root {
     }
 }
 
-/// Whether a browser would run scripts in it: HTML, and XML of any kind.
 /// A response with what a user has put there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OfUsers {
@@ -274,6 +273,7 @@ pub(crate) fn protect(response: &mut Response) {
     }
 }
 
+/// Whether a browser would run scripts in it: HTML, and XML of any kind.
 fn is_markup(head: &HeaderMap) -> bool {
     let content_type = head.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
