@@ -19,7 +19,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::{Connection, Phase, sending::Sending};
+use super::{Begun, Connection, Phase, sending::Sending};
 use crate::{
     server::Server,
     strict::{
@@ -82,9 +82,14 @@ enum Body {
 }
 
 impl<'a> Gate<'a> {
-    /// `inbound` has been read from the socket already.
-    pub(super) fn new(socket: &'a mut Socket, connection: Arc<Connection>, inbound: BytesMut, server: &Server) -> Self {
+    pub(super) fn new(socket: &'a mut Socket, connection: Arc<Connection>, begun: Begun, server: &Server) -> Self {
         let (limits, timeouts) = (server.head_limits, &server.timeouts);
+        let Begun { bytes: inbound, age } = begun;
+        let mut reading = Pause::new(timeouts.idle);
+        if !inbound.is_empty() {
+            connection.enter(Phase::Head);
+            reading.reset(timeouts.header.saturating_sub(age));
+        }
         Self {
             socket,
             connection,
@@ -94,7 +99,7 @@ impl<'a> Gate<'a> {
             header_timeout: timeouts.header,
             idle_timeout: timeouts.idle,
             timer: LazyTimer::default(),
-            reading: Pause::new(timeouts.idle),
+            reading,
             sending: Sending::new(timeouts.send, server.rates),
         }
     }
