@@ -31,7 +31,7 @@ use crate::{
     application::Application,
     compression,
     error::{Error, IsError},
-    files::{self, DocumentRoot, FileService, Internal, OwnedPrefix},
+    files::{self, DocumentRoot, FileService, InMemory, Internal, OwnedPrefix},
     path,
     request::Context,
 };
@@ -212,6 +212,20 @@ impl Site {
         }
     }
 
+    /// The file in memory that a path names, where nothing but a file can be meant: in its normal form, on a site without
+    /// rules, in the first place that is looked at.
+    pub(crate) fn content<'a>(&'a self, path: &'a str) -> Option<InMemory<'a>> {
+        if self.rules.is_some() {
+            return None;
+        }
+        let decoded = path::decode(path.as_bytes());
+        match self.route(&decoded) {
+            Route::Files(owned) => owned.content(decoded),
+            Route::Mount(..) => None,
+            Route::Root => self.document_roots.first().filter(|_| !self.files.is_internal(path))?.content(decoded),
+        }
+    }
+
     async fn respond(&self, request: Request<Body>) -> Response {
         let (mut parts, body) = request.into_parts();
         let prepared = normalise(&mut parts).map_err(Error::Path).and_then(|()| match &self.rules {
@@ -265,11 +279,15 @@ impl Dress {
         Self { fields: Fields::new(&rules.fields), pages }
     }
 
-    /// The page of an error, and the site's own fields.
-    pub(crate) fn apply(&self, response: &mut Response, id: RequestId, accept: Option<&HeaderValue>) {
+    /// The page of an error, in the place of what it has.
+    pub(crate) fn put_page(&self, response: &mut Response, id: RequestId, accept: Option<&HeaderValue>) {
         if is_failure(response) {
             self.pages.dress(response, id, accept);
         }
+    }
+
+    /// The site's own fields.
+    pub(crate) fn put_fields(&self, response: &mut Response) {
         self.fields.apply(response.headers_mut());
         // A field of the site's must not let an upload act in the site's name.
         files::protect(response);

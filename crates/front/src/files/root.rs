@@ -1,6 +1,7 @@
 //! A directory whose files are served, and how a path finds its file: in the cache, in the kernel's, on the disk.
 
 use std::{
+    borrow::Cow,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -17,6 +18,7 @@ use super::{
     cache::{Cache, Derived, Hit, Hot, Wanted},
     cache_control::Rules,
     open::{self, Found, Lookup, Stamp},
+    ready::InMemory,
     version::{self, Source, Unread, Version},
 };
 use crate::{
@@ -129,6 +131,12 @@ impl Root {
             }
         }
         Ok(served)
+    }
+
+    /// The file of a decoded path, if it is in memory and known to be as it is on the disk.
+    pub(super) fn content<'a>(self: &'a Arc<Self>, path: Cow<'a, [u8]>) -> Option<InMemory<'a>> {
+        let hot = self.shared.cache.as_ref()?.fresh(self.wanted(&path, None))?;
+        Some(InMemory { root: self, hot, path })
     }
 
     fn wanted<'a>(&self, path: &'a [u8], coding: Option<Coding>) -> Wanted<'a> {

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, header};
 use super::{
     media_type,
     open::{self, Lookup, NotCached, Opened, Stamp},
+    ready::Heads,
     root::Root,
 };
 use crate::{
@@ -57,6 +58,8 @@ pub(super) struct Representation {
     /// The head of a 200.
     pub(super) head: HeaderMap,
     pub(super) source: Source,
+    /// The same head as bytes.
+    pub(super) heads: Heads,
 }
 
 /// Where bytes are.
@@ -164,7 +167,14 @@ impl Version {
         // It may have been made anew, with other bytes, by the time somebody asks for the rest of it.
         head.remove(header::ACCEPT_RANGES);
         let length = content.len() as u64;
-        Representation { coding: Some(coding), length, etag, head, source: Source::Memory(content) }
+        Representation {
+            coding: Some(coding),
+            length,
+            etag,
+            head,
+            source: Source::Memory(content),
+            heads: Heads::default(),
+        }
     }
 }
 
@@ -178,7 +188,7 @@ impl Representation {
         if let Some(coding) = coding {
             head.insert(header::CONTENT_ENCODING, coding.field_value());
         }
-        Self { coding, length: stamp.length, etag, head, source }
+        Self { coding, length: stamp.length, etag, head, source, heads: Heads::default() }
     }
 }
 

@@ -49,8 +49,7 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn sent(&mut self, outcome: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let outcome = self.sending.watch(outcome, self.socket, &mut self.timer, cx);
+    fn sent(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let written = ready!(self.note(outcome))?;
         self.meter.sent(written);
         self.connection.wrote();
@@ -91,10 +90,8 @@ impl AsyncRead for Link<'_> {
 impl AsyncWrite for Link<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let room = this.sending.poll_room(buf.len(), &mut this.timer, cx);
-        let room = ready!(this.note(room.map(Ok)))?;
-        let outcome = Pin::new(&mut *this.socket).poll_write(cx, &buf[..room]);
-        this.sent(outcome, cx)
+        let outcome = this.sending.poll_write(this.socket, &mut this.timer, cx, buf);
+        this.sent(outcome)
     }
 
     fn poll_write_vectored(
@@ -102,13 +99,9 @@ impl AsyncWrite for Link<'_> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.sending.is_throttled() {
-            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-            return self.poll_write(cx, first);
-        }
         let this = self.get_mut();
-        let outcome = Pin::new(&mut *this.socket).poll_write_vectored(cx, bufs);
-        this.sent(outcome, cx)
+        let outcome = this.sending.poll_write_vectored(this.socket, &mut this.timer, cx, bufs);
+        this.sent(outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
