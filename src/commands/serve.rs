@@ -83,8 +83,8 @@ async fn start_and_serve(
             return Ok(Exit::Success);
         }
     };
-    let directories = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice()));
-    django::serve(&mut front, &started.config, directories);
+    let found: Vec<_> = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice())).collect();
+    django::serve(&mut front, django::decide(&started.config, &found));
     announce(&started, &listeners);
     serve(front, listeners, started.applications, signals).await
 }

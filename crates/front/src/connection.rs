@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use stack_bridge::Scheme;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep_until},
@@ -47,7 +48,14 @@ const FIRST_BLOCK: usize = 1024;
 pub(crate) async fn serve(server: Arc<Server>, socket: Plain, connection: Arc<Connection>) -> usize {
     let cut_off = {
         let mut work = pin!(async {
-            let Some(mut socket) = secure::secure(&server, socket, &connection).await else { return };
+            let mut socket = match connection.origin.scheme {
+                Scheme::Http => Socket::Plain(socket),
+                // In a box: what a handshake takes is given back with its end.
+                Scheme::Https => match Box::pin(secure::secure(&server, socket, &connection)).await {
+                    Some(socket) => socket,
+                    None => return,
+                },
+            };
             serve_requests(&server, &mut socket, &connection).await;
             if connection.is_lingering() {
                 Box::pin(linger(&mut socket)).await;
@@ -196,4 +204,22 @@ async fn linger(socket: &mut Socket) {
         while socket.read(&mut sink).await.is_ok_and(|read| read > 0) {}
     };
     let _ = tokio::time::timeout(LINGER, drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::tls::testing::connected;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_does_not_hold_a_connection_that_lingers() {
+        let (mut socket, _client) = connected(4096).await;
+        let fill = async { while socket.write_all(&[0; 4096]).await.is_ok() {} };
+        assert!(timeout(LINGER, fill).await.is_err(), "there is always room");
+        let begun = Instant::now();
+        assert!(timeout(100 * LINGER, linger(&mut socket)).await.is_ok(), "it waits for the client");
+        assert_eq!(begun.elapsed(), LINGER);
+    }
 }

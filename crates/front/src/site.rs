@@ -139,9 +139,11 @@ impl Sites {
         dots.map(|(at, _)| &host[at + 1..]).find_map(|parent| self.below.get(parent).copied())
     }
 
-    /// Serves a directory that an application of the site at this place has named. False: its prefix is taken.
-    pub(crate) fn add_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
-        self.all.get_mut(site).is_some_and(|site| site.add(prefix, directory, is_of_users))
+    /// Serves a directory that an application of the site at this place has named.
+    pub(crate) fn add_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) {
+        let Site { files, prefixes, .. } = &mut self.all[site];
+        let owned = files.of_application(prefix, directory, is_of_users);
+        prefixes.insert(prefix, Owner::Files(owned));
     }
 
     /// What a response of the site gets at last; without one, what those of the default site do, or else of the top level.
@@ -184,20 +186,6 @@ impl Site {
             application: site.application.map(|place| Arc::clone(&applications[place])),
             files: files.clone(),
         }
-    }
-
-    /// Adds a directory that an application of the site has named. False: its prefix is taken.
-    fn add(&mut self, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
-        let is_taken = match self.prefixes.find(prefix.as_bytes(), Reach::WithItself) {
-            Some((Owner::Files(_), _)) => true,
-            Some((Owner::Application { .. }, length)) => length == prefix.len(),
-            None => false,
-        };
-        if !is_taken {
-            let owned = self.files.of_application(prefix, directory, is_of_users);
-            self.prefixes.insert(prefix, Owner::Files(owned));
-        }
-        !is_taken
     }
 
     /// Where a decoded path leads: for each path the same as for what of it the application gets.

@@ -5,7 +5,7 @@
 //! in its place goes a request of the gate's own, which is answered with the refusal ([`Connection::refused`]), so that
 //! a refusal has its place in the order of responses, its error page and its line in the access log like any other.
 //!
-//! What is asked for a file in memory, and no more, is answered here ([`ready`]): hyper does not hear of it.
+//! What is asked for a file in memory, and no more, is answered here ([`mod@ready`]): hyper does not hear of it.
 //!
 //! It owns the timeouts of every phase but the body's, which its reader keeps.
 
@@ -408,6 +408,10 @@ impl AsyncWrite for Gate<'_> {
         let this = self.get_mut();
         // hyper does not know of an answer that did not come from it.
         ready!(this.poll_settle(cx))?;
+        if !this.inbound.is_empty() {
+            // A close with requests unread would be a reset, which takes the end of the last response along.
+            this.connection.set_lingering(true);
+        }
         this.sending.poll_shutdown(this.socket, &mut this.timer, cx)
     }
 }
