@@ -15,12 +15,13 @@ use bytes::BytesMut;
 use stack_bridge::Scheme;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
     metrics::Counted,
     server::Server,
+    timer::LazyTimer,
     transport::{Plain, Socket},
 };
 
@@ -79,7 +80,7 @@ async fn serve_requests(server: &Arc<Server>, socket: &mut Socket, connection: &
         let ended = if connection.is_fresh() {
             Box::pin(begin(server, socket, connection)).await
         } else {
-            Box::pin(http1::exchange(server, socket, connection, BytesMut::new())).await
+            Box::pin(http1::exchange(server, socket, connection, Begun::default())).await
         };
         if ended == Ended::Closed {
             return connection.ended();
@@ -121,21 +122,72 @@ async fn begin(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Conne
     match socket.is_http2() {
         Some(true) => return http2::exchange(server, socket, connection, inbound).await,
         None if server.limits.http2 => {}
-        _ => return http1::exchange(server, socket, connection, inbound).await,
+        _ => return http1::exchange(server, socket, connection, Begun::default()).await,
     }
-    let mut deadline = None;
-    loop {
-        if http2::is_preface(&inbound) {
-            return http2::exchange(server, socket, connection, inbound).await;
+    let mut waiting = Waiting { since: Instant::now(), last: None, timer: LazyTimer::default() };
+    while http2::may_become_preface(&inbound) && !http2::is_preface(&inbound) {
+        match waiting.read_more(server, socket, connection, &mut inbound).await {
+            More::Bytes => {}
+            // It is the head of a request then, which has its own answer.
+            More::TooLate => break,
+            More::Nothing => return Ended::Closed,
         }
-        if !http2::may_become_preface(&inbound) {
-            return http1::exchange(server, socket, connection, inbound).await;
-        }
-        let until = *deadline.get_or_insert_with(|| Instant::now() + server.timeouts.header);
-        let read = timeout_at(until, socket.read_buf(&mut inbound)).await;
-        if !matches!(read, Ok(Ok(1..))) {
-            return Ended::Closed;
-        }
+    }
+    if http2::is_preface(&inbound) {
+        return http2::exchange(server, socket, connection, inbound).await;
+    }
+    let begun = Begun { bytes: inbound, age: waiting.since.elapsed() };
+    http1::exchange(server, socket, connection, begun).await
+}
+
+/// What has been read before the protocol was known.
+#[derive(Debug, Default)]
+struct Begun {
+    bytes: BytesMut,
+    /// For how long a head has been coming.
+    age: Duration,
+}
+
+/// The wait for enough bytes to tell the protocol.
+struct Waiting {
+    since: Instant,
+    /// How long it is waited at most once the server stops.
+    last: Option<Instant>,
+    timer: LazyTimer,
+}
+
+enum More {
+    Bytes,
+    /// There will be none: the client closed, or the server stops.
+    Nothing,
+    /// The time for a head is up.
+    TooLate,
+}
+
+impl Waiting {
+    async fn read_more(
+        &mut self,
+        server: &Server,
+        socket: &mut Socket,
+        connection: &Connection,
+        inbound: &mut BytesMut,
+    ) -> More {
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = pin!(socket.read_buf(inbound)).poll(cx) {
+                return Poll::Ready(if matches!(read, Ok(1..)) { More::Bytes } else { More::Nothing });
+            }
+            if connection.order() == Order::Drain {
+                // As one of which no byte has come.
+                let last = *self.last.get_or_insert_with(|| Instant::now() + http1::FIRST_REQUEST);
+                if self.timer.is_past(last, cx) {
+                    return Poll::Ready(More::Nothing);
+                }
+            }
+            let deadline = self.since.checked_add(server.timeouts.header);
+            let is_late = deadline.is_some_and(|deadline| self.timer.is_past(deadline, cx));
+            if is_late { Poll::Ready(More::TooLate) } else { Poll::Pending }
+        })
+        .await
     }
 }
 

@@ -153,7 +153,5 @@ fn complete(
         && !status.is_informational()
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    // Its client may take nothing from the start.
-    stream.block_is_sent();
     response.map(|body| SentBody::new(body, has_body, length, entry, stream))
 }

@@ -20,7 +20,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::{Connection, Order, Phase, sending::Sending};
+use super::{Begun, Connection, Order, Phase, sending::Sending};
 use crate::{
     ready::{self, Answer},
     server::Server,
@@ -86,14 +86,14 @@ enum Body {
 }
 
 impl<'a> Gate<'a> {
-    /// `inbound` has been read from the socket already.
-    pub(super) fn new(
-        socket: &'a mut Socket,
-        connection: Arc<Connection>,
-        inbound: BytesMut,
-        server: &'a Server,
-    ) -> Self {
+    pub(super) fn new(socket: &'a mut Socket, connection: Arc<Connection>, begun: Begun, server: &'a Server) -> Self {
         let timeouts = &server.timeouts;
+        let Begun { bytes: inbound, age } = begun;
+        let mut reading = Pause::new(timeouts.idle);
+        if !inbound.is_empty() {
+            connection.enter(Phase::Head);
+            reading.reset(timeouts.header.saturating_sub(age));
+        }
         Self {
             socket,
             answers: ready::is_possible(server, &connection.origin),
@@ -102,7 +102,7 @@ impl<'a> Gate<'a> {
             stage: Stage::head(server.head_limits),
             server,
             timer: LazyTimer::default(),
-            reading: Pause::new(timeouts.idle),
+            reading,
             sending: Sending::new(timeouts.send, server.rates),
         }
     }

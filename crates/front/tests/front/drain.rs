@@ -35,6 +35,17 @@ fn a_drain_finishes_what_is_in_flight_and_closes_what_is_idle() {
 }
 
 #[test]
+fn a_drain_waits_for_no_rest_of_a_preface() {
+    let mut server = Server::start(|_| {});
+    let mut client = server.client();
+    client.send("PR");
+    wait_until("its first bytes are read", || server.snapshot().connections == 1 && server.snapshot().parked == 0);
+    server.order(Stop::Draining);
+    assert!(client.is_closed());
+    assert_eq!(server.drained(), Drained { cut_off: 0 });
+}
+
+#[test]
 fn half_a_head_has_a_moment_for_the_other_half() {
     let mut server = Server::with(|_| {}, echo);
     let mut idle = server.client();
