@@ -137,32 +137,60 @@ impl Choice {
 ///
 /// An error is what no mode changes: the application is not there, or is none; or what the user insists on can not be.
 pub(crate) fn decide(plan: &Plan) -> anyhow::Result<Choice> {
+    match settled(plan) {
+        Some(choice) => choice,
+        None => Ok(decide_by_import(plan, &application(plan)?)?.0),
+    }
+}
+
+/// Decides as [`decide`] does, and imports the application in the mode that is chosen, if it was not for the choice.
+pub(crate) fn decide_and_try(plan: &Plan) -> anyhow::Result<(Choice, Tried)> {
+    let application = Application { find_directories: plan.find_directories, ..application(plan)? };
+    let (choice, tried) = match settled(plan) {
+        Some(choice) => (choice?, None),
+        None => decide_by_import(plan, &application)?,
+    };
+    let tried = match tried {
+        Some(tried) => tried,
+        None => try_import(&application, choice.mode)
+            .map_err(|failure| can_not_be_served(plan, format!("importing it {failure}")))?,
+    };
+    match tried.import.failure {
+        Some(failure) => Err(can_not_be_served(plan, failure.text)),
+        None => Ok((choice, tried)),
+    }
+}
+
+/// What is decided without an import.
+fn settled(plan: &Plan) -> Option<anyhow::Result<Choice>> {
     let linked = Version::linked();
     let settings = &plan.settings;
     if let Some(choice) = decide_apart(plan) {
-        return choice;
+        return Some(choice);
     }
     match settings.isolation {
-        Isolation::Interpreters => {
-            anyhow::ensure!(
-                linked.supports_own_gil(),
-                "this stack is linked with Python {linked}, which can not give each worker an interpreter of its own \
-                 (isolation=interpreters); it takes 3.13 or newer with a GIL: install one (with its shared libpython) and build \
-                 stack again, or use isolation=processes or auto"
-            );
-            Ok(Choice::chosen(Mode::Interpreters))
-        }
-        Isolation::Threads => Ok(Choice::chosen(Mode::Threads)),
-        Isolation::Processes => Ok(Choice::chosen(Mode::Processes)),
-        Isolation::Auto if settings.preload => Ok(Choice::because(Mode::Processes, Why::Preload)),
-        Isolation::Auto => {
-            if let Some(choice) = by_python() {
-                return Ok(choice);
-            }
-            let tried = try_import(&application(plan)?, Mode::Interpreters);
-            by_import(tried.map(|tried| tried.import)).map_err(|text| can_not_be_served(plan, text))
-        }
+        Isolation::Interpreters if !linked.supports_own_gil() => Some(Err(anyhow::anyhow!(
+            "this stack is linked with Python {linked}, which can not give each worker an interpreter of its own \
+             (isolation=interpreters); it takes 3.13 or newer with a GIL: install one (with its shared libpython) and build \
+             stack again, or use isolation=processes or auto"
+        ))),
+        Isolation::Interpreters => Some(Ok(Choice::chosen(Mode::Interpreters))),
+        Isolation::Threads => Some(Ok(Choice::chosen(Mode::Threads))),
+        Isolation::Processes => Some(Ok(Choice::chosen(Mode::Processes))),
+        Isolation::Auto if settings.preload => Some(Ok(Choice::because(Mode::Processes, Why::Preload))),
+        Isolation::Auto => by_python().map(Ok),
     }
+}
+
+/// What an import in an interpreter decides; and that import, if workers do the same.
+fn decide_by_import(plan: &Plan, application: &Application) -> anyhow::Result<(Choice, Option<Tried>)> {
+    let (import, tried) = match try_import(application, Mode::Interpreters) {
+        Ok(tried) => (Ok(tried.import.clone()), Some(tried)),
+        Err(failure) => (Err(failure), None),
+    };
+    let choice = by_import(import).map_err(|text| can_not_be_served(plan, text))?;
+    let is_the_workers = choice.mode == Mode::Interpreters;
+    Ok((choice, tried.filter(|_| is_the_workers)))
 }
 
 /// What is decided about an application that can not run in this process beside another one: processes, where it may.
@@ -190,7 +218,7 @@ pub(crate) fn can_not_be_served(plan: &Plan, why: String) -> anyhow::Error {
 pub(crate) fn application(plan: &Plan) -> anyhow::Result<Application> {
     let directory = path_text(&plan.settings.chdir).context("chdir")?;
     let venv = plan.venv.as_ref().map(|venv| venv.path.clone());
-    Ok(Application { app: plan.app.clone(), directory, env: plan.env.clone(), venv })
+    Ok(Application { app: plan.app.clone(), directory, env: plan.env.clone(), venv, find_directories: false })
 }
 
 /// What Python alone decides.

@@ -10,6 +10,7 @@ use stack_front::{CertificateReport, Tls};
 
 use crate::{
     Exit,
+    django::{self, Decided},
     isolation::{self, Choice, Mode, Tried},
     logging,
     start::{Plan, can_be_preloaded, spelled},
@@ -23,22 +24,19 @@ pub(crate) fn run(loaded: Loaded) -> anyhow::Result<Exit> {
     let plans = Plan::all(&config)?;
     let tls = if can_load(&config) { Tls::load(&config.tls, &config.bind, config.limits.http2)? } else { None };
     let mut text = String::new();
-    let mut imported_in = Duration::ZERO;
+    let (mut imported_in, mut found) = (Duration::ZERO, Vec::new());
     for plan in &plans {
-        let choice = isolation::decide(plan)?;
-        let tried = isolation::try_import(&isolation::application(plan)?, choice.mode)
-            .map_err(|failure| isolation::can_not_be_served(plan, format!("importing it {failure}")))?;
-        if let Some(failure) = tried.import.failure {
-            return Err(isolation::can_not_be_served(plan, failure.text));
-        }
+        let (choice, tried) = isolation::decide_and_try(plan)?;
         if plan.settings.preload {
             can_be_preloaded(&plan.app, &tried.import.threads)?;
         }
         imported_in += tried.import.load_time;
         application(&mut text, plan, &choice, &tried)?;
+        found.push((plan, tried.import.directories));
     }
     listeners(&mut text, &config, tls.as_ref())?;
-    sites(&mut text, &config, &plans)?;
+    let found: Vec<_> = found.iter().map(|(plan, directories)| (*plan, directories.as_slice())).collect();
+    sites(&mut text, &config, &plans, &django::decide(&config, &found))?;
     if plans.is_empty() {
         writeln!(text, "no application; all is well")?;
     } else {
@@ -92,11 +90,11 @@ fn listeners(text: &mut String, config: &Config, tls: Option<&Tls>) -> fmt::Resu
     Ok(())
 }
 
-fn sites(text: &mut String, config: &Config, plans: &[Plan]) -> fmt::Result {
+fn sites(text: &mut String, config: &Config, plans: &[Plan], of_projects: &[Decided]) -> fmt::Result {
     let layout = config.layout();
     let several = layout.sites.len() > 1;
     let spelled = |place: usize| plans.get(place).map_or_else(|| "none".into(), |plan| spelled(&plan.app));
-    for site in &layout.sites {
+    for (place, site) in layout.sites.iter().enumerate() {
         if several {
             let hosts: Vec<_> = site.hosts.iter().map(ToString::to_string).collect();
             let default = if site.is_default { " default" } else { "" };
@@ -109,6 +107,13 @@ fn sites(text: &mut String, config: &Config, plans: &[Plan]) -> fmt::Result {
         }
         for root in &site.statics {
             writeln!(text, "static       {} = {}", root.prefix.as_deref().unwrap_or("/"), root.directory.display())?;
+        }
+        for it in of_projects.iter().filter(|it| it.site == place) {
+            let (prefix, directory, setting) = (&it.prefix, it.directory.display(), it.setting());
+            match &it.left {
+                None => writeln!(text, "static       {prefix} = {directory} ({setting})")?,
+                Some(left) => writeln!(text, "not static   {prefix} = {directory} ({setting}): {left}")?,
+            }
         }
     }
     Ok(())

@@ -87,8 +87,9 @@ fn obey(order: &Order, answers: &mut Answers) -> anyhow::Result<()> {
 }
 
 fn import(py: Python<'_>, application: &Application, before: Memory) -> Import {
-    let Application { app, directory, env, venv: _ } = application;
-    let inspect::Import { outcome, load_time, refusals } = inspect::import(py, app, directory, env);
+    let Application { app, directory, env, venv: _, find_directories } = application;
+    let inspect::Import { outcome, load_time, refusals, directories } =
+        inspect::import(py, app, directory, env, *find_directories);
     let memory = Memory::now().map(|memory| memory.since(before));
     let modules = |with_twin: bool| {
         let wanted = |refusal: &&ExtensionRefusal| refusal.twin.is_some() == with_twin;
@@ -105,6 +106,7 @@ fn import(py: Python<'_>, application: &Application, before: Memory) -> Import {
         replaced: modules(true),
         left_out: modules(false),
         threads: py.other_threads().unwrap_or_default(),
+        directories,
     }
 }
 

@@ -142,8 +142,8 @@ async fn start_and_serve(
             return Ok(Exit::Success);
         }
     };
-    let directories = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice()));
-    django::serve(&mut front, &started.config, directories);
+    let found: Vec<_> = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice())).collect();
+    django::serve(&mut front, django::decide(&started.config, &found));
     if let Some(link) = &link {
         link.tell(&Notice::Ready(facts(&started, &listeners)));
         if let Some(reason) = orders.until_serve().await {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 use stack_config::AppSpec;
 use stack_wsgi::{
-    LoadError, Refused,
+    LoadError, ProjectDirectory, Refused,
     inspect::{Extension, Package, Trial},
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct Application {
     pub(crate) directory: String,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) venv: Option<PathBuf>,
+    /// Whether the import tells the directories of a Django project.
+    pub(crate) find_directories: bool,
 }
 
 /// What a probe does with it.
@@ -82,6 +84,8 @@ pub(crate) struct Import {
     pub(crate) left_out: Vec<String>,
     /// Threads that run since.
     pub(crate) threads: Vec<String>,
+    /// The directories of a Django project, where they were asked for.
+    pub(crate) directories: Vec<ProjectDirectory>,
 }
 
 /// Why an import failed.

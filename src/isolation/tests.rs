@@ -24,6 +24,7 @@ fn import(failure: Option<ImportFailure>) -> Import {
         replaced: Vec::new(),
         left_out: Vec::new(),
         threads: Vec::new(),
+        directories: Vec::new(),
     }
 }
 

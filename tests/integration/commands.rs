@@ -23,6 +23,19 @@ fn check_says_what_it_would_serve_and_listens_nowhere() {
 }
 
 #[test]
+fn check_imports_an_application_once() {
+    let imports = tempfile::NamedTempFile::new().unwrap();
+    let application = "import os\n\nwith open(os.environ['IMPORTS'], 'a') as imports:\n    imports.write('once ')\n\n\n\
+                       def app(environ, start_response):\n    return []\n";
+    for isolation in ["auto", "interpreters", "processes", "threads"] {
+        std::fs::write(imports.path(), "").unwrap();
+        let check = stack(["check", "--app", "counted:app", "--isolation", isolation]);
+        check.file("counted.py", application).env("IMPORTS", imports.path()).run().expect(0);
+        assert_eq!(std::fs::read_to_string(imports.path()).unwrap(), "once ", "{isolation}");
+    }
+}
+
+#[test]
 fn check_fails_where_serve_would() {
     check("shopp", "apps/broken").expect(1).says(&["shopp"]);
     check("import_error", "apps/broken").expect(1).says(&["KeyError: 'database'"]).never_says(&["<frozen importlib"]);

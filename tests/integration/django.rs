@@ -1,11 +1,11 @@
 //! A Django project that knows nothing of the server it runs on: `tests/apps/django_project`.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use tempfile::TempDir;
 
 use crate::harness::{
-    Browser, Server, Stack, adler32, hidden_field, pattern, run, stack, tests_argument, virtual_environment,
+    Browser, Server, Stack, adler32, hidden_field, pattern, run, stack, tests_argument, tests_path, virtual_environment,
 };
 
 const PASSWORD: &str = "a password & its %-signs";
@@ -244,6 +244,93 @@ fn what_the_user_or_the_project_says_goes_before_what_is_found() {
     let server = project.serve_files(&["--internal", &internal]).server();
     server.get("/media/note.html").expect(404);
     server.stop();
+}
+
+/// What a check says of the project with this directory for uploads.
+fn checked_with_uploads_in(project: &Project, media: &Path, arguments: &[&str]) -> String {
+    let venv = virtual_environment().to_str().unwrap();
+    let check =
+        stack(["check", "--chdir", &tests_argument("apps/django_project"), "--app", "shop.wsgi", "--venv", venv]);
+    let check = check.env("DATABASE", project.database()).env("STATIC_ROOT", project.static_root());
+    check.arguments(arguments).env("MEDIA_ROOT", media).run().expect(0).stdout()
+}
+
+#[test]
+fn uploads_are_never_served_as_the_site_s_own_files() {
+    let project = project_with_files();
+    let directory = project.directory.path();
+    fs::create_dir(directory.join("static/uploads")).unwrap();
+    fs::write(directory.join("static/uploads/note.html"), "<script>alert(1)</script>").unwrap();
+    symlink(directory.join("static/uploads"), directory.join("link")).unwrap();
+    for (media, is_there) in
+        [("static/uploads", true), ("link", true), ("static", true), ("static/later", false), ("", true)]
+    {
+        let media = directory.join(media);
+        let said = checked_with_uploads_in(&project, &media, &[]);
+        let left = said.lines().find(|line| line.starts_with("not static   /static = ")).unwrap_or_default();
+        assert!(left.contains("STATIC_ROOT") && left.contains("MEDIA_ROOT"), "{}: {said}", media.display());
+        assert!(!said.contains("\nstatic       /static = "), "{}: {said}", media.display());
+        assert_eq!(said.contains("\nstatic       /media = "), is_there, "{}: {said}", media.display());
+    }
+    let server = project.serve(&[]).env("STATIC_ROOT", project.static_root());
+    let server = server.env("MEDIA_ROOT", directory.join("link")).env("MEDIA_URL", "https://media.example/").server();
+    let said = server.wait_for_line("STACK0150");
+    assert!(said.contains("STATIC_ROOT") && said.contains("MEDIA_ROOT"), "{said}");
+    server.get("/static/uploads/note.html").expect(404);
+    server.stop();
+}
+
+#[test]
+fn the_application_s_code_is_not_served_though_a_link_leads_to_it() {
+    let project = project_with_files();
+    let link = project.directory.path().join("code");
+    let code = tests_path("apps/django_project").canonicalize().unwrap();
+    symlink(&code, &link).unwrap();
+    let venv = virtual_environment().to_str().unwrap();
+    for named in [&code, code.parent().unwrap()] {
+        let check = stack(["check", "--chdir", link.to_str().unwrap(), "--app", "shop.wsgi", "--venv", venv]);
+        let check = check.env("DATABASE", project.database()).env("STATIC_ROOT", named);
+        let said = check.env("MEDIA_ROOT", project.directory.path().join("media")).run().expect(0).stdout();
+        let left = format!("static   /static = {} (STATIC_ROOT): the application's code is in it\n", named.display());
+        assert!(said.contains(&left), "{said}");
+    }
+}
+
+#[test]
+fn uploads_below_the_url_of_static_files_are_served_as_uploads() {
+    let project = project_with_files();
+    let server = project.serve_files(&[]).env("MEDIA_URL", "static/uploads/").server();
+    server.get("/static/catalogue/shop.css").expect(200);
+    let upload = server.get("/static/uploads/note.html").expect(200);
+    assert!(upload.header("content-security-policy").is_some_and(|policy| policy.starts_with("sandbox;")));
+    server.stop();
+}
+
+#[test]
+fn a_check_lists_the_directories_that_would_be_served() {
+    let project = project_with_files();
+    let media = project.directory.path().join("media");
+    let (statics, uploads) = (project.static_root(), media.display().to_string());
+    let listed = |arguments: &[&str]| -> Vec<String> {
+        let said = checked_with_uploads_in(&project, &media, arguments);
+        said.lines().filter(|line| line.contains("static  ")).map(ToOwned::to_owned).collect()
+    };
+    let by_settings = [
+        format!("static       /static = {statics} (STATIC_ROOT)"),
+        format!("static       /media = {uploads} (MEDIA_ROOT)"),
+    ];
+    for isolation in ["auto", "processes", "threads"] {
+        assert_eq!(listed(&["--isolation", isolation]), by_settings, "{isolation}");
+    }
+    assert_eq!(listed(&["--django-static=false"]), [""; 0]);
+    let own = format!("/static={statics}");
+    assert_eq!(listed(&["--static", &own]), [format!("static       /static = {statics}"), by_settings[1].clone()]);
+    let internal = format!("/protected={uploads}");
+    let left = format!("not {}: it holds files that only the application may send", by_settings[1]);
+    assert_eq!(
+        listed(&["--internal", &internal]),
+        [by_settings[0].clone(), left.replacen("static       ", "static   ", 1)]
+    );
 }
 
 #[test]

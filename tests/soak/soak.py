@@ -35,6 +35,20 @@ def target():
     return json.loads(run("cargo", "metadata", "--no-deps", "--format-version", "1"))["target_directory"]
 
 
+def install(program, package):
+    """Where a program is. One that is missing is installed."""
+    # Servers are in a folder that not everybody's PATH has.
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+    if not shutil.which(program, path=path):
+        apt = [*([] if os.geteuid() == 0 else ["sudo"]), "apt-get", "--yes", "-qq"]
+        command = [*apt, "install", package]
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode != 0:
+            # A fresh machine knows of no packages.
+            subprocess.run([*apt, "update"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return shutil.which(program, path=path)
+
+
 def raise_file_limit():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -208,12 +222,10 @@ def get(port, target):
 
 def wrk(port, seconds, connections, target="/", script=None):
     """Loads a server with wrk: requests, requests a second, and what went wrong."""
-    if not shutil.which("wrk"):
-        sudo = [] if os.geteuid() == 0 else ["sudo"]
-        subprocess.run([*sudo, "apt-get", "install", "--yes", "-qq", "wrk"], check=True, stdout=subprocess.DEVNULL)
+    program = install("wrk", "wrk")
     lua = ["--script", script] if script else []
     report = run(
-        "wrk",
+        program,
         "--threads",
         "1",
         "--connections",

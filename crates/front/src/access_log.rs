@@ -22,7 +22,18 @@ pub(crate) struct Entry {
     record: Option<Box<Record>>,
     log: Option<Sender>,
     metrics: Arc<Metrics>,
-    passage: Arc<OnceLock<Passage>>,
+    /// There from when somebody may note it.
+    passage: Option<Arc<OnceLock<Passage>>>,
+}
+
+/// What the log says of a request.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) method: Method,
+    pub(crate) target: Uri,
+    pub(crate) version: Version,
+    pub(crate) referer: Option<HeaderValue>,
+    pub(crate) user_agent: Option<HeaderValue>,
 }
 
 /// A request's way through the queue and the application. Noted once, by whoever reads its reply.
@@ -39,13 +50,9 @@ pub(crate) struct Record {
     request_id: RequestId,
     peer: Peer,
     tls: Option<Arc<TlsFacts>>,
-    method: Method,
-    target: Uri,
-    version: Version,
-    /// The first line of what was refused before it was a request, in the place of the three above.
+    described: Described,
+    /// The first line of what was refused before it was a request, in the place of method, target and version.
     refused: Option<Box<[u8]>>,
-    referer: Option<HeaderValue>,
-    user_agent: Option<HeaderValue>,
     /// `None` until there is a response.
     status: Option<StatusCode>,
     bytes: u64,
@@ -56,29 +63,38 @@ pub(crate) struct Record {
     aborted: bool,
 }
 
+impl Described {
+    pub(crate) fn of(request: &Parts) -> Self {
+        let headers = &request.headers;
+        Self {
+            method: request.method.clone(),
+            target: request.uri.clone(),
+            version: request.version,
+            referer: headers.get(header::REFERER).cloned(),
+            user_agent: headers.get(header::USER_AGENT).cloned(),
+        }
+    }
+}
+
 impl Entry {
+    /// Counts the request. It is described only where there is a log.
     pub(crate) fn new(
         log: Option<&Sender>,
         metrics: &Arc<Metrics>,
         request_id: RequestId,
         connection: &Connection,
-        request: &Parts,
+        described: impl FnOnce() -> Described,
     ) -> Self {
         metrics.requests.fetch_add(1, Relaxed);
         metrics.in_flight.fetch_add(1, Relaxed);
         let record = log.map(|_| {
             let now = Instant::now();
-            let headers = &request.headers;
             Box::new(Record {
                 request_id,
                 peer: connection.origin.peer,
                 tls: connection.tls.get().cloned(),
-                method: request.method.clone(),
-                target: request.uri.clone(),
-                version: request.version,
+                described: described(),
                 refused: None,
-                referer: headers.get(header::REFERER).cloned(),
-                user_agent: headers.get(header::USER_AGENT).cloned(),
                 status: None,
                 bytes: 0,
                 started_at: now,
@@ -88,7 +104,7 @@ impl Entry {
                 aborted: true,
             })
         });
-        Self { record, log: log.cloned(), metrics: Arc::clone(metrics), passage: Arc::default() }
+        Self { record, log: log.cloned(), metrics: Arc::clone(metrics), passage: None }
     }
 
     /// What came was no request, and this is its first line.
@@ -99,8 +115,8 @@ impl Entry {
     }
 
     /// Where the request's passage is to be noted.
-    pub(crate) fn passage(&self) -> Arc<OnceLock<Passage>> {
-        Arc::clone(&self.passage)
+    pub(crate) fn passage(&mut self) -> Arc<OnceLock<Passage>> {
+        Arc::clone(self.passage.get_or_insert_default())
     }
 
     /// The request is that of a client behind its peer.
@@ -140,7 +156,7 @@ impl Drop for Entry {
         if let (Some(mut record), Some(log)) = (self.record.take(), &self.log) {
             record.finished_at = Instant::now();
             record.time = SystemTime::now();
-            record.passage = self.passage.get().copied();
+            record.passage = self.passage.as_ref().and_then(|passage| passage.get().copied());
             record.status.get_or_insert_with(error::client_closed_request);
             log.send(record);
         }

@@ -104,6 +104,11 @@ impl Admission {
         Err(Error::Denied)
     }
 
+    /// Whether each request of this client is served, however many there are.
+    pub(crate) fn lets_all_requests_in(&self, peer: &Peer) -> bool {
+        self.rates.is_none() && self.is_allowed(peer)
+    }
+
     fn is_allowed(&self, peer: &Peer) -> bool {
         match (self.allow.longest(peer), self.deny.longest(peer)) {
             (None, None) => self.allow.is_empty(),

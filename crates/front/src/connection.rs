@@ -12,14 +12,16 @@ use std::{
 };
 
 use bytes::BytesMut;
+use stack_bridge::Scheme;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
     metrics::Counted,
     server::Server,
+    timer::LazyTimer,
     transport::{Plain, Socket},
 };
 
@@ -46,7 +48,14 @@ const FIRST_BLOCK: usize = 1024;
 pub(crate) async fn serve(server: Arc<Server>, socket: Plain, connection: Arc<Connection>) -> usize {
     let cut_off = {
         let mut work = pin!(async {
-            let Some(mut socket) = secure::secure(&server, socket, &connection).await else { return };
+            let mut socket = match connection.origin.scheme {
+                Scheme::Http => Socket::Plain(socket),
+                // In a box: what a handshake takes is given back with its end.
+                Scheme::Https => match Box::pin(secure::secure(&server, socket, &connection)).await {
+                    Some(socket) => socket,
+                    None => return,
+                },
+            };
             serve_requests(&server, &mut socket, &connection).await;
             if connection.is_lingering() {
                 Box::pin(linger(&mut socket)).await;
@@ -71,7 +80,7 @@ async fn serve_requests(server: &Arc<Server>, socket: &mut Socket, connection: &
         let ended = if connection.is_fresh() {
             Box::pin(begin(server, socket, connection)).await
         } else {
-            Box::pin(http1::exchange(server, socket, connection, BytesMut::new())).await
+            Box::pin(http1::exchange(server, socket, connection, Begun::default())).await
         };
         if ended == Ended::Closed {
             return connection.ended();
@@ -113,21 +122,72 @@ async fn begin(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Conne
     match socket.is_http2() {
         Some(true) => return http2::exchange(server, socket, connection, inbound).await,
         None if server.limits.http2 => {}
-        _ => return http1::exchange(server, socket, connection, inbound).await,
+        _ => return http1::exchange(server, socket, connection, Begun::default()).await,
     }
-    let mut deadline = None;
-    loop {
-        if http2::is_preface(&inbound) {
-            return http2::exchange(server, socket, connection, inbound).await;
+    let mut waiting = Waiting { since: Instant::now(), last: None, timer: LazyTimer::default() };
+    while http2::may_become_preface(&inbound) && !http2::is_preface(&inbound) {
+        match waiting.read_more(server, socket, connection, &mut inbound).await {
+            More::Bytes => {}
+            // It is the head of a request then, which has its own answer.
+            More::TooLate => break,
+            More::Nothing => return Ended::Closed,
         }
-        if !http2::may_become_preface(&inbound) {
-            return http1::exchange(server, socket, connection, inbound).await;
-        }
-        let until = *deadline.get_or_insert_with(|| Instant::now() + server.timeouts.header);
-        let read = timeout_at(until, socket.read_buf(&mut inbound)).await;
-        if !matches!(read, Ok(Ok(1..))) {
-            return Ended::Closed;
-        }
+    }
+    if http2::is_preface(&inbound) {
+        return http2::exchange(server, socket, connection, inbound).await;
+    }
+    let begun = Begun { bytes: inbound, age: waiting.since.elapsed() };
+    http1::exchange(server, socket, connection, begun).await
+}
+
+/// What has been read before the protocol was known.
+#[derive(Debug, Default)]
+struct Begun {
+    bytes: BytesMut,
+    /// For how long a head has been coming.
+    age: Duration,
+}
+
+/// The wait for enough bytes to tell the protocol.
+struct Waiting {
+    since: Instant,
+    /// How long it is waited at most once the server stops.
+    last: Option<Instant>,
+    timer: LazyTimer,
+}
+
+enum More {
+    Bytes,
+    /// There will be none: the client closed, or the server stops.
+    Nothing,
+    /// The time for a head is up.
+    TooLate,
+}
+
+impl Waiting {
+    async fn read_more(
+        &mut self,
+        server: &Server,
+        socket: &mut Socket,
+        connection: &Connection,
+        inbound: &mut BytesMut,
+    ) -> More {
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = pin!(socket.read_buf(inbound)).poll(cx) {
+                return Poll::Ready(if matches!(read, Ok(1..)) { More::Bytes } else { More::Nothing });
+            }
+            if connection.order() == Order::Drain {
+                // As one of which no byte has come.
+                let last = *self.last.get_or_insert_with(|| Instant::now() + http1::FIRST_REQUEST);
+                if self.timer.is_past(last, cx) {
+                    return Poll::Ready(More::Nothing);
+                }
+            }
+            let deadline = self.since.checked_add(server.timeouts.header);
+            let is_late = deadline.is_some_and(|deadline| self.timer.is_past(deadline, cx));
+            if is_late { Poll::Ready(More::TooLate) } else { Poll::Pending }
+        })
+        .await
     }
 }
 
@@ -144,4 +204,22 @@ async fn linger(socket: &mut Socket) {
         while socket.read(&mut sink).await.is_ok_and(|read| read > 0) {}
     };
     let _ = tokio::time::timeout(LINGER, drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::tls::testing::connected;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_does_not_hold_a_connection_that_lingers() {
+        let (mut socket, _client) = connected(4096).await;
+        let fill = async { while socket.write_all(&[0; 4096]).await.is_ok() {} };
+        assert!(timeout(LINGER, fill).await.is_err(), "there is always room");
+        let begun = Instant::now();
+        assert!(timeout(100 * LINGER, linger(&mut socket)).await.is_ok(), "it waits for the client");
+        assert_eq!(begun.elapsed(), LINGER);
+    }
 }

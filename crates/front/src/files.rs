@@ -1,7 +1,7 @@
 //! Static files: below an owned prefix, in a document root that is tried before the application, or sent for the
 //! application.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -26,11 +26,13 @@ mod listing;
 mod media_type;
 mod open;
 mod ranges;
+mod ready;
 mod response;
 mod root;
 mod version;
 
 pub(crate) use internal::Internal;
+pub(crate) use ready::{Content, InMemory};
 use response::Asked;
 pub(crate) use root::protect;
 use root::{Origin, Root, Served, Shared};
@@ -105,6 +107,15 @@ impl FileService {
 }
 
 impl OwnedPrefix {
+    /// The file of a decoded path, if it is in memory and known to be as it is on the disk.
+    pub(crate) fn content<'a>(&'a self, decoded: Cow<'a, [u8]>) -> Option<InMemory<'a>> {
+        let below = match decoded {
+            Cow::Borrowed(decoded) => path::below(self.prefix.as_bytes(), decoded)?.into(),
+            Cow::Owned(decoded) => path::below(self.prefix.as_bytes(), &decoded)?.to_vec().into(),
+        };
+        self.site.root.content(below)
+    }
+
     pub(crate) async fn respond(&self, request: &Parts) -> Response {
         if !is_read(&request.method) {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed\n");
@@ -129,6 +140,11 @@ impl OwnedPrefix {
 }
 
 impl DocumentRoot {
+    /// The file of a decoded path, if it is in memory and known to be as it is on the disk.
+    pub(crate) fn content<'a>(&'a self, decoded: Cow<'a, [u8]>) -> Option<InMemory<'a>> {
+        self.0.root.content(decoded)
+    }
+
     /// The file, if there is one.
     pub(crate) async fn respond(&self, request: &Parts) -> Option<Response> {
         if !is_read(&request.method) {

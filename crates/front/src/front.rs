@@ -93,9 +93,10 @@ impl Front {
     }
 
     /// Serves a directory that an application has named, below `prefix` of the site at this place of the layout. What users
-    /// have put there is sent so that it can not act in the site's name. False: the prefix is taken.
-    pub fn serve_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
-        self.server.sites.add_directory(site, prefix, directory, is_of_users)
+    /// have put there is sent so that it can not act in the site's name. Whether the prefix is free is for the caller to know
+    /// ([`leaves_free`](stack_config::Site::leaves_free)).
+    pub fn serve_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) {
+        self.server.sites.add_directory(site, prefix, directory, is_of_users);
     }
 
     /// The counters. They stay readable after the end of [`Self::serve`].

@@ -80,11 +80,18 @@ impl Health {
 
     /// Answers a client's request, if it is below the health path.
     pub(crate) fn answer(&self, parts: &Parts) -> Option<Response> {
-        let below = parts.uri.path().strip_prefix(self.path.as_deref()?)?;
-        if !below.is_empty() && !below.starts_with('/') {
-            return None;
-        }
+        let below = self.below(parts.uri.path())?;
         Some(Check::named(below).map_or_else(not_found, |check| self.respond(&parts.method, check)))
+    }
+
+    /// Whether a path is that of a health check.
+    pub(crate) fn is_asked(&self, path: &str) -> bool {
+        self.below(path).is_some()
+    }
+
+    fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let below = path.strip_prefix(self.path.as_deref()?)?;
+        (below.is_empty() || below.starts_with('/')).then_some(below)
     }
 
     pub(crate) fn respond(&self, method: &Method, check: Check) -> Response {

@@ -32,6 +32,7 @@ mod outgoing;
 mod path;
 mod proxy_protocol;
 mod rate;
+mod ready;
 mod reply_body;
 mod request;
 mod request_body;

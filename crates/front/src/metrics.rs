@@ -11,6 +11,7 @@ pub struct Metrics {
     pub(crate) parked: AtomicU64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) requests: AtomicU64,
+    pub(crate) ready: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) shed: AtomicU64,
     pub(crate) denied: AtomicU64,
@@ -49,6 +50,8 @@ pub struct Snapshot {
     pub in_flight: u64,
     /// Requests whose head has been read, since the start.
     pub requests: u64,
+    /// Those of them that were answered with a file in memory and nothing else, since the start.
+    pub ready: u64,
     /// Requests that were refused because the queue was full, since the start.
     pub refused: u64,
     /// Requests that were refused because those before them waited too long, since the start.
@@ -113,6 +116,7 @@ impl Metrics {
             parked: self.parked.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             requests: self.requests.load(Relaxed),
+            ready: self.ready.load(Relaxed),
             refused: self.refused.load(Relaxed),
             shed: self.shed.load(Relaxed),
             denied: self.denied.load(Relaxed),

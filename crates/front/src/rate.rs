@@ -41,7 +41,7 @@ impl MinimumRate {
     pub(crate) fn watch<T>(
         &mut self,
         outcome: Poll<T>,
-        progress: impl Fn() -> u64,
+        mut progress: impl FnMut() -> u64,
         timer: &mut LazyTimer,
         cx: &mut Context<'_>,
     ) -> Poll<Option<T>> {

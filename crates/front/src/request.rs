@@ -8,7 +8,7 @@ use hyper::body::{Body as _, Incoming};
 use stack_bridge::{RequestId, Scheme};
 
 use crate::{
-    access_log::{Entry, Passage},
+    access_log::{Described, Entry, Passage},
     client::Client,
     connection::{Order, Phase, Refused, Stream},
     error::Error,
@@ -40,7 +40,7 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         Ok(client) => (client, Ok(())),
         Err(error) => (Client::from(origin), Err(error)),
     };
-    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), &parts);
+    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), || Described::of(&parts));
     entry.set_client(client.peer);
     if let Some(Refused { refusal: _, line }) = stream.connection().refused() {
         entry.refused(line.clone());
@@ -120,6 +120,20 @@ fn options() -> Response {
     response
 }
 
+/// The fields that every response gets, whatever it is.
+pub(crate) fn dress(server: &Server, site: Option<&Site>, scheme: Scheme, response: &mut Response) {
+    response.headers_mut().entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
+    server.sites.dress(site).put_fields(response);
+    let headers = response.headers_mut();
+    if server.security_headers {
+        outgoing::secure(headers, scheme);
+    }
+    // RFC 6797 §7.2: over TLS only. The application may say it in its own words.
+    if let Some(hsts) = server.hsts.as_ref().filter(|_| scheme == Scheme::Https) {
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+    }
+}
+
 fn complete(
     mut response: Response,
     asked: &Asked<'_>,
@@ -129,17 +143,9 @@ fn complete(
 ) -> Response<SentBody> {
     let status = response.status();
     entry.answered(status);
+    server.sites.dress(asked.site).put_page(&mut response, asked.id, asked.accept.as_ref());
+    dress(server, asked.site, asked.scheme, &mut response);
     let headers = response.headers_mut();
-    headers.entry(header::SERVER).or_insert(const { HeaderValue::from_static("stack") });
-    server.sites.dress(asked.site).apply(&mut response, asked.id, asked.accept.as_ref());
-    let headers = response.headers_mut();
-    if server.security_headers {
-        outgoing::secure(headers, asked.scheme);
-    }
-    // RFC 6797 §7.2: over TLS only. The application may say it in its own words.
-    if let Some(hsts) = server.hsts.as_ref().filter(|_| asked.scheme == Scheme::Https) {
-        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
-    }
     if stream.is_last() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -147,7 +153,5 @@ fn complete(
         && !status.is_informational()
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    // Its client may take nothing from the start.
-    stream.block_is_sent();
     response.map(|body| SentBody::new(body, has_body, length, entry, stream))
 }

@@ -15,6 +15,8 @@ use crate::{access_log::Entry, connection::Stream};
 #[derive(Debug)]
 pub(crate) struct SentBody {
     body: Body,
+    /// Of the block that was read last, what is not handed over yet.
+    rest: Bytes,
     /// The response's Content-Length, where it has one.
     length: Option<u64>,
     sent: u64,
@@ -28,7 +30,13 @@ pub(crate) struct SentBody {
 impl SentBody {
     /// `has_body` is false where HTTP allows none: HEAD, 204, 304 (RFC 9110 §6.4.1).
     pub(crate) fn new(body: Body, has_body: bool, length: Option<u64>, entry: Entry, stream: Stream) -> Self {
-        Self { body, length, sent: 0, ended: !has_body, cut: None, entry: Some(entry), stream }
+        Self { body, rest: Bytes::new(), length, sent: 0, ended: !has_body, cut: None, entry: Some(entry), stream }
+    }
+
+    fn next_piece(&mut self) -> Bytes {
+        let piece = self.rest.split_to(self.rest.len().min(self.stream.largest_piece()));
+        self.sent += piece.len() as u64;
+        piece
     }
 }
 
@@ -45,17 +53,21 @@ impl HttpBody for SentBody {
             }
             return Poll::Ready(Some(Err(cut)));
         }
-        this.stream.awaits_block();
+        if !this.rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(this.next_piece()))));
+        }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        match &frame {
+        match frame {
             None => this.ended = true,
             Some(Ok(frame)) => {
-                this.stream.block_is_sent();
-                this.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                return Poll::Ready(Some(Ok(frame.map_data(|block| {
+                    this.rest = block;
+                    this.next_piece()
+                }))));
             }
             Some(Err(_)) => {
                 this.stream.wish_for_flush();
-                // A stream of HTTP/2 is reset, and its client has what there is.
+                // A stream of HTTP/2 is reset, whatever of it is still to be sent.
                 if this.stream.awaits_flush() {
                     this.cut = frame.and_then(Result::err);
                     return Poll::Pending;
@@ -66,7 +78,7 @@ impl HttpBody for SentBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -83,7 +95,7 @@ impl Drop for SentBody {
     fn drop(&mut self) {
         let is_whole = match self.length {
             Some(length) => self.sent >= length,
-            None => self.body.is_end_stream(),
+            None => self.is_end_stream(),
         };
         // What reads the reply notes its times when it is dropped, which must be before they are logged.
         self.body = Body::empty();

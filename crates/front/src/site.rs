@@ -31,7 +31,7 @@ use crate::{
     application::Application,
     compression,
     error::{Error, IsError},
-    files::{self, DocumentRoot, FileService, Internal, OwnedPrefix},
+    files::{self, DocumentRoot, FileService, InMemory, Internal, OwnedPrefix},
     path,
     request::Context,
 };
@@ -139,9 +139,11 @@ impl Sites {
         dots.map(|(at, _)| &host[at + 1..]).find_map(|parent| self.below.get(parent).copied())
     }
 
-    /// Serves a directory that an application of the site at this place has named. False: its prefix is taken.
-    pub(crate) fn add_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
-        self.all.get_mut(site).is_some_and(|site| site.add(prefix, directory, is_of_users))
+    /// Serves a directory that an application of the site at this place has named.
+    pub(crate) fn add_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) {
+        let Site { files, prefixes, .. } = &mut self.all[site];
+        let owned = files.of_application(prefix, directory, is_of_users);
+        prefixes.insert(prefix, Owner::Files(owned));
     }
 
     /// What a response of the site gets at last; without one, what those of the default site do, or else of the top level.
@@ -186,20 +188,6 @@ impl Site {
         }
     }
 
-    /// Adds a directory that an application of the site has named. False: its prefix is taken.
-    fn add(&mut self, prefix: &str, directory: PathBuf, is_of_users: bool) -> bool {
-        let is_taken = match self.prefixes.find(prefix.as_bytes(), Reach::WithItself) {
-            Some((Owner::Files(_), _)) => true,
-            Some((Owner::Application { .. }, length)) => length == prefix.len(),
-            None => false,
-        };
-        if !is_taken {
-            let owned = self.files.of_application(prefix, directory, is_of_users);
-            self.prefixes.insert(prefix, Owner::Files(owned));
-        }
-        !is_taken
-    }
-
     /// Where a decoded path leads: for each path the same as for what of it the application gets.
     pub(crate) fn route(&self, decoded: &[u8]) -> Route<'_> {
         if self.prefixes.is_empty() {
@@ -209,6 +197,20 @@ impl Site {
             Some((Owner::Files(owned), _)) => Route::Files(owned),
             Some((Owner::Application { mount, application }, _)) => Route::Mount(mount, application),
             None => Route::Root,
+        }
+    }
+
+    /// The file in memory that a path names, where nothing but a file can be meant: in its normal form, on a site without
+    /// rules, in the first place that is looked at.
+    pub(crate) fn content<'a>(&'a self, path: &'a str) -> Option<InMemory<'a>> {
+        if self.rules.is_some() {
+            return None;
+        }
+        let decoded = path::decode(path.as_bytes());
+        match self.route(&decoded) {
+            Route::Files(owned) => owned.content(decoded),
+            Route::Mount(..) => None,
+            Route::Root => self.document_roots.first().filter(|_| !self.files.is_internal(path))?.content(decoded),
         }
     }
 
@@ -265,11 +267,15 @@ impl Dress {
         Self { fields: Fields::new(&rules.fields), pages }
     }
 
-    /// The page of an error, and the site's own fields.
-    pub(crate) fn apply(&self, response: &mut Response, id: RequestId, accept: Option<&HeaderValue>) {
+    /// The page of an error, in the place of what it has.
+    pub(crate) fn put_page(&self, response: &mut Response, id: RequestId, accept: Option<&HeaderValue>) {
         if is_failure(response) {
             self.pages.dress(response, id, accept);
         }
+    }
+
+    /// The site's own fields.
+    pub(crate) fn put_fields(&self, response: &mut Response) {
         self.fields.apply(response.headers_mut());
         // A field of the site's must not let an upload act in the site's name.
         files::protect(response);

@@ -14,7 +14,7 @@ mod reload;
 mod resolver;
 mod settings;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::{
     sync::{Arc, PoisonError, RwLock},

@@ -14,13 +14,12 @@ def prefix_of(url):
     return None if path == "/" else path
 
 
-def directory_of(root):
-    """The directory with all links resolved; None where there is none."""
+def path_of(root):
+    """The path with all links resolved, whether there is a directory yet or not; None where none is named."""
     try:
-        path = os.path.realpath(os.fspath(root)) if root else None
+        return os.path.realpath(os.fspath(root)) if root else None
     except TypeError:
         return None
-    return path if path and os.path.isdir(path) else None
 
 
 def has_route(prefix):
@@ -46,7 +45,10 @@ def has_route(prefix):
 
 
 def directories():
-    """Kind, prefix, directory, whether the prefix is below SCRIPT_NAME, and whether the project has a route for it; "" is no."""
+    """Kind, prefix, directory, whether the prefix is below SCRIPT_NAME, and whether the project has a route for it; "" is no.
+
+    A directory for uploads has no prefix where it has no URL here or is not there yet: it is told all the same.
+    """
     conf = sys.modules.get("django.conf")
     found = []
     try:
@@ -55,12 +57,17 @@ def directories():
         # As they were written: Django puts SCRIPT_NAME before a URL when it is first asked for, and keeps the outcome.
         written = conf.settings._wrapped
         for kind in ("static", "media"):
+            directory = path_of(getattr(written, f"{kind.upper()}_ROOT", None))
+            if not directory or not isinstance(directory, str):
+                continue
             url = getattr(written, f"{kind.upper()}_URL", None)
-            prefix = prefix_of(url)
-            directory = directory_of(getattr(written, f"{kind.upper()}_ROOT", None))
-            if prefix and directory:
-                routed = kind == "media" and has_route(prefix)
-                found.append((kind, prefix, directory, "" if url.startswith("/") else "relative", "routed" if routed else ""))
+            prefix = prefix_of(url) if os.path.isdir(directory) else None
+            if prefix:
+                relative = "" if url.startswith("/") else "relative"
+                routed = "routed" if kind == "media" and has_route(prefix) else ""
+                found.append((kind, prefix, directory, relative, routed))
+            elif kind == "media":
+                found.append((kind, "", directory, "", ""))
     except Exception:
         pass
     return found

@@ -8,13 +8,14 @@ use stack_interp::{Python, Raised};
 const SOURCE: &str = include_str!("django.py");
 const FILE: &str = "<stack.django>";
 
-/// A directory that a project's settings name, and that exists.
+/// A directory that a project's settings name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectDirectory {
     /// Whose files they are.
     pub kind: DirectoryKind,
-    /// The path of its URL, beginning with `/` and without one at its end.
-    pub prefix: String,
+    /// The path of its URL, beginning with `/` and without one at its end. `None` where nothing is to be served of it: it has
+    /// no such URL, or is not there yet. Uploads are in it, or will be, all the same.
+    pub prefix: Option<String>,
     /// The URL is relative: it is below the prefix that the application is mounted at.
     pub is_relative: bool,
     /// Absolute, with symbolic links resolved.
@@ -49,7 +50,7 @@ fn directory(fields: Vec<String>) -> Option<ProjectDirectory> {
     let kind = if kind == "media" { DirectoryKind::Media } else { DirectoryKind::Static };
     Some(ProjectDirectory {
         kind,
-        prefix,
+        prefix: Some(prefix).filter(|prefix| !prefix.is_empty()),
         is_relative: !relative.is_empty(),
         directory: directory.into(),
         has_route: !route.is_empty(),

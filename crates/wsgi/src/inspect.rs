@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use stack_config::AppSpec;
 use stack_interp::{ExtensionRefusal, LoadGuard, Object, Python, Raised};
 
-use crate::application::{self, LoadError};
+use crate::{
+    application::{self, LoadError},
+    django::{self, ProjectDirectory},
+};
 
 const SOURCE: &str = include_str!("inspect.py");
 const FILE: &str = "<stack.inspect>";
@@ -67,6 +70,8 @@ pub struct Import {
     pub load_time: Duration,
     /// The extension modules that refused, with and without a twin.
     pub refusals: Vec<ExtensionRefusal>,
+    /// The directories of a Django project, where they were asked for.
+    pub directories: Vec<ProjectDirectory>,
 }
 
 /// Gives an interpreter the paths and variables of the application, without an import.
@@ -75,11 +80,19 @@ pub fn prepare(py: Python<'_>, directory: &str, env: &[(String, String)]) -> Res
 }
 
 /// Imports the application as a worker does, and throws it away.
-pub fn import(py: Python<'_>, app: &AppSpec, directory: &str, env: &[(String, String)]) -> Import {
+pub fn import(
+    py: Python<'_>,
+    app: &AppSpec,
+    directory: &str,
+    env: &[(String, String)],
+    find_directories: bool,
+) -> Import {
     let _loading = LoadGuard::acquire(py);
     let started = Instant::now();
     let outcome = application::prepare(py, directory, env).and_then(|()| application::load(py, app).map(drop));
-    Import { outcome, load_time: started.elapsed(), refusals: py.extension_refusals().unwrap_or_default() }
+    let directories = if find_directories && outcome.is_ok() { django::directories(py) } else { Vec::new() };
+    let refusals = py.extension_refusals().unwrap_or_default();
+    Import { outcome, load_time: started.elapsed(), refusals, directories }
 }
 
 /// The extension modules that this interpreter has loaded, sorted by name.

@@ -1,6 +1,24 @@
-//! `app`: `module`, `module:callable`, `module:factory()`, `module:a.b`.
+//! `app`: `module`, `module:callable`, `module:factory()`, `module:a.b`; and whether it is preloaded.
 
-use crate::{AppSpec, Callable, error::Reason};
+use super::noting::Check;
+use crate::{AppSource, AppSpec, Callable, Isolation, error::Reason, raw::Written};
+
+impl Check<'_> {
+    pub(super) fn app(&mut self, app: Option<Written>) -> Option<AppSource> {
+        self.optional("app", app, |_, text| match text {
+            "none" => Ok(AppSource::None),
+            text => parse(text).map(AppSource::Named),
+        })
+    }
+
+    pub(super) fn preload(&mut self, value: &Written, isolation: Isolation) -> bool {
+        let preload = self.switch("preload", value);
+        if preload && matches!(isolation, Isolation::Interpreters | Isolation::Threads) {
+            self.report(Self::key("preload"), 0, value, Reason::PreloadIsolation(isolation.as_str()));
+        }
+        preload
+    }
+}
 
 pub(super) fn parse(text: &str) -> Result<AppSpec, Reason> {
     let (module, callable) = match text.split_once(':') {

@@ -11,12 +11,12 @@ use ipnet::IpNet;
 use super::{
     Check, MOST, Place,
     bind::{self, Parsed, Scheme},
-    units,
 };
 use crate::{
     Clients, Endpoint, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates,
     error::Reason,
     raw::{Several, Written},
+    units,
 };
 
 /// The shortest span of time in which a rate may be given.

@@ -1,7 +1,17 @@
 //! `static`: `[PREFIX=]DIR`.
 
-use super::{Place, paths};
-use crate::{StaticRoot, error::Reason};
+use super::{Check, Place, paths};
+use crate::{StaticRoot, error::Reason, raw::Several};
+
+impl Check<'_> {
+    pub(super) fn statics(&mut self, statics: Several) -> Vec<StaticRoot> {
+        let mut statics = self.several("static", statics, parse);
+        self.no_repetition("static", repetition(&statics));
+        // Routing takes the first prefix that fits.
+        statics.sort_by_key(|root| std::cmp::Reverse(root.prefix.as_ref().map_or(0, String::len)));
+        statics
+    }
+}
 
 pub(super) fn parse(place: Place<'_>, text: &str) -> Result<StaticRoot, Reason> {
     let (prefix, directory) = match text.split_once('=') {

@@ -92,6 +92,22 @@ impl Config {
     }
 }
 
+impl Site {
+    /// Whether nothing that is configured has this prefix, so that a directory which an application names may: no static root
+    /// has it or one around it, unless an application is mounted in between, and no application is mounted right there.
+    pub fn leaves_free(&self, prefix: &str) -> bool {
+        let roots = self.statics.iter().filter_map(|root| root.prefix.as_deref()).map(|owned| (owned, true));
+        let owners = roots.chain(self.mounts.iter().map(|(mount, _)| (mount.as_str(), false)));
+        let around = owners.filter(|(owned, _)| {
+            prefix.strip_prefix(owned).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        });
+        match around.max_by_key(|(owned, _)| owned.len()) {
+            Some((owned, is_root)) => !is_root && owned.len() < prefix.len(),
+            None => true,
+        }
+    }
+}
+
 impl Layout {
     fn add(&mut self, section: Section) {
         let Section { hosts, is_default, statics, application, env_file: _, mounts, rules } = section;
@@ -114,5 +130,37 @@ impl Layout {
         }
         self.applications.push(Served { application, at: vec![at] });
         self.applications.len() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_configured_goes_before_what_an_application_names() {
+        let root = |prefix: &str| StaticRoot { prefix: Some(prefix.into()), directory: "/".into() };
+        let site = Site {
+            name: String::new(),
+            hosts: Vec::new(),
+            is_default: true,
+            statics: vec![root("/static"), root("/a"), StaticRoot { prefix: None, directory: "/".into() }],
+            application: Some(0),
+            mounts: vec![("/shop".into(), 0), ("/a/b".into(), 0)],
+            rules: Rules::default(),
+        };
+        for (prefix, is_free) in [
+            ("/static", false),
+            ("/static/x", false),
+            ("/staticx", true),
+            ("/media", true),
+            ("/shop", false),
+            ("/shop/static", true),
+            ("/a/x", false),
+            ("/a/b", false),
+            ("/a/b/static", true),
+        ] {
+            assert_eq!(site.leaves_free(prefix), is_free, "{prefix}");
+        }
     }
 }

@@ -31,8 +31,8 @@ fn combined(record: &Record, out: &mut Vec<u8>) {
         RequestLine(record),
         status(record),
         record.bytes,
-        record.referer.as_ref().map_or(Escaped(b"-"), |value| Escaped(value.as_bytes())),
-        record.user_agent.as_ref().map_or(Escaped(b"-"), |value| Escaped(value.as_bytes())),
+        record.described.referer.as_ref().map_or(Escaped(b"-"), |value| Escaped(value.as_bytes())),
+        record.described.user_agent.as_ref().map_or(Escaped(b"-"), |value| Escaped(value.as_bytes())),
         record.request_id,
         OrDash(queue.map(milliseconds)),
         OrDash(app.map(milliseconds)),
@@ -75,14 +75,14 @@ fn json(record: &Record, out: &mut Vec<u8>) {
         request_id: record.request_id.to_string(),
         peer: PeerAddress(record.peer).to_string(),
         tls: record.tls.as_ref().map(|facts| &*facts.protocol),
-        method: is_request.then_some(record.method.as_str()),
-        target: is_request.then(|| record.target.to_string()),
-        version: is_request.then(|| format!("{:?}", record.version)),
+        method: is_request.then_some(record.described.method.as_str()),
+        target: is_request.then(|| record.described.target.to_string()),
+        version: is_request.then(|| format!("{:?}", record.described.version)),
         refused: record.refused.as_ref().map(|line| Escaped(line).to_string()),
         status: status(record),
         bytes: record.bytes,
-        referer: record.referer.as_ref().map(text),
-        user_agent: record.user_agent.as_ref().map(text),
+        referer: record.described.referer.as_ref().map(text),
+        user_agent: record.described.user_agent.as_ref().map(text),
         queue_ms: queue.map(milliseconds),
         app_ms: app.map(milliseconds),
         total_ms: milliseconds(total),
@@ -152,8 +152,8 @@ impl fmt::Display for RequestLine<'_> {
         if let Some(line) = &record.refused {
             return Escaped(line).fmt(f);
         }
-        let (method, target) = (record.method.as_str(), record.target.to_string());
-        write!(f, "{} {} {:?}", Escaped(method.as_bytes()), Escaped(target.as_bytes()), record.version)
+        let (method, target) = (record.described.method.as_str(), record.described.target.to_string());
+        write!(f, "{} {} {:?}", Escaped(method.as_bytes()), Escaped(target.as_bytes()), record.described.version)
     }
 }
 
@@ -203,7 +203,7 @@ pub(super) mod tests {
     use http::{HeaderValue, Method, StatusCode, Version};
     use stack_bridge::{RequestId, Trace, WorkerId};
 
-    use super::*;
+    use super::{super::Described, *};
 
     pub(in super::super) fn record() -> Record {
         let now = Instant::now();
@@ -211,12 +211,14 @@ pub(super) mod tests {
             request_id: RequestId(0xabc),
             tls: None,
             peer: Peer::Tcp("192.0.2.1:4711".parse().unwrap()),
-            method: Method::GET,
-            target: "/a?b=%22".parse().unwrap(),
-            version: Version::HTTP_11,
+            described: Described {
+                method: Method::GET,
+                target: "/a?b=%22".parse().unwrap(),
+                version: Version::HTTP_11,
+                referer: None,
+                user_agent: Some(HeaderValue::from_bytes(b"x\"\xff \\y").unwrap()),
+            },
             refused: None,
-            referer: None,
-            user_agent: Some(HeaderValue::from_bytes(b"x\"\xff \\y").unwrap()),
             status: Some(StatusCode::OK),
             bytes: 12,
             started_at: now,

@@ -26,6 +26,16 @@ pub(crate) async fn complete(
     if !server.admission.proxy_protocol {
         return Some((connection, None));
     }
+    // In a box: most connections have no header, and each would keep its room.
+    Box::pin(with_header(server, socket, connection, place)).await
+}
+
+async fn with_header(
+    server: &Server,
+    socket: &mut Plain,
+    connection: Arc<Connection>,
+    place: &Place,
+) -> Option<(Arc<Connection>, Option<Held>)> {
     let header = {
         let reading = async {
             match timeout(server.timeouts.header, proxy_protocol::read(socket)).await {

@@ -57,10 +57,16 @@ const UNNAMED_IDENTITY: u16 = 0;
 impl Accepted {
     /// Without the field any coding would do (§12.5.3), but who says nothing may well not understand any.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self::of_values(headers.get_all(header::ACCEPT_ENCODING).into_iter().map(HeaderValue::as_bytes))
+    }
+
+    /// The same for the values of the field.
+    pub(crate) fn of_values<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut named = [None; 3];
         let (mut identity, mut any) = (None, None);
-        for value in headers.get_all(header::ACCEPT_ENCODING) {
-            let Ok(value) = value.to_str() else { continue };
+        for value in values {
+            // A list of tokens and weights has no other characters.
+            let Some(value) = str::from_utf8(value).ok().filter(|value| value.is_ascii()) else { continue };
             for (name, weight) in value.split(',').filter_map(weighted) {
                 let is = |other: &str| name.eq_ignore_ascii_case(other);
                 if is("br") {

@@ -5,6 +5,8 @@
 //! in its place goes a request of the gate's own, which is answered with the refusal ([`Connection::refused`]), so that
 //! a refusal has its place in the order of responses, its error page and its line in the access log like any other.
 //!
+//! What is asked for a file in memory, and no more, is answered here ([`mod@ready`]): hyper does not hear of it.
+//!
 //! It owns the timeouts of every phase but the body's, which its reader keeps.
 
 use std::{
@@ -13,14 +15,14 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::{Connection, Phase, sending::Sending};
+use super::{Begun, Connection, Order, Phase, sending::Sending};
 use crate::{
+    ready::{self, Answer},
     server::Server,
     strict::{
         Malformed, Refusal,
@@ -44,12 +46,12 @@ pub(super) struct Gate<'a> {
     /// Borrowed: it may have to be drained after hyper, or waited for again without it.
     socket: &'a mut Socket,
     connection: Arc<Connection>,
-    limits: HeadLimits,
+    server: &'a Server,
+    /// Whether answers that are ready may be given on this connection.
+    answers: bool,
     /// What has been read from the socket and not been handed on.
     inbound: BytesMut,
     stage: Stage,
-    header_timeout: Duration,
-    idle_timeout: Duration,
     timer: LazyTimer,
     /// The wait for the next request, or for the rest of its head.
     reading: Pause,
@@ -71,6 +73,8 @@ enum Stage {
     Waiting,
     /// A body that breaks the rules: hyper is told so as often as it asks.
     Broken(Malformed),
+    /// An answer that was ready is on its way out.
+    Ready(Answer),
     /// These stand in for a head that was refused; then nothing is of interest any more.
     Refused(&'static [u8]),
 }
@@ -82,19 +86,23 @@ enum Body {
 }
 
 impl<'a> Gate<'a> {
-    /// `inbound` has been read from the socket already.
-    pub(super) fn new(socket: &'a mut Socket, connection: Arc<Connection>, inbound: BytesMut, server: &Server) -> Self {
-        let (limits, timeouts) = (server.head_limits, &server.timeouts);
+    pub(super) fn new(socket: &'a mut Socket, connection: Arc<Connection>, begun: Begun, server: &'a Server) -> Self {
+        let timeouts = &server.timeouts;
+        let Begun { bytes: inbound, age } = begun;
+        let mut reading = Pause::new(timeouts.idle);
+        if !inbound.is_empty() {
+            connection.enter(Phase::Head);
+            reading.reset(timeouts.header.saturating_sub(age));
+        }
         Self {
             socket,
+            answers: ready::is_possible(server, &connection.origin),
             connection,
-            limits,
             inbound,
-            stage: Stage::head(limits),
-            header_timeout: timeouts.header,
-            idle_timeout: timeouts.idle,
+            stage: Stage::head(server.head_limits),
+            server,
             timer: LazyTimer::default(),
-            reading: Pause::new(timeouts.idle),
+            reading,
             sending: Sending::new(timeouts.send, server.rates),
         }
     }
@@ -106,7 +114,10 @@ impl<'a> Gate<'a> {
                 Ok(Progress::Complete { length, framing }) => {
                     // Not idle any more, before hyper has begun to answer.
                     self.connection.enter(Phase::Head);
-                    self.stage = Stage::Passing(length, Body::new(framing, self.limits));
+                    self.stage = match self.answer(length) {
+                        Some(answer) => Stage::Ready(answer),
+                        None => Stage::Passing(length, Body::new(framing, self.server.head_limits)),
+                    };
                 }
                 Ok(Progress::Partial) => {
                     if !ready!(self.read_more_of_head(cx))? {
@@ -134,12 +145,15 @@ impl<'a> Gate<'a> {
                     Err(malformed) => Stage::Broken(malformed),
                 };
             }
-            Stage::Waiting if self.connection.phase() == Phase::Idle => self.stage = Stage::head(self.limits),
+            Stage::Waiting if self.connection.phase() == Phase::Idle => {
+                self.stage = Stage::head(self.server.head_limits);
+            }
             Stage::Waiting => {
                 // A client that leaves is noticed, unless it has sent more already.
                 let has_left = self.inbound.is_empty() && ready!(self.fill(cx))? == 0;
                 return if has_left { Poll::Ready(Ok(Told::News)) } else { Poll::Pending };
             }
+            Stage::Ready(_) => ready!(self.poll_settle(cx))?,
             Stage::Broken(malformed) => {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, *malformed)));
             }
@@ -152,6 +166,44 @@ impl<'a> Gate<'a> {
             }
         }
         Poll::Ready(Ok(Told::Nothing))
+    }
+
+    /// The answer to the request whose head is the first so many bytes, if one is ready and the connection goes on.
+    fn answer(&mut self, length: usize) -> Option<Answer> {
+        if !self.answers || self.connection.order() != Order::Serve {
+            return None;
+        }
+        let answer = ready::answer(self.server, &self.connection, &self.inbound[..length])?;
+        self.inbound.advance(length);
+        self.connection.enter(Phase::Answering);
+        Some(answer)
+    }
+
+    /// Sends an answer that was ready, if there is one.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Stage::Ready(answer) = &mut self.stage else { return Poll::Ready(Ok(())) };
+        while !answer.is_sent() {
+            let written = self.sending.poll_write_vectored(self.socket, &mut self.timer, cx, &answer.rest());
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => answer.advance(written),
+            }
+        }
+        if let Stage::Ready(answer) = std::mem::replace(&mut self.stage, Stage::Waiting) {
+            self.connection.await_flush(answer.into_entry());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until the socket has all there is. The connection is idle then, if the response was complete.
+    fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_answer(cx))?;
+        ready!(self.sending.poll_flush(self.socket, &mut self.timer, cx))?;
+        if self.connection.phase() == Phase::Flushing {
+            self.connection.flushed();
+            self.reading.reset(self.server.timeouts.idle);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// False at the end: the client closed, or was silent for too long.
@@ -178,7 +230,7 @@ impl<'a> Gate<'a> {
 
     fn begin_head(&mut self) {
         self.connection.enter(Phase::Head);
-        self.reading.reset(self.header_timeout);
+        self.reading.reset(self.server.timeouts.header);
     }
 
     fn refuse(&mut self, refusal: Refusal) {
@@ -317,9 +369,7 @@ impl Gate<'_> {
 impl AsyncWrite for Gate<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let room = ready!(this.sending.poll_room(buf.len(), &mut this.timer, cx));
-        let outcome = Pin::new(&mut *this.socket).poll_write(cx, &buf[..room]);
-        this.sending.watch(outcome, this.socket, &mut this.timer, cx)
+        this.sending.poll_write(this.socket, &mut this.timer, cx, buf)
     }
 
     fn poll_write_vectored(
@@ -327,13 +377,8 @@ impl AsyncWrite for Gate<'_> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.sending.is_throttled() {
-            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-            return self.poll_write(cx, first);
-        }
         let this = self.get_mut();
-        let outcome = Pin::new(&mut *this.socket).poll_write_vectored(cx, bufs);
-        this.sending.watch(outcome, this.socket, &mut this.timer, cx)
+        this.sending.poll_write_vectored(this.socket, &mut this.timer, cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -343,10 +388,9 @@ impl AsyncWrite for Gate<'_> {
     /// hyper calls this when its own buffers are empty.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.sending.poll_flush(this.socket, &mut this.timer, cx))?;
-        if this.connection.phase() == Phase::Flushing {
-            this.connection.flushed();
-            this.reading.reset(this.idle_timeout);
+        let was_idle = this.connection.phase() == Phase::Idle;
+        ready!(this.poll_settle(cx))?;
+        if !was_idle && this.connection.phase() == Phase::Idle {
             // hyper knows that a read would wait, so it does not read before the timer has fired: set it here.
             let _ = this.reading.watch(Poll::<()>::Pending, &mut this.timer, cx);
             if !this.inbound.is_empty() {
@@ -362,6 +406,12 @@ impl AsyncWrite for Gate<'_> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // hyper does not know of an answer that did not come from it.
+        ready!(this.poll_settle(cx))?;
+        if !this.inbound.is_empty() {
+            // A close with requests unread would be a reset, which takes the end of the last response along.
+            this.connection.set_lingering(true);
+        }
         this.sending.poll_shutdown(this.socket, &mut this.timer, cx)
     }
 }

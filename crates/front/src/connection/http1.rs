@@ -9,20 +9,21 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep};
 
-use super::{Connection, Order, Phase, gate::Gate, stream::Stream};
+use super::{Begun, Connection, Order, Phase, gate::Gate, stream::Stream};
 use crate::{request, server::Server, timer::LazyTimer, transport::Socket};
 
 /// How long a connection without a request yet is kept when the server is told to stop.
 pub(super) const FIRST_REQUEST: Duration = Duration::from_millis(250);
 
-/// How long a connection is idle before it is parked. Soon enough for memory, and late enough that a busy one never is.
-const PARK_AFTER: Duration = Duration::from_millis(100);
+/// How long a connection is idle before it is parked. Late enough that a busy one never is, and that what it takes to come
+/// back is little beside the pause; soon enough that few wait for it at a time, since an allocator gives back late what many
+/// had.
+const PARK_AFTER: Duration = Duration::from_millis(20);
 
 /// hyper's own minimum.
 const SMALLEST_BUFFER: usize = 8 * 1024;
@@ -39,14 +40,14 @@ pub(super) enum Ended {
     Idle,
 }
 
-/// Serves requests until the connection ends or is idle for a while. `inbound` has been read from it already.
+/// Serves requests until the connection ends or is idle for a while.
 pub(super) async fn exchange(
     server: &Arc<Server>,
     socket: &mut Socket,
     connection: &Arc<Connection>,
-    inbound: BytesMut,
+    begun: Begun,
 ) -> Ended {
-    let gate = Gate::new(socket, Arc::clone(connection), inbound, server);
+    let gate = Gate::new(socket, Arc::clone(connection), begun, server);
     let service = service_fn(|request: Request<Incoming>| {
         let stream = Stream::http1(Arc::clone(connection));
         let answer = request::answer(Arc::clone(server), stream, request);

@@ -23,10 +23,12 @@ use crate::{request, server::Server, timer::LazyTimer, transport::Socket};
 
 mod frames;
 mod link;
+mod outflow;
 mod streams;
 
 use link::Link;
-use streams::Streams;
+use outflow::{Outbound, Outflow};
+use streams::{SendLimits, Streams};
 
 /// What a client sends first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -62,14 +64,16 @@ pub(super) async fn exchange(
     connection: &Arc<Connection>,
     inbound: BytesMut,
 ) -> Ended {
-    let streams = Streams::new(Arc::clone(connection), server.timeouts.send);
+    let outflow = Arc::new(Outflow::default());
+    let limits = SendLimits { timeout: server.timeouts.send, rates: server.rates };
+    let streams = Streams::new(Arc::clone(connection), Arc::clone(&outflow), limits);
     // The tasks of the streams end with the connection, however it ends.
     let _tasks = streams.end_with_this();
-    let link = Link::new(socket, inbound, Arc::clone(connection), server);
+    let link = Link::new(socket, inbound, Arc::clone(connection), Arc::clone(&outflow), server);
     let service = service_fn(|request: Request<Incoming>| {
-        let stream = Stream::http2(Arc::clone(connection), streams.open());
-        let answer = request::answer(Arc::clone(server), stream, request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let clock = streams.open();
+        let answer = request::answer(Arc::clone(server), Stream::http2(Arc::clone(connection)), request);
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Outbound::new(body, clock))) }
     });
     let head = u32::try_from(server.head_limits.head).unwrap_or(u32::MAX);
     let hyper = http2::Builder::new(streams.clone())
@@ -115,6 +119,8 @@ pub(super) async fn exchange(
     if let Err(error) = outcome.await {
         tracing::debug!(%error, "connection ended with an error");
     }
+    // A client that has not heard of the end yet sends on. One that is given up has nothing more to hear.
+    connection.set_lingering(!outflow.has_failed());
     connection.ended();
     Ended::Closed
 }

@@ -7,7 +7,6 @@ use std::{
     task::{Poll, ready},
 };
 
-use stack_bridge::Scheme;
 use tokio::{io::AsyncWriteExt, time::sleep};
 
 use super::{Connection, Order, http1::FIRST_REQUEST, linger};
@@ -17,13 +16,10 @@ use crate::{
     transport::{Plain, Socket},
 };
 
-/// The socket as requests come on it; `None` if the connection is over before any.
+/// The socket as encrypted requests come on it; `None` if the connection is over before any.
 pub(super) async fn secure(server: &Server, socket: Plain, connection: &Arc<Connection>) -> Option<Socket> {
-    if connection.origin.scheme == Scheme::Http {
-        return Some(Socket::Plain(socket));
-    }
     let tls = server.tls.as_ref().expect("a listener speaks TLS only where there is some");
-    let mut handshake = Box::pin(tls::accept(tls, socket));
+    let mut handshake = pin!(tls::accept(tls, socket));
     let mut last_wait = pin!(None);
     let outcome = poll_fn(|cx| {
         if let Poll::Ready(outcome) = handshake.as_mut().poll(cx) {

@@ -1,7 +1,7 @@
 //! The wait for a client that takes nothing, or too little; and how much it gets at most.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -45,8 +45,35 @@ impl Sending {
         self.throttle.is_some()
     }
 
+    pub(super) fn poll_write(
+        &mut self,
+        socket: &mut Socket,
+        timer: &mut LazyTimer,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let room = ready!(self.poll_room(buf.len(), timer, cx));
+        let outcome = Pin::new(&mut *socket).poll_write(cx, &buf[..room]);
+        self.watch(outcome, socket, timer, cx)
+    }
+
+    pub(super) fn poll_write_vectored(
+        &mut self,
+        socket: &mut Socket,
+        timer: &mut LazyTimer,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_throttled() {
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            return self.poll_write(socket, timer, cx, first);
+        }
+        let outcome = Pin::new(&mut *socket).poll_write_vectored(cx, bufs);
+        self.watch(outcome, socket, timer, cx)
+    }
+
     /// Waits until some of so many bytes may be written, and gives how many.
-    pub(super) fn poll_room(&mut self, bytes: usize, timer: &mut LazyTimer, cx: &mut Context<'_>) -> Poll<usize> {
+    fn poll_room(&mut self, bytes: usize, timer: &mut LazyTimer, cx: &mut Context<'_>) -> Poll<usize> {
         match &mut self.throttle {
             None => Poll::Ready(bytes),
             Some(throttle) => throttle.poll_room(bytes, timer, cx).map(|room| room.min(bytes)),
@@ -80,7 +107,7 @@ impl Sending {
     }
 
     /// Passes the outcome of a write on, and ends the connection where it has waited for too long.
-    pub(super) fn watch(
+    fn watch(
         &mut self,
         outcome: Poll<io::Result<usize>>,
         socket: &Socket,

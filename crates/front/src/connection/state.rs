@@ -258,6 +258,11 @@ impl Connection {
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// How many requests there were.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// Asks for a wake-up at the next flush.
     pub(crate) fn wish_for_flush(&self) {
         self.wants_flush.store(true, Ordering::Relaxed);

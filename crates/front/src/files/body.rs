@@ -18,7 +18,7 @@ use super::version::Source;
 use crate::file_stream::FileStream;
 
 /// Content in memory goes out in pieces of this size, so that what has been handed over is what has nearly been sent.
-const PIECE: usize = 256 * 1024;
+pub(super) const PIECE: usize = 256 * 1024;
 
 /// The body of one range.
 pub(super) fn range(source: &Source, range: Range<u64>) -> Body {

@@ -27,7 +27,15 @@ pub(super) struct Asked<'a> {
 
 /// The response with a file, or with what is to be said of it.
 pub(super) fn file(asked: &Asked<'_>, root: &Arc<Root>, hot: &Arc<Hot>) -> Response {
-    let mut response = of_version(asked, root, hot);
+    of_users(root, hot, of_version(asked, root, hot))
+}
+
+/// The response with a representation that has been chosen, or with what is to be said of it.
+pub(super) fn represented(asked: &Asked<'_>, root: &Root, hot: &Hot, chosen: &Representation) -> Response {
+    of_users(root, hot, represent(asked, &hot.version, chosen, &[]))
+}
+
+fn of_users(root: &Root, hot: &Hot, mut response: Response) -> Response {
     if root.is_of_users() {
         response.extensions_mut().insert(OfUsers::of(&hot.version.identity.head));
     }
@@ -42,22 +50,39 @@ fn of_version(asked: &Asked<'_>, root: &Arc<Root>, hot: &Arc<Hot>) -> Response {
     }
     let accepted = Accepted::of(asked.headers);
     let mut derived = None;
-    let chosen = choose(asked, root, hot, accepted, &mut derived);
+    // A part of what may be made anew is of no use.
+    let may_derive = !asked.headers.contains_key(header::RANGE);
+    let chosen = choose(root, hot, asked.path, accepted, may_derive, &mut derived);
     let others = other_tags(asked, version, accepted);
     represent(asked, version, chosen, &others)
 }
 
-/// The best representation that there is. One that has yet to be made is made for those who ask later.
-fn choose<'a>(
-    asked: &Asked<'_>,
+/// The representation for a request that wants the whole file at a path.
+pub(super) fn choose_whole<'a>(
     root: &Arc<Root>,
     hot: &'a Arc<Hot>,
+    path: &[u8],
+    accepted: impl FnOnce() -> Accepted,
+    derived: &'a mut Option<Arc<super::cache::Derived>>,
+) -> &'a Representation {
+    if hot.version.identity.head.contains_key(header::VARY) {
+        choose(root, hot, path, accepted(), true, derived)
+    } else {
+        &hot.version.identity
+    }
+}
+
+/// The best representation that there is. One that has yet to be made is made for those who ask later.
+fn choose<'a>(
+    root: &Arc<Root>,
+    hot: &'a Arc<Hot>,
+    path: &[u8],
     accepted: Accepted,
+    may_derive: bool,
     derived: &'a mut Option<Arc<super::cache::Derived>>,
 ) -> &'a Representation {
     let version = &hot.version;
-    // A part of what may be made anew is of no use.
-    let may_derive = version.is_compressible && !asked.headers.contains_key(header::RANGE);
+    let may_derive = may_derive && version.is_compressible;
     let mut is_first = true;
     for coding in accepted.in_order(Coding::BY_SIZE) {
         if let Some(neighbour) = version.neighbour(coding) {
@@ -65,7 +90,7 @@ fn choose<'a>(
         }
         if may_derive && is_first {
             is_first = false;
-            *derived = root.derived(asked.path, hot, coding);
+            *derived = root.derived(path, hot, coding);
             if derived.is_some() {
                 break;
             }

@@ -1,6 +1,7 @@
 //! A directory whose files are served, and how a path finds its file: in the cache, in the kernel's, on the disk.
 
 use std::{
+    borrow::Cow,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -17,6 +18,7 @@ use super::{
     cache::{Cache, Derived, Hit, Hot, Wanted},
     cache_control::Rules,
     open::{self, Found, Lookup, Stamp},
+    ready::InMemory,
     version::{self, Source, Unread, Version},
 };
 use crate::{
@@ -131,6 +133,12 @@ impl Root {
         Ok(served)
     }
 
+    /// The file of a decoded path, if it is in memory and known to be as it is on the disk.
+    pub(super) fn content<'a>(self: &'a Arc<Self>, path: Cow<'a, [u8]>) -> Option<InMemory<'a>> {
+        let hot = self.shared.cache.as_ref()?.fresh(self.wanted(&path, None))?;
+        Some(InMemory { root: self, hot, path })
+    }
+
     fn wanted<'a>(&self, path: &'a [u8], coding: Option<Coding>) -> Wanted<'a> {
         Wanted { root: self.id, coding, path }
     }
@@ -241,7 +249,6 @@ impl Root {
     }
 }
 
-/// Whether a browser would run scripts in it: HTML, and XML of any kind.
 /// A response with what a user has put there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OfUsers {
@@ -266,6 +273,7 @@ pub(crate) fn protect(response: &mut Response) {
     }
 }
 
+/// Whether a browser would run scripts in it: HTML, and XML of any kind.
 fn is_markup(head: &HeaderMap) -> bool {
     let content_type = head.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();

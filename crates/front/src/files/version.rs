@@ -12,12 +12,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{
     media_type,
     open::{self, Lookup, NotCached, Opened, Stamp},
+    ready::Heads,
     root::Root,
 };
 use crate::{
@@ -57,6 +59,8 @@ pub(super) struct Representation {
     /// The head of a 200.
     pub(super) head: HeaderMap,
     pub(super) source: Source,
+    /// The same head as bytes.
+    pub(super) heads: Heads,
 }
 
 /// Where bytes are.
@@ -85,6 +89,7 @@ impl Version {
         let content_type = media_type::of(&name);
         let is_compressible = root.shared.policy.types.include(content_type.as_bytes());
         let mut facts = root.head(&name, &stamp, content_type.clone());
+        let hashed = root.shared.cache.as_ref().map_or(0, |cache| cache.small_ceiling);
         let (mut neighbours, mut neighbour_stamps) = (Vec::new(), [None; 3]);
         if is_compressible {
             append_vary(&mut facts, "accept-encoding");
@@ -97,14 +102,16 @@ impl Version {
                 *found = Some(neighbour.stamp);
                 if seconds(&neighbour.stamp) >= seconds(&stamp) {
                     let source = source(neighbour.file, &neighbour.stamp, ceiling, lookup)?;
-                    neighbours.push(Representation::new(&facts, Some(coding), &neighbour.stamp, source));
+                    let tag = tag(&neighbour.stamp, &source, hashed);
+                    neighbours.push(Representation::new(&facts, Some(coding), neighbour.stamp.length, &tag, source));
                 }
             }
         }
         let source = source(file, &stamp, ceiling, lookup)?;
+        let tag = tag(&stamp, &source, hashed);
         Ok(Self {
             modified: modified(&stamp),
-            identity: Representation::new(&facts, None, &stamp, source),
+            identity: Representation::new(&facts, None, stamp.length, &tag, source),
             is_compressible: is_compressible && root.shared.policy.includes(&content_type, stamp.length),
             is_young: stamp.modified.is_none_or(|time| time + TICK > SystemTime::now()),
             stamp,
@@ -151,7 +158,8 @@ impl Version {
 
     /// The entity tag of what this server makes of it in a coding.
     pub(super) fn derived_etag(&self, coding: Coding) -> HeaderValue {
-        etag(&self.stamp, Some(coding), "~")
+        let tag = self.identity.etag.to_str().unwrap_or_default().trim_matches('"');
+        quoted(&format!("{tag}~{}", coding.name()))
     }
 
     /// A representation that this server has made.
@@ -164,35 +172,59 @@ impl Version {
         // It may have been made anew, with other bytes, by the time somebody asks for the rest of it.
         head.remove(header::ACCEPT_RANGES);
         let length = content.len() as u64;
-        Representation { coding: Some(coding), length, etag, head, source: Source::Memory(content) }
+        Representation {
+            coding: Some(coding),
+            length,
+            etag,
+            head,
+            source: Source::Memory(content),
+            heads: Heads::default(),
+        }
     }
 }
 
 impl Representation {
-    fn new(facts: &HeaderMap, coding: Option<Coding>, stamp: &Stamp, source: Source) -> Self {
+    fn new(facts: &HeaderMap, coding: Option<Coding>, length: u64, tag: &str, source: Source) -> Self {
         let mut head = facts.clone();
-        let etag = etag(stamp, coding, "-");
+        let etag = match coding {
+            Some(coding) => quoted(&format!("{tag}-{}", coding.name())),
+            None => quoted(tag),
+        };
         head.insert(header::ETAG, etag.clone());
-        head.insert(header::CONTENT_LENGTH, HeaderValue::from(stamp.length));
+        head.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         head.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         if let Some(coding) = coding {
             head.insert(header::CONTENT_ENCODING, coding.field_value());
         }
-        Self { coding, length: stamp.length, etag, head, source }
+        Self { coding, length, etag, head, source, heads: Heads::default() }
     }
 }
 
-/// Strong (RFC 9110 §8.8.3): a file that is written anew has another time, size or inode, and each coding is another
-/// sequence of bytes.
-fn etag(stamp: &Stamp, coding: Option<Coding>, separator: &str) -> HeaderValue {
-    let age = stamp.modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
-    let (separator, coding) = coding.map_or(("", ""), |coding| (separator, coding.name()));
-    let tag = format!("\"{:x}-{:x}-{:x}{separator}{coding}\"", age.as_nanos(), stamp.length, stamp.inode);
-    HeaderValue::try_from(tag).expect("hexadecimal digits, names of codings and quotes")
+/// What names a state of a file, on every server that has it (RFC 9110 §8.8.3): of one with up to `hashed` bytes, which is
+/// read whole before it is first sent, half of a SHA-256 of its content; of a larger one time and size, as whether it is
+/// in memory changes from request to request.
+fn tag(stamp: &Stamp, source: &Source, hashed: u64) -> String {
+    match source {
+        Source::Memory(content) if stamp.length <= hashed => {
+            let half =
+                digest(&SHA256, content).as_ref().iter().take(16).fold(0, |half, &byte| half << 8 | u128::from(byte));
+            format!("{half:032x}")
+        }
+        Source::Memory(_) | Source::File(_) => format!("{:x}-{:x}", age(stamp).as_nanos(), stamp.length),
+    }
+}
+
+fn quoted(tag: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{tag}\"")).expect("hexadecimal digits, names of codings and quotes")
+}
+
+/// Since 1970.
+fn age(stamp: &Stamp) -> Duration {
+    stamp.modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
 }
 
 fn seconds(stamp: &Stamp) -> u64 {
-    stamp.modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default().as_secs()
+    age(stamp).as_secs()
 }
 
 pub(super) fn modified(stamp: &Stamp) -> Option<SystemTime> {

@@ -49,7 +49,22 @@ fn the_same_place_is_named_with_the_port_of_tls() {
 #[test]
 fn challenges_of_certificate_authorities_are_answered_in_place() {
     let plain = origin(Some(443));
-    assert!(!is_redirected(&plain, &parts("/.well-known/acme-challenge/token", Some("a"))));
-    assert!(is_redirected(&plain, &parts("/.well-known/acme-challenges", Some("a"))));
+    for (target, is_challenge) in [
+        ("/.well-known/acme-challenge/token", true),
+        ("/.well-known/acme-challenge/token?x=y", true),
+        ("/.well-known/acme-challenge/", true),
+        ("/.well-known/acme-challenge", false),
+        ("/.well-known/acme-challenges", false),
+        ("/.well-known/acme-challenge-x", false),
+        ("/.well-known/acme-challenge-x/token", false),
+        ("/.well-known/Acme-Challenge/token", false),
+        ("/x/.well-known/acme-challenge/token", false),
+        // What means another path is where that is.
+        ("/.well-known/acme-challenge/../../admin", false),
+        ("/.well-known/acme-challenge/%2e%2e/token", false),
+        ("/.well-known/acme-challenge/..%2f..%2fadmin", false),
+    ] {
+        assert_eq!(!is_redirected(&plain, &parts(target, Some("a"))), is_challenge, "{target}");
+    }
     assert!(!is_redirected(&origin(None), &parts("/", Some("a"))));
 }

@@ -14,6 +14,11 @@ pub(crate) fn of(parts: &Parts) -> Option<&[u8]> {
         Some(authority) => authority.as_str().as_bytes(),
         None => parts.headers.get(header::HOST)?.as_bytes(),
     };
+    of_authority(authority)
+}
+
+/// The host of a host and port.
+pub(crate) fn of_authority(authority: &[u8]) -> Option<&[u8]> {
     Some(without_port(authority)).filter(|host| !host.is_empty())
 }
 

@@ -1,4 +1,9 @@
 //! What HTTP/2 leaves open: hyper has checked the form of the fields (RFC 9113 §8.2, §8.3), not what they say.
+//!
+//! Two things are gone before anything here is asked, and only a second decoder of HPACK would find them. A fragment in
+//! `:path` (RFC 9113 §8.3.1 has none) is cut off by the `http` crate: the application and the log see the path without it, as
+//! if the client had not sent it. A pseudo-header field in trailers (RFC 9113 §8.1: malformed) is dropped by h2, and
+//! trailers reach no application anyway.
 
 use http::{HeaderMap, Method, header, request::Parts};
 

@@ -1,16 +1,20 @@
-//! Certificates for the tests of this module.
+//! Certificates and connections for tests.
 
 use std::{path::Path, sync::Arc};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer},
     sign::CertifiedKey,
 };
 use stack_config::{CertificateFiles, Origin, SettingFile, Tls, TlsMode};
+use tokio::io::{DuplexStream, duplex};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 use super::certificate::{Certificate, Facts};
+use crate::transport::{Counted, Plain, Socket, memory::Memory};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
@@ -56,4 +60,24 @@ pub(super) fn with_files(folder: &Path, names: &[&str]) -> Tls {
         key: Some(setting("tls_key", &folder.join(format!("{name}.key")))),
     };
     Tls { mode: TlsMode::On, certificates: names.iter().map(pair).collect(), ..Tls::default() }
+}
+
+/// Both ends of an encrypted connection that has room for so many bytes on their way.
+pub(crate) async fn connected(room: usize) -> (Socket, TlsStream<DuplexStream>) {
+    let key = Kind::Ecdsa.key();
+    let certificate = CertificateParams::new(vec!["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let der = CertificateDer::from(certificate);
+    let mut roots = RootCertStore::empty();
+    roots.add(der.clone()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let client = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let client = client.unwrap().with_root_certificates(roots).with_no_client_auth();
+    let server = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let private = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let server = server.unwrap().with_no_client_auth().with_single_cert(vec![der], private).unwrap();
+    let (near, far) = duplex(room);
+    let accepting = TlsAcceptor::from(Arc::new(server)).accept(Counted::new(Plain::Memory(Memory::new(near))));
+    let connecting = TlsConnector::from(Arc::new(client)).connect("a.example".try_into().unwrap(), far);
+    let (server, client) = tokio::join!(accepting, connecting);
+    (Socket::Tls(Box::new(server.unwrap())), client.unwrap())
 }

@@ -12,7 +12,7 @@ use crate::{
     server::{Server, echo, holding, network, wait_until},
 };
 
-fn rate(requests: u32, key: RateKey) -> RateLimit {
+pub(crate) fn rate(requests: u32, key: RateKey) -> RateLimit {
     let requests = NonZeroU32::new(requests).unwrap();
     // So long that no test sees a bucket gain anything.
     RateLimit { requests, period: Duration::from_hours(1), burst: requests, key }

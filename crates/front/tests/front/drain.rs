@@ -35,6 +35,41 @@ fn a_drain_finishes_what_is_in_flight_and_closes_what_is_idle() {
 }
 
 #[test]
+fn a_drain_waits_for_no_rest_of_a_preface() {
+    let mut server = Server::start(|_| {});
+    let mut client = server.client();
+    client.send("PR");
+    wait_until("its first bytes are read", || server.snapshot().connections == 1 && server.snapshot().parked == 0);
+    server.order(Stop::Draining);
+    assert!(client.is_closed());
+    assert_eq!(server.drained(), Drained { cut_off: 0 });
+}
+
+#[test]
+fn half_a_head_has_a_moment_for_the_other_half() {
+    let mut server = Server::with(|_| {}, echo);
+    let mut idle = server.client();
+    idle.send(GET).response();
+    let (begun, rest) = GET.split_at(GET.len() - 4);
+    let mut finishing = server.client();
+    finishing.send(begun);
+    let mut silent = server.client();
+    silent.send(begun);
+    wait_until("two heads have begun", || {
+        let snapshot = server.snapshot();
+        (snapshot.connections, snapshot.parked) == (3, 1)
+    });
+    server.order(Stop::Draining);
+    assert!(idle.is_closed());
+    let response = finishing.send(rest).response();
+    assert_eq!((response.status, response.field("connection")), (200, Some("close")));
+    // Long before the grace period is over.
+    assert_eq!(server.drained(), Drained { cut_off: 0 });
+    let answer = String::from_utf8(silent.rest()).unwrap();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[test]
 fn a_request_that_waits_in_the_backlog_is_answered() {
     let mut server = Server::with(|config| config.limits.queue_size = 64, echo);
     // Connected as far as the kernel and the clients know; some of them will not have been accepted yet.

@@ -51,6 +51,21 @@ fn the_application_sees_the_client_that_its_proxy_names() {
 }
 
 #[test]
+fn a_canonical_host_is_named_with_the_scheme_that_the_client_used() {
+    let location = |proxy, fields: &str| {
+        let server = server(proxy, |config| config.sites.rules.canonical_host = Some("a.example".into()));
+        let mut client = server.client();
+        let response = client.send(format!("GET /x HTTP/1.1\r\nhost: www.a.example\r\n{fields}\r\n")).response();
+        assert_eq!(response.status, 308);
+        response.field("location").unwrap().to_owned()
+    };
+    let by_tls = "x-forwarded-proto: https\r\n";
+    assert_eq!(location("127.0.0.1", by_tls), "https://a.example/x");
+    assert_eq!(location("127.0.0.1", ""), "http://a.example/x");
+    assert_eq!(location("10.0.0.1", by_tls), "http://a.example/x", "a stranger's word");
+}
+
+#[test]
 fn the_application_sees_nothing_of_what_a_stranger_says() {
     let server = server("10.0.0.1", |_| {});
     let seen = get(&server, FIELDS);

@@ -1,4 +1,8 @@
-//! HTTP/2, spoken by the client of another library.
+//! HTTP/2, spoken by the client of another library; and by one of our own where frames matter.
+
+mod ends;
+mod raw;
+mod slow;
 
 use std::{sync::mpsc, time::Duration};
 

@@ -17,6 +17,7 @@ mod internal_files;
 mod pki;
 mod proxy_protocol;
 mod rates;
+mod ready;
 mod representations;
 mod requests;
 mod responses;

@@ -155,6 +155,58 @@ fn a_changed_file_is_noticed_though_it_is_in_memory() {
     wait_until("the file is gone", || get(&mut client, "/s/app.js", "").status == 404);
 }
 
+fn set_modified(path: &Path, modified: SystemTime) {
+    File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+}
+
+fn tag_of(client: &mut Client, path: &str, coding: &str) -> String {
+    let response = with_coding(client, path, coding);
+    assert_eq!(response.status, 200, "{path}");
+    response.field("etag").unwrap().to_owned()
+}
+
+#[test]
+fn every_server_with_the_same_file_gives_it_the_same_entity_tag() {
+    let then = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_600_000_000_123_456_789);
+    let sites = [site(), site()];
+    let tags = sites.iter().zip([0, 3600]).map(|(site, age)| {
+        let path = |name: &str| site.path().join(name);
+        fs::write(path("app.js.br"), "pretend this is brotli").unwrap();
+        for name in ["app.js", "app.js.br"] {
+            set_modified(&path(name), then + Duration::from_secs(age));
+        }
+        // Too large to be read before it is sent: its time counts.
+        set_modified(&path("large.bin"), then);
+        let server = serve(site.path(), |_| {});
+        let mut client = server.client();
+        [("/s/app.js", "identity"), ("/s/app.js", "br"), ("/s/large.bin", "identity")]
+            .map(|(path, coding)| tag_of(&mut client, path, coding))
+    });
+    let tags: Vec<_> = tags.collect();
+    assert_eq!(tags[0], tags[1]);
+    assert!(tags[0].iter().all(|tag| tag.starts_with('"')), "strong: {tags:?}");
+}
+
+#[test]
+fn content_that_is_replaced_in_place_has_another_tag_though_its_time_and_length_are_the_same() {
+    let site = site();
+    let server = serve(site.path(), |_| {});
+    let mut client = server.client();
+    let path = site.path().join("app.js");
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    fs::write(&path, "one").unwrap();
+    set_modified(&path, then);
+    let tag = tag_of(&mut client, "/s/app.js", "identity");
+    fs::write(&path, "two").unwrap();
+    set_modified(&path, then);
+    wait_until("the new content", || {
+        let fields = format!("if-none-match: {tag}\r\n");
+        let response = get(&mut client, "/s/app.js", &fields);
+        assert_eq!(response.status == 200, response.text() == "two", "{}", response.text());
+        response.status == 200
+    });
+}
+
 #[test]
 fn a_large_file_is_the_same_from_the_disk_and_from_memory() {
     let site = site();

@@ -32,6 +32,16 @@ fn a_head_that_comes_byte_by_byte_is_answered_with_408() {
 }
 
 #[test]
+fn a_head_that_may_still_become_a_preface_is_answered_with_408() {
+    let server = Server::start(|config| config.timeouts.header = SHORT);
+    // The last one has the whole line of a request, of a version that is none of HTTP/1.
+    for (start, status) in [("P", 408), ("PRI * HTT", 408), ("PRI * HTTP/2.0\r\n", 505)] {
+        let response = server.client().send(start).response();
+        assert_eq!((response.status, response.field("connection")), (status, Some("close")), "{start:?}");
+    }
+}
+
+#[test]
 fn an_idle_connection_is_closed_without_a_word() {
     let server = Server::with(|config| config.timeouts.idle = SHORT, echo);
     assert!(server.client().is_closed());

@@ -133,7 +133,7 @@ tests! {
         fs::write(site.path().join("listed.py"), source).unwrap();
         let app = stack_config::AppSpec { module: "listed".into(), callable: None };
         let (import, extensions) = in_interpreter(site.path(), |py| {
-            (inspect::import(py, &app, site.path().to_str().unwrap(), &[]), inspect::extensions(py))
+            (inspect::import(py, &app, site.path().to_str().unwrap(), &[], false), inspect::extensions(py))
         });
         import.outcome.unwrap();
         let known = |module: &str| extensions.iter().find(|extension| extension.module == module).map(|found| found.is_standard);

@@ -142,7 +142,8 @@ pub(super) const KEYS: &[Key] = &[
         in_file: true,
         heading: CLIENTS,
         help: "Bytes a second that a client has to take of a response",
-        details: "The connection of a slower one is cut after min_rate_grace. With 0 there is no such limit.",
+        details: "The connection of a slower one is cut after min_rate_grace; of HTTP/2 only the streams that wait for it. \
+                  With 0 there is no such limit.",
         presets: both(Preset::Value("240")),
         elsewhere: &["min_bytes_per_second", "min_response_data_rate"],
     },

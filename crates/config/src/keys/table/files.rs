@@ -92,7 +92,7 @@ pub(super) const KEYS: &[Key] = &[
         heading: FILES,
         help: "Serve STATIC_ROOT and MEDIA_ROOT of a Django project",
         details: "Below STATIC_URL and MEDIA_URL, where the directories exist and static has no such prefix. MEDIA_ROOT is \
-                  left to the application if it has a route for MEDIA_URL.",
+                  left to the application if it has a route for MEDIA_URL, STATIC_ROOT if one of the two is in the other.",
         presets: both(Preset::Value("true")),
         elsewhere: &["static_root", "media_root", "static_url", "media_url", "whitenoise"],
     },

@@ -14,6 +14,7 @@ use super::{
     super::{Connection, sending::Sending},
     PREFACE,
     frames::FrameMeter,
+    outflow::Outflow,
 };
 use crate::{server::Server, timer::LazyTimer, transport::Socket};
 
@@ -26,10 +27,17 @@ pub(super) struct Link<'a> {
     meter: FrameMeter,
     sending: Sending,
     timer: LazyTimer,
+    outflow: Arc<Outflow>,
 }
 
 impl<'a> Link<'a> {
-    pub(super) fn new(socket: &'a mut Socket, inbound: BytesMut, connection: Arc<Connection>, server: &Server) -> Self {
+    pub(super) fn new(
+        socket: &'a mut Socket,
+        inbound: BytesMut,
+        connection: Arc<Connection>,
+        outflow: Arc<Outflow>,
+        server: &Server,
+    ) -> Self {
         Self {
             socket,
             connection,
@@ -37,14 +45,24 @@ impl<'a> Link<'a> {
             meter: FrameMeter::new(PREFACE.len()),
             sending: Sending::new(server.timeouts.send, server.rates),
             timer: LazyTimer::default(),
+            outflow,
         }
     }
 
-    fn sent(&mut self, outcome: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let written = ready!(self.sending.watch(outcome, self.socket, &mut self.timer, cx))?;
+    fn sent(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let written = ready!(self.note(outcome))?;
         self.meter.sent(written);
         self.connection.wrote();
         Poll::Ready(Ok(written))
+    }
+
+    /// Tells the streams how it went.
+    fn note<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.outflow.set_held_up(outcome.is_pending());
+        if let Poll::Ready(Err(_)) = outcome {
+            self.outflow.fail();
+        }
+        outcome
     }
 }
 
@@ -53,7 +71,7 @@ impl AsyncRead for Link<'_> {
         let this = self.get_mut();
         let before = buf.filled().len();
         if this.inbound.is_empty() {
-            ready!(Pin::new(&mut *this.socket).poll_read(cx, buf))?;
+            ready!(Pin::new(&mut *this.socket).poll_read(cx, buf)).inspect_err(|_| this.outflow.fail())?;
         } else {
             let length = this.inbound.len().min(buf.remaining());
             buf.put_slice(&this.inbound[..length]);
@@ -62,6 +80,7 @@ impl AsyncRead for Link<'_> {
         if let Err(abuse) = this.meter.follow(&buf.filled()[before..]) {
             tracing::debug!(code = "STACK0136", "{abuse}");
             this.socket.reset_on_close();
+            this.outflow.fail();
             return Poll::Ready(Err(io::Error::other(abuse)));
         }
         Poll::Ready(Ok(()))
@@ -71,9 +90,8 @@ impl AsyncRead for Link<'_> {
 impl AsyncWrite for Link<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let room = ready!(this.sending.poll_room(buf.len(), &mut this.timer, cx));
-        let outcome = Pin::new(&mut *this.socket).poll_write(cx, &buf[..room]);
-        this.sent(outcome, cx)
+        let outcome = this.sending.poll_write(this.socket, &mut this.timer, cx, buf);
+        this.sent(outcome)
     }
 
     fn poll_write_vectored(
@@ -81,13 +99,9 @@ impl AsyncWrite for Link<'_> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.sending.is_throttled() {
-            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-            return self.poll_write(cx, first);
-        }
         let this = self.get_mut();
-        let outcome = Pin::new(&mut *this.socket).poll_write_vectored(cx, bufs);
-        this.sent(outcome, cx)
+        let outcome = this.sending.poll_write_vectored(this.socket, &mut this.timer, cx, bufs);
+        this.sent(outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -96,11 +110,13 @@ impl AsyncWrite for Link<'_> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.sending.poll_flush(this.socket, &mut this.timer, cx)
+        let outcome = this.sending.poll_flush(this.socket, &mut this.timer, cx);
+        this.note(outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.sending.poll_shutdown(this.socket, &mut this.timer, cx)
+        let outcome = this.sending.poll_shutdown(this.socket, &mut this.timer, cx);
+        this.note(outcome)
     }
 }

@@ -35,6 +35,9 @@ fn a_redirect_names_the_same_place_by_tls_for_every_method() {
     }
     let response = plain.get("/.well-known/acme-challenge/token");
     assert_eq!((response.status, response.text()), (200, "scheme http"));
+    for target in ["/.well-known/acme-challenge-x", "/.well-known/acme-challenge/../../admin"] {
+        assert_eq!(plain.get(target).status, 308, "{target}");
+    }
     assert_eq!(encrypted.client().get("/").status, 200);
 }
 
