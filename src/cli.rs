@@ -28,6 +28,12 @@ const DOCTOR: &str = "doctor";
 /// The flag of `doctor` that is no key.
 const JSON: &str = "json";
 
+const STATUS: &str = "status";
+const RELOAD: &str = "reload";
+const STOP: &str = "stop";
+/// The flag of `stop`.
+const NOW: &str = "now";
+
 const CA: &str = "ca";
 /// The flag of `ca`, and its subcommand.
 const PRINT: &str = "print";
@@ -50,6 +56,7 @@ Examples:
   stack serve --app 'app:create_app()' --bind :8080  a factory, on every IPv4 address
   stack serve --profile dev                          the defaults for a laptop
   stack check                                        try everything short of serving
+  stack reload                                       the new code, without losing a request
   stack doctor                                       in which isolation the application runs, and why
   stack config                                       what is in force, and where it is from
   stack ca                                           how browsers come to trust --tls self-signed";
@@ -61,11 +68,14 @@ Exit codes: 0 after a clean end, 64 for bad usage or configuration, 1 for a fail
 pub(crate) const WORKER: &str = "worker";
 
 /// The subcommands that take the configuration.
-const CONFIGURED: [(&str, &str); 4] = [
+const CONFIGURED: [(&str, &str); 7] = [
     (SERVE, "Run the server"),
     ("check", "Try everything short of serving: configuration, Python, application"),
     (DOCTOR, "Tell whether the application runs, in which isolation and why, and what it takes"),
     ("config", "Show the configuration that is in force, and where each value is from"),
+    (STATUS, "Tell how the server of this configuration is"),
+    (RELOAD, "Put a new server in the place of the running one, without losing a request"),
+    (STOP, "Stop the server: no new connections, requests in flight are finished"),
 ];
 
 /// Key and values of each flag that was given.
@@ -94,6 +104,15 @@ pub(crate) enum Invocation {
     },
     /// Show the configuration.
     Config(Flags),
+    /// Ask the supervisor of this configuration.
+    Ask {
+        /// For what.
+        command: Asked,
+        /// The configuration.
+        flags: Flags,
+        /// As JSON.
+        json: bool,
+    },
     /// Show the local certificate authority.
     Ca(CaAction),
     /// Print a completion script.
@@ -105,6 +124,9 @@ pub(crate) enum Invocation {
     /// Be a worker process.
     Worker,
 }
+
+/// What a supervisor is asked for.
+pub(crate) use stack_supervisor::command::Command as Asked;
 
 /// What is to be done with the local certificate authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +157,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
         "check" => Invocation::Check(flags(matches)),
         DOCTOR => Invocation::Doctor { json: matches.get_flag(JSON), flags: flags(matches) },
         "config" => Invocation::Config(flags(matches)),
+        STATUS => asked(Asked::Status, matches),
+        RELOAD => asked(Asked::Reload, matches),
+        STOP => asked(Asked::Stop { at_once: matches.get_flag(NOW) }, matches),
         CA if matches.subcommand_name() == Some(TRUST) => Invocation::Ca(CaAction::Trust),
         CA if matches.get_flag(PRINT) => Invocation::Ca(CaAction::Print),
         CA => Invocation::Ca(CaAction::Instructions),
@@ -143,6 +168,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
         WORKER => Invocation::Worker,
         other => unreachable!("clap knows no subcommand {other}"),
     })
+}
+
+fn asked(command: Asked, matches: ArgMatches) -> Invocation {
+    Invocation::Ask { command, json: matches.get_flag(JSON), flags: flags(matches) }
 }
 
 /// The command line of a server process as one of `serve`, and the number of its descriptor.
@@ -157,7 +186,8 @@ fn as_server(arguments: &[OsString]) -> Option<(RawFd, Vec<OsString>)> {
 pub(crate) fn command() -> Command {
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
     let configured = CONFIGURED.map(|(name, about)| match name {
-        DOCTOR => configured(name, about).arg(json_flag()),
+        DOCTOR | STATUS | RELOAD => configured(name, about).arg(json_flag()),
+        STOP => configured(name, about).arg(json_flag()).arg(now_flag()),
         _ => configured(name, about),
     });
     root().subcommand_required(true).arg_required_else_help(true).subcommands(configured).subcommands([
@@ -170,8 +200,9 @@ pub(crate) fn command() -> Command {
 
 /// The command as its one manual page shows it: with the options that `serve`, `check`, `doctor` and `config` share.
 pub(crate) fn manual() -> Command {
-    let about =
-        format!("{ABOUT}.\n\nserve, check, doctor and config take all the options; doctor also takes --json. {LAYERS}");
+    let about = format!(
+        "{ABOUT}.\n\nserve, check, doctor, config, status, reload and stop take all the options; doctor, status, reload and stop also take --json. {LAYERS}"
+    );
     command().long_about(about).args(keys().iter().map(flag))
 }
 
@@ -196,6 +227,10 @@ fn configured(name: &'static str, about: &'static str) -> Command {
 
 fn json_flag() -> Arg {
     Arg::new(JSON).long(JSON).help("Print the findings as JSON").action(ArgAction::SetTrue)
+}
+
+fn now_flag() -> Arg {
+    Arg::new(NOW).long(NOW).help("Do not wait for requests in flight").action(ArgAction::SetTrue)
 }
 
 fn ca() -> Command {
@@ -385,12 +420,22 @@ mod tests {
     }
 
     #[test]
-    fn only_the_doctor_answers_in_json() {
+    fn the_doctor_answers_in_json() {
         let expected = vec![("threads".to_owned(), vec!["2".to_owned()])];
         let line = "stack doctor --json --threads 2";
         assert_eq!(parsed(line).unwrap(), Invocation::Doctor { flags: expected, json: true });
         assert_eq!(parsed("stack doctor").unwrap(), Invocation::Doctor { flags: Vec::new(), json: false });
         assert!(parsed("stack check --json").is_err());
+    }
+
+    #[test]
+    fn the_supervisor_is_asked_with_the_options_of_serve() {
+        let flags = vec![("control_socket".to_owned(), vec!["/run/a".to_owned()])];
+        let expected = Invocation::Ask { command: Asked::Stop { at_once: true }, flags, json: true };
+        assert_eq!(parsed("stack stop --json --now --control-socket /run/a").unwrap(), expected);
+        let expected = Invocation::Ask { command: Asked::Reload, flags: Vec::new(), json: false };
+        assert_eq!(parsed("stack reload").unwrap(), expected);
+        assert!(parsed("stack reload --now").is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+pub(crate) mod ask;
 pub(crate) mod ca;
 pub(crate) mod check;
 pub(crate) mod completions;

@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod control;
 mod django;
 mod environment;
 mod isolation;
@@ -72,6 +73,7 @@ fn run() -> Result<Exit, Failure> {
             let is_alone = !loaded.config.lifecycle.supervisor;
             if is_alone { Ok(commands::serve::run(loaded, None)?) } else { commands::supervise::run(loaded) }
         }
+        Invocation::Ask { command, flags, json } => commands::ask::run(command, load(flags)?, json),
         Invocation::Server { control, flags } => commands::server::run(control, flags),
         Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),
         Invocation::Doctor { flags, json } => Ok(commands::doctor::run(&load(flags)?, json)?),
@@ -89,7 +91,8 @@ pub(crate) fn load(flags: Flags) -> Result<Loaded, Failure> {
         env::current_dir().map_err(|error| anyhow::Error::new(error).context("no current directory to start in"))?;
     // A variable that is not UTF-8 can only be a path, and then the check of that path names it.
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let environment = env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    let environment = env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let environment = environment.filter(|(name, _)| !name.starts_with("LISTEN_") || control::has_sockets()).collect();
     Ok(stack_config::load(Inputs { flags, environment, current_dir })?)
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::Context;
+use stack_front::{Admin, ReopenLog};
 use stack_supervisor::{
     message::{self, Begin, Notice},
     server,
@@ -35,14 +36,17 @@ pub(crate) enum End {
         reason: String,
     },
     /// Another server accepts on the sockets: finish what is in flight.
-    HandOver,
+    HandOver {
+        /// The places of listeners that it has not.
+        given_up: Vec<usize>,
+    },
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stop { reason } | Self::Abort { reason } => f.write_str(reason),
-            Self::HandOver => f.write_str("another generation has taken over"),
+            Self::HandOver { given_up: _ } => f.write_str("another generation has taken over"),
         }
     }
 }
@@ -58,20 +62,33 @@ pub(crate) struct Parent {
 /// Orders as they come in.
 pub(crate) enum Orders {
     /// Signals are orders.
-    Alone(StopSignals),
+    Alone(ServerSignals, Service),
     /// They are not, as long as there is a parent: it gets them as well where they are meant for all, from a terminal or from
     /// systemd.
-    Supervised { link: server::Link, orders: mpsc::UnboundedReceiver<message::Order>, signals: StopSignals },
+    Supervised {
+        link: server::Link,
+        orders: mpsc::UnboundedReceiver<message::Order>,
+        signals: ServerSignals,
+        service: Service,
+    },
+}
+
+/// What a server does on the side, whatever else it is doing.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    /// Knows how the server is.
+    pub(crate) admin: Admin,
+    pub(crate) log: Option<ReopenLog>,
 }
 
 impl Orders {
     /// To be called within a runtime.
-    pub(crate) fn alone() -> anyhow::Result<Self> {
-        Ok(Self::Alone(StopSignals::new()?))
+    pub(crate) fn alone(service: Service) -> anyhow::Result<Self> {
+        Ok(Self::Alone(ServerSignals::new()?, service))
     }
 
     /// To be called within a runtime.
-    pub(crate) fn of_parent(link: server::Link, orders: server::Orders) -> anyhow::Result<Self> {
+    pub(crate) fn of_parent(link: server::Link, orders: server::Orders, service: Service) -> anyhow::Result<Self> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut sender = Some(sender);
         let take = move |order: Option<message::Order>| match (order, &sender) {
@@ -83,14 +100,19 @@ impl Orders {
             (Some(_), None) => {}
         };
         orders.follow(take).context("no thread for the supervisor's orders")?;
-        Ok(Self::Supervised { link, orders: receiver, signals: StopSignals::new()? })
+        Ok(Self::Supervised { link, orders: receiver, signals: ServerSignals::new()?, service })
     }
 
     /// Waits for the next one. It may be dropped at any point.
     pub(crate) async fn next(&mut self) -> Order {
         match self {
-            Self::Alone(signals) => Order::End(End::Stop { reason: signals.next().await.to_owned() }),
-            Self::Supervised { link, orders, signals } => loop {
+            Self::Alone(signals, service) => loop {
+                match signals.next().await {
+                    "SIGUSR1" => service.reopen_log(),
+                    name => return Order::End(End::Stop { reason: name.to_owned() }),
+                }
+            },
+            Self::Supervised { link, orders, signals, service } => loop {
                 let order = tokio::select! {
                     biased;
                     order = orders.recv() => order,
@@ -104,13 +126,13 @@ impl Orders {
                         tracing::warn!(code = "STACK0708", "the supervisor is gone: this server stops");
                         let reason = "the supervisor is gone".to_owned();
                         // From now on signals are for this process.
-                        if let Ok(signals) = StopSignals::new() {
-                            *self = Self::Alone(signals);
+                        if let Ok(signals) = ServerSignals::new() {
+                            *self = Self::Alone(signals, service.clone());
                         }
                         return Order::End(End::Stop { reason });
                     }
                     Some(order) => {
-                        if let Some(order) = obey(link, order) {
+                        if let Some(order) = service.obey(link, order) {
                             return order;
                         }
                     }
@@ -137,41 +159,52 @@ impl Orders {
     }
 }
 
-/// Does what can be done at once; gives what is for others to do.
-fn obey(link: &server::Link, order: message::Order) -> Option<Order> {
-    match order {
-        message::Order::Stop { reason } => Some(Order::End(End::Stop { reason })),
-        message::Order::Abort { reason } => Some(Order::End(End::Abort { reason })),
-        message::Order::HandOver => Some(Order::End(End::HandOver)),
-        message::Order::Serve => Some(Order::Serve),
-        message::Order::Ping => {
-            link.tell(&Notice::Pong);
-            None
+impl Service {
+    fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            tracing::info!("the access log is opened again");
+            log.reopen();
         }
-        message::Order::Begin(_)
-        | message::Order::Listening { .. }
-        | message::Order::NotListening { .. }
-        | message::Order::ReopenLogs
-        | message::Order::Report => None,
+    }
+
+    /// Does what can be done at once; gives what is for others to do.
+    fn obey(&self, link: &server::Link, order: message::Order) -> Option<Order> {
+        match order {
+            message::Order::Stop { reason } => return Some(Order::End(End::Stop { reason })),
+            message::Order::Abort { reason } => return Some(Order::End(End::Abort { reason })),
+            message::Order::HandOver { given_up } => return Some(Order::End(End::HandOver { given_up })),
+            message::Order::Serve => return Some(Order::Serve),
+            message::Order::Ping => link.tell(&Notice::Pong),
+            message::Order::Report => link.tell(&Notice::Report(self.admin.report())),
+            message::Order::ReopenLogs => self.reopen_log(),
+            message::Order::Begin(_) | message::Order::Listening { .. } | message::Order::NotListening { .. } => {}
+        }
+        None
     }
 }
 
-/// The signals that stop a server.
-pub(crate) struct StopSignals {
+/// The signals that a server without a parent acts on.
+pub(crate) struct ServerSignals {
     terminate: Signal,
     interrupt: Signal,
+    reopen_logs: Signal,
 }
 
-impl StopSignals {
+impl ServerSignals {
     fn new() -> anyhow::Result<Self> {
         let watch = |kind| signal(kind).context("a signal can not be watched");
-        Ok(Self { terminate: watch(SignalKind::terminate())?, interrupt: watch(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+            reopen_logs: watch(SignalKind::user_defined1())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.reopen_logs.recv() => "SIGUSR1",
         }
     }
 }

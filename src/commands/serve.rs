@@ -1,30 +1,29 @@
 //! `stack serve`: runs the server.
 
-use std::{num::NonZeroUsize, process, thread, time::Duration};
+mod admin;
+mod announce;
+
+use std::{num::NonZeroUsize, thread, time::Duration};
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stack_bridge::Queue;
 use stack_config::{Config, Loaded};
-use stack_front::{Admin, CertificateReport, Front, Listeners, Stop, Tls};
-use stack_interp::Version;
+use stack_front::{Front, GivenUp, Listeners, Stop, Tls};
 use stack_supervisor::{
-    message::{Facts, Notice},
+    message::{Begin, Facts, Notice},
     server::{Link, Orders as ParentOrders},
 };
-use tokio::{
-    sync::{oneshot, watch},
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    Exit, django,
-    isolation::Mode,
-    logging,
-    orders::{End, Orders, Parent},
-    start::{Plan, SharedPython, report_refusals, spelled},
-    workers::{Workers, shape},
+    Exit, django, logging,
+    orders::{End, Orders, Parent, Service},
+    start::{Plan, SharedPython},
+    workers::Workers,
 };
+use admin::AdminService;
+use announce::{announce, announce_tls};
 
 /// How long the applications' own end may take: their threads, their atexit handlers.
 const END_TIME: Duration = Duration::from_secs(10);
@@ -44,6 +43,7 @@ pub(crate) fn run(loaded: Loaded, parent: Option<Parent>) -> anyhow::Result<Exit
     let queue = |_| Queue::shedding(config.limits.queue_size, config.clients.queue_target);
     let queues: Vec<_> = plans.iter().map(queue).collect();
     let front = Front::new(&config, queues.clone())?.with_tls(tls);
+    front.metrics().started_as(begin.generation, begin.restarts);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(front_threads(&plans))
         .thread_name("front")
@@ -66,7 +66,7 @@ pub(crate) fn run(loaded: Loaded, parent: Option<Parent>) -> anyhow::Result<Exit
 }
 
 /// The parent, when it has given the sockets.
-type Told = Option<(Link, ParentOrders)>;
+type Told = Option<(Link, ParentOrders, Begin)>;
 
 struct Sockets {
     listeners: Listeners,
@@ -77,7 +77,7 @@ struct Sockets {
 /// the kernel's backlog.
 fn bind(config: &Config, parent: Option<Parent>) -> anyhow::Result<(Told, Sockets)> {
     let (endpoints, admin_endpoints) = (&config.bind, &config.clients.health.admin_bind);
-    let Some(Parent { link, mut orders, begin: _ }) = parent else {
+    let Some(Parent { link, mut orders, begin }) = parent else {
         let listeners = Listeners::bind(endpoints, config.limits.backlog)?;
         let admin = Listeners::bind(admin_endpoints, config.limits.backlog)?;
         return Ok((None, Sockets { listeners, admin }));
@@ -86,38 +86,7 @@ fn bind(config: &Config, parent: Option<Parent>) -> anyhow::Result<(Told, Socket
     let mut sockets = orders.listen(&binds, config.limits.backlog)?;
     let admin = Listeners::new(admin_endpoints, sockets.split_off(endpoints.len()));
     let listeners = Listeners::new(endpoints, sockets);
-    Ok((Some((link, orders)), Sockets { listeners, admin }))
-}
-
-/// What answers on the admin listeners.
-struct AdminService {
-    waiting: Option<(Admin, Listeners)>,
-    serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-}
-
-impl AdminService {
-    fn new(admin: Admin, listeners: Listeners) -> Self {
-        Self { waiting: Some((admin, listeners)), serving: None }
-    }
-
-    fn start(&mut self) {
-        let Some((admin, listeners)) = self.waiting.take() else { return };
-        for address in listeners.describe() {
-            tracing::info!(address, "answering health checks");
-        }
-        let (end, ended) = oneshot::channel::<()>();
-        let end_of_admin = async {
-            let _ = ended.await;
-        };
-        self.serving = Some((end, tokio::spawn(admin.serve(listeners, end_of_admin))));
-    }
-
-    async fn stop(&mut self) {
-        if let Some((end, serving)) = self.serving.take() {
-            drop(end);
-            let _ = serving.await;
-        }
-    }
+    Ok((Some((link, orders, begin)), Sockets { listeners, admin }))
 }
 
 async fn start_and_serve(
@@ -129,10 +98,12 @@ async fn start_and_serve(
     parent: Told,
     admin: &mut AdminService,
 ) -> anyhow::Result<Exit> {
-    let link = parent.as_ref().map(|(link, _)| link.clone());
+    let link = parent.as_ref().map(|(link, ..)| link.clone());
+    let takes_over = parent.as_ref().is_some_and(|(.., begin)| begin.takes_over);
+    let service = Service { admin: front.admin(), log: front.reopen_log() };
     let mut orders = match parent {
-        Some((link, orders)) => Orders::of_parent(link, orders)?,
-        None => Orders::alone()?,
+        Some((link, orders, _)) => Orders::of_parent(link, orders, service)?,
+        None => Orders::alone(service)?,
     };
     // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
     let started = tokio::select! {
@@ -144,6 +115,18 @@ async fn start_and_serve(
     };
     let found: Vec<_> = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice())).collect();
     django::serve(&mut front, django::decide(&started.config, &found));
+    if let Some(check) = started.config.lifecycle.reload_check.as_ref().filter(|_| takes_over) {
+        tokio::select! {
+            checked = front.check(check) => {
+                let status = checked.with_context(|| format!("the reload check {check} failed"))?;
+                tracing::info!(%check, status = status.as_u16(), "the reload check went well");
+            }
+            end = orders.end() => {
+                tracing::info!(reason = %end, "stopped before serving");
+                return Ok(Exit::Success);
+            }
+        }
+    }
     if let Some(link) = &link {
         link.tell(&Notice::Ready(facts(&started, &listeners)));
         if let Some(reason) = orders.until_serve().await {
@@ -154,13 +137,13 @@ async fn start_and_serve(
     }
     admin.start();
     announce(&started, &listeners);
-    serve(front, listeners, started.applications, orders, link, admin).await
+    serve(front, listeners, started, orders, link, admin).await
 }
 
 /// What the parent is told of a server that is ready.
 fn facts(started: &Started, listeners: &Listeners) -> Facts {
     let Started { config, applications } = started;
-    let drain = config.timeouts.grace_period + END_TIME;
+    let drain = config.timeouts.drain_delay + config.timeouts.grace_period + END_TIME;
     Facts {
         addresses: listeners.describe(),
         directory: config.chdir.clone(),
@@ -225,24 +208,34 @@ fn front_threads(plans: &[Plan]) -> usize {
 async fn serve(
     front: Front,
     listeners: Listeners,
-    applications: Vec<Running>,
+    started: Started,
     mut orders: Orders,
     link: Option<Link>,
     admin: &mut AdminService,
 ) -> anyhow::Result<Exit> {
+    let Started { config, applications } = started;
+    let drain_delay = config.timeouts.drain_delay;
     let (stop, stopping) = watch::channel(Stop::Serving);
+    let given_up = listeners.given_up();
     let mut serving = tokio::spawn(front.serve(listeners, stopping));
     let drained = tokio::select! {
         drained = &mut serving => drained,
         end = orders.end() => {
             let is_abort = matches!(end, End::Abort { .. });
-            begin_drain(end, &stop, admin).await;
+            let drain = async {
+                begin_drain(end, drain_delay, &given_up, &stop, admin).await;
+                serving.await
+            };
             if is_abort {
-                let cut_off = serving.await.context("the front ended")?.cut_off;
+                let cut_off = drain.await.context("the front ended")?.cut_off;
+                if let Some(link) = &link {
+                    link.tell(&Notice::Drained { cut_off });
+                }
+                tracing::info!(cut_off, "stopped");
                 return Ok(if cut_off == 0 { Exit::Success } else { Exit::Failure });
             }
             tokio::select! {
-                drained = &mut serving => drained,
+                drained = drain => drained,
                 end = orders.end() => {
                     tracing::warn!(reason = %end, "stopping at once");
                     stop.send_replace(Stop::Aborting);
@@ -269,15 +262,28 @@ async fn serve(
     Ok(Exit::Success)
 }
 
-async fn begin_drain(end: End, stop: &watch::Sender<Stop>, admin: &mut AdminService) {
+async fn begin_drain(
+    end: End,
+    drain_delay: Duration,
+    given_up: &GivenUp,
+    stop: &watch::Sender<Stop>,
+    admin: &mut AdminService,
+) {
     match end {
         End::Stop { reason } => {
+            if !drain_delay.is_zero() {
+                let seconds = drain_delay.as_secs_f64();
+                tracing::info!(reason, seconds, "stopping soon: not ready any more, connections are still accepted");
+                stop.send_replace(Stop::Leaving);
+                tokio::time::sleep(drain_delay).await;
+            }
             tracing::info!(reason, "stopping: no new connections, requests in flight are finished");
             stop.send_replace(Stop::Draining);
         }
-        End::HandOver => {
+        End::HandOver { given_up: places } => {
+            given_up.add(&places);
+            stop.send_replace(Stop::HandedOver);
             tracing::info!("another generation has taken over: requests in flight are finished");
-            stop.send_replace(Stop::Draining);
             // It answers for the server now.
             admin.stop().await;
         }
@@ -299,93 +305,4 @@ async fn end(applications: Vec<Running>) -> anyhow::Result<usize> {
         stuck += stopped.context("the stop ended")??;
     }
     Ok(stuck)
-}
-
-/// What is served where, and with what.
-fn announce(started: &Started, listeners: &Listeners) {
-    let Started { config, applications } = started;
-    applications.iter().for_each(announce_application);
-    let layout = config.layout();
-    let several = layout.sites.len() > 1;
-    for site in &layout.sites {
-        if several {
-            let hosts: Vec<_> = site.hosts.iter().map(ToString::to_string).collect();
-            let app =
-                site.application.and_then(|place| applications.get(place)).map(|running| spelled(&running.plan.app));
-            let app = app.unwrap_or_else(|| "none".into());
-            let hosts = (!hosts.is_empty()).then(|| hosts.join(" "));
-            tracing::info!(site = site.name, hosts, default = site.is_default, app, "site");
-        }
-        for (prefix, place) in &site.mounts {
-            let app = applications.get(*place).map(|running| spelled(&running.plan.app)).unwrap_or_default();
-            tracing::info!(site = site.name, prefix, app, "mount");
-        }
-        for root in &site.statics {
-            let prefix = root.prefix.as_deref().unwrap_or("/");
-            let site = several.then_some(site.name.as_str());
-            tracing::info!(site, prefix, directory = %root.directory.display(), "static files");
-        }
-    }
-    for address in listeners.describe() {
-        tracing::info!(address, "listening");
-    }
-    for Running { plan: _, workers } in applications {
-        if let Some(pool) = &workers.here {
-            report_refusals(pool);
-        }
-    }
-}
-
-fn announce_application(running: &Running) {
-    let Running { plan, workers } = running;
-    if let Some(because_of) = &plan.because_of {
-        tracing::info!(app = spelled(&plan.app), because_of, "found the application");
-    }
-    let (count, threads) = shape(&plan.settings, workers.choice.mode);
-    tracing::info!(
-        app = spelled(&plan.app),
-        at = (!plan.is_alone).then_some(plan.at.as_str()),
-        directory = %plan.settings.chdir.display(),
-        python = workers.python,
-        venv = plan.venv_text(),
-        isolation = workers.choice.mode.as_str(),
-        workers = count,
-        threads,
-        pid = process::id(),
-        "serving"
-    );
-    if workers.choice.why.is_some() {
-        tracing::info!("{}", workers.choice.sentence(&plan.settings));
-    }
-    if workers.choice.mode == Mode::Threads {
-        announce_threads(plan);
-    }
-}
-
-/// What clients are shown, and where its trust comes from.
-fn announce_tls(tls: &Tls) {
-    // Concerns are warned of from time to time, and first when serving begins.
-    for CertificateReport { names, expires, path, concern: _ } in tls.certificates() {
-        let file = path.map(|path| path.display().to_string());
-        tracing::info!(names, expires, file, "certificate");
-    }
-    if let Some(ca) = tls.local_ca() {
-        let certificate = ca.certificate_path();
-        let news = if ca.is_new { "made a local certificate authority" } else { "local certificate authority" };
-        tracing::info!(
-            certificate = %certificate.display(),
-            "{news}: browsers trust this server once they trust it; `stack ca` says how"
-        );
-    }
-}
-
-/// What somebody who chose threads should know.
-fn announce_threads(plan: &Plan) {
-    if !Version::linked().is_free_threaded() {
-        tracing::info!("threads of one interpreter share its GIL: Python code runs on one core (isolation=threads)");
-    }
-    let workers = plan.settings.workers;
-    if plan.settings.workers_given {
-        tracing::info!(workers, "workers has no effect: the threads run in one interpreter");
-    }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use stack_config::Loaded;
 use stack_supervisor::{Outcome, Program, Settings, Supervisor};
 
-use crate::{Exit, Failure, cli::SERVER, logging};
+use crate::{Exit, Failure, cli::SERVER, control, logging};
 
 /// The name of the program and that of the subcommand.
 const BEFORE_OPTIONS: usize = 2;
@@ -15,10 +15,11 @@ const BEFORE_OPTIONS: usize = 2;
 /// about the parent.
 pub(crate) fn run(loaded: Loaded) -> Result<Exit, Failure> {
     logging::init(&loaded.config.log)?;
+    let control = control::to_bind(&loaded);
     drop(loaded);
     let options = env::args_os().skip(BEFORE_OPTIONS).collect();
     let program = Program::this(SERVER, options).context("this program does not find itself")?;
-    let supervisor = Supervisor::new(Settings { program }).map_err(anyhow::Error::new)?;
+    let supervisor = Supervisor::new(Settings { program, control }).map_err(anyhow::Error::new)?;
     match supervisor.run().map_err(anyhow::Error::new)? {
         Outcome::Stopped(code) => Ok(if code == 0 { Exit::Success } else { Exit::Other(code) }),
         Outcome::Failed { text, exit_code } => Err(Failure::Server { text, exit_code }),

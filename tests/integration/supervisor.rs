@@ -1,10 +1,16 @@
 //! The parent of the server: what it does when its child crashes, is replaced, or is alone.
 
-use std::{fs, net::TcpStream};
+use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Gate, Server, Stack, eventually, serve, stack};
+use crate::harness::{Server, Stack, stack};
+
+mod commands;
+mod crashes;
+mod reloads;
+mod stopping;
+mod systemd;
 
 /// An application that says which version of its file it is.
 fn versioned(version: &str) -> String {
@@ -33,116 +39,4 @@ fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
     !matches!(state, None | Some('Z' | 'X'))
-}
-
-#[test]
-fn a_server_that_crashes_is_replaced_and_no_connection_is_refused() {
-    let server = Server::start("hello", &[]);
-    for (signal, name) in [(Signal::KILL, "SIGKILL"), (Signal::SEGV, "SIGSEGV"), (Signal::ABORT, "SIGABRT")] {
-        let before = server.process().server_pid();
-        // The first SIGSEGV goes to Rust's handler, which lets a real fault happen again, and one by hand never.
-        eventually("the server's end", || {
-            kill(before, signal);
-            (!runs(before)).then_some(())
-        });
-        // It waits in the kernel until there is somebody to accept it.
-        assert_eq!(server.get("/").expect(200).text(), "hello\n");
-        let line = server.wait_for_line(&format!("cause={name}"));
-        assert!(line.contains("STACK0701") && line.contains(&format!("pid={before}")), "{line}");
-        assert_ne!(server.process().server_pid(), before);
-    }
-    server.stop();
-}
-
-#[test]
-fn a_reload_serves_the_new_code_and_ends_the_old_server() {
-    let server = server_of(&versioned("one")).server();
-    let old = server.process().server_pid();
-    assert_eq!(server.get("/").expect(200).text(), "one");
-    change(&server, &versioned("another"));
-    server.signal(Signal::HUP);
-    eventually("the new code", || (server.get("/").expect(200).text() == "another").then_some(()));
-    eventually("the old server's end", || (!runs(old)).then_some(()));
-    server.stop();
-}
-
-#[test]
-fn a_reload_to_code_that_does_not_import_leaves_the_old_server_in_place() {
-    let server = server_of(&versioned("one")).server();
-    let old = server.process().server_pid();
-    change(&server, "raise RuntimeError('not today')\n");
-    server.signal(Signal::HUP);
-    let line = server.wait_for_line("STACK0702");
-    assert!(line.contains("reload failed"), "{line}");
-    server.wait_for_line("not today");
-    assert_eq!((server.get("/").expect(200).text(), server.process().server_pid()), ("one", old));
-    server.stop();
-}
-
-#[test]
-fn requests_in_flight_outlive_a_reload() {
-    let gate = Gate::new();
-    let server = Server::start("gated", &["--threads", "1"]);
-    let mut running = server.connect();
-    running.send(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", gate.target("/")));
-    let held = gate.entered();
-    server.signal(Signal::HUP);
-    server.wait_for_line("a new generation serves");
-    server.get("/").expect(200);
-    held.release();
-    assert!(running.response("GET").unwrap().expect(200).closes());
-    server.stop();
-}
-
-#[test]
-fn a_server_that_can_not_be_started_again_is_tried_again() {
-    let server = server_of(&versioned("one")).server();
-    change(&server, "raise RuntimeError('not today')\n");
-    kill(server.process().server_pid(), Signal::KILL);
-    server.wait_for_line("STACK0703");
-    change(&server, &versioned("another"));
-    assert_eq!(server.get("/").expect(200).text(), "another");
-    server.stop();
-}
-
-#[test]
-fn a_server_whose_supervisor_is_gone_finishes_what_it_has_and_ends() {
-    let gate = Gate::new();
-    let server = Server::start("gated", &["--threads", "1"]);
-    let mut running = server.connect();
-    running.send(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", gate.target("/")));
-    let held = gate.entered();
-    let (pid, address) = (server.process().server_pid(), server.address());
-    server.signal(Signal::KILL);
-    eventually("the listener is closed", || TcpStream::connect(address).is_err().then_some(()));
-    held.release();
-    running.response("GET").unwrap().expect(200);
-    eventually("the server's end", || (!runs(pid)).then_some(()));
-}
-
-#[test]
-fn without_a_supervisor_the_server_is_the_process_that_was_started() {
-    let server = Server::start("hello", &["--no-supervisor"]);
-    assert_eq!(server.process().pids(), server.process().all_pids());
-    server.get("/").expect(200);
-    server.stop();
-}
-
-#[test]
-fn a_first_start_that_fails_is_not_tried_again() {
-    let finished = serve("hello", &["--app", "nowhere"]).default("--bind", "127.0.0.1:0").run().expect(1);
-    assert_eq!(finished.stderr().matches("can not be served").count(), 1, "{}", finished.stderr());
-}
-
-#[test]
-fn a_server_that_ends_itself_is_replaced() {
-    let text = versioned("one")
-        .replace("    start_response", "    environ['QUERY_STRING'] and os._exit(3)\n    start_response");
-    let server = server_of(&text).arguments(["--isolation", "interpreters"]).server();
-    let mut lost = server.connect();
-    lost.send("GET /?leave HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(lost.response("GET").is_err());
-    assert_eq!(server.get("/").expect(200).text(), "one");
-    server.wait_for_line("cause=\"exit code 3\"");
-    server.stop();
 }

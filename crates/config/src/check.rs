@@ -8,6 +8,7 @@ mod bind;
 pub(crate) mod clients;
 mod env_file;
 mod files;
+mod lifecycle;
 mod limits;
 mod noting;
 mod paths;
@@ -20,8 +21,8 @@ mod values;
 use std::{num::NonZeroUsize, path::PathBuf, thread};
 
 use crate::{
-    AccessLog, AppSource, Config, Isolation, Lifecycle, Log, LogFormat, LogLevel, Profile, Rules, Sites,
-    error::Problem, layers::Layers, raw::Raw,
+    AccessLog, AppSource, Config, Isolation, Log, LogFormat, LogLevel, Profile, Rules, Sites, error::Problem,
+    layers::Layers, raw::Raw,
 };
 use noting::{Check, Place};
 use tls::RawTls;
@@ -107,6 +108,7 @@ pub(crate) fn check(
         request_timeout,
         send_timeout,
         idle_timeout,
+        drain_delay,
         grace_period,
         trusted_proxies,
         forwarded_headers,
@@ -127,6 +129,8 @@ pub(crate) fn check(
         health_path,
         admin_bind,
         supervisor,
+        control_socket,
+        reload_check,
         log_level,
         log_format,
         access_log,
@@ -149,7 +153,7 @@ pub(crate) fn check(
     };
     let threads = check.non_zero_count("threads", &threads, MOST_THREADS);
 
-    let bind = check.several("bind", bind, bind::parse);
+    let bind = check.several("bind", bind, |place, text| bind::parse(place, &bind::numbered(text, environment)));
     if bind.is_empty() {
         check.no_value("bind");
     }
@@ -218,6 +222,7 @@ pub(crate) fn check(
         send_timeout,
         idle_timeout,
         request_timeout,
+        drain_delay,
         grace_period,
     });
     let clients = check.clients(clients::Given {
@@ -240,7 +245,7 @@ pub(crate) fn check(
         health_path,
         admin_bind,
     });
-    let lifecycle = Lifecycle { supervisor: check.switch("supervisor", &supervisor) };
+    let lifecycle = check.lifecycle(lifecycle::RawLifecycle { supervisor, control_socket, reload_check });
     let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
     let log = Log {
         level: check.word("log_level", &log_level, &levels),

@@ -25,7 +25,7 @@ mod files;
 pub use self::clients::{Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates};
 pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
 pub use layout::{Layout, Served, Site};
-pub use lifecycle::Lifecycle;
+pub use lifecycle::{ControlSocket, Lifecycle, ReloadCheck};
 pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
 pub use site::{Application, Host, Mount, Section, Sites};
 pub use tls::{
@@ -201,6 +201,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From the complete request to the head of its response.
     pub request: Option<Duration>,
+    /// How long a stop accepts connections before it begins.
+    pub drain_delay: Duration,
     /// How long a stop waits for what is in flight.
     pub grace_period: Duration,
 }

@@ -10,8 +10,8 @@ use std::{fmt, path::Path, time::Duration};
 use toml::Value;
 
 use crate::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Endpoint, Isolation, Lifecycle, Limits, Log, LogFormat,
-    LogLevel, Mount, Profile, Rules, Sites, StaticRoot, Timeouts, TlsMode, Transport,
+    AccessLog, AppSource, AppSpec, Bind, Callable, Config, ControlSocket, Endpoint, Isolation, Lifecycle, Limits, Log,
+    LogFormat, LogLevel, Mount, Profile, ReloadCheck, Rules, Sites, StaticRoot, Timeouts, TlsMode, Transport,
     keys::{self, Key},
     origin::Origin,
     units,
@@ -83,8 +83,8 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         temp_dir,
         max_connections,
     } = limits;
-    let Timeouts { header, body, send, idle, request, grace_period } = timeouts;
-    let Lifecycle { supervisor } = lifecycle;
+    let Timeouts { header, body, send, idle, request, drain_delay, grace_period } = timeouts;
+    let Lifecycle { supervisor, control_socket, reload_check } = lifecycle;
     let Log { level, format, access } = log;
     let duration = |duration: &Duration| Value::String(units::format_duration(*duration));
     let Sites { mounts, rules, sections: _ } = sites;
@@ -116,6 +116,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("request_timeout", duration(&request.unwrap_or_default())),
         ("send_timeout", duration(send)),
         ("idle_timeout", duration(idle)),
+        ("drain_delay", duration(drain_delay)),
         ("grace_period", duration(grace_period)),
         ("supervisor", Value::Boolean(*supervisor)),
         ("log_level", text(level.as_str())),
@@ -126,6 +127,8 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("app", app_text(app).map(Value::String)),
         ("venv", venv.as_deref().map(path)),
         ("env_file", env_file.map(path)),
+        ("control_socket", control_text(control_socket)),
+        ("reload_check", reload_check.as_ref().map(|check| Value::String(check.to_string()))),
     ];
     let rules = rule_values(rules);
     let values = values.map(|(name, value)| (name, Some(value)));
@@ -256,6 +259,26 @@ impl fmt::Display for Bind {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Fd(number) => write!(f, "fd://{number}"),
         }
+    }
+}
+
+fn control_text(socket: &ControlSocket) -> Option<Value> {
+    match socket {
+        ControlSocket::Default => None,
+        ControlSocket::Off => Some(Value::String("off".into())),
+        ControlSocket::Path(path) => Some(Value::String(path.display().to_string())),
+    }
+}
+
+impl fmt::Display for ReloadCheck {
+    /// As the user wrote it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.is_https {
+            None => "",
+            Some(false) => "http://",
+            Some(true) => "https://",
+        };
+        write!(f, "{scheme}{}{}", self.host.as_deref().unwrap_or_default(), self.target)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sources of the configuration, one over the other.
 //!
-//! Defaults of the profile, then `PORT`, the file, the environment, the flags. Each source is checked here for keys that
+//! Defaults of the profile, then `LISTEN_FDS` or `PORT`, the file, the environment, the flags. Each source is checked here for keys that
 //! do not exist and values of the wrong form; what a value means is not known here.
 
 mod environment;
@@ -24,26 +24,27 @@ use crate::{
 pub(crate) use file::{File, SiteSection};
 
 /// The file that is read where none is named.
-const DEFAULT_FILE: &str = "stack.toml";
+pub const DEFAULT_FILE: &str = "stack.toml";
 
 /// One source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
     Defaults,
-    Port,
+    /// Variables of the platform or the service manager.
+    Listening,
     File,
     Environment,
     Flags,
 }
 
 impl Layer {
-    const ALL: [Self; 5] = [Self::Defaults, Self::Port, Self::File, Self::Environment, Self::Flags];
+    const ALL: [Self; 5] = [Self::Defaults, Self::Listening, Self::File, Self::Environment, Self::Flags];
 
     /// How figment remembers which values are from here.
     fn name(self) -> &'static str {
         match self {
             Self::Defaults => "defaults",
-            Self::Port => "port",
+            Self::Listening => "listening",
             Self::File => "file",
             Self::Environment => "environment",
             Self::Flags => "flags",
@@ -75,6 +76,8 @@ pub(crate) struct Layers {
     config_origin: Origin,
     profile: Profile,
     current_dir: PathBuf,
+    /// The variable that the lowest layer is from.
+    listening: &'static str,
 }
 
 impl Layers {
@@ -110,7 +113,10 @@ impl Layers {
         });
 
         let in_file = file.as_ref().map(|(_, file)| file.values.clone()).unwrap_or_default();
-        let merged = Figment::from(Source { layer: Layer::Port, values: environment::port(environment) })
+        let listening = environment::listening(environment);
+        let values = listening.clone().map(|(_, binds)| ("bind".to_owned(), Value::from(binds)));
+        let listening = listening.map_or("PORT", |(name, _)| name);
+        let merged = Figment::from(Source { layer: Layer::Listening, values: values.into_iter().collect() })
             .merge(Source { layer: Layer::File, values: in_file })
             .merge(Source { layer: Layer::Environment, values: variables })
             .merge(Source { layer: Layer::Flags, values: flags });
@@ -120,7 +126,7 @@ impl Layers {
             _ => Profile::Prod,
         };
         let merged = merged.join(Source { layer: Layer::Defaults, values: default_values(profile) });
-        Self { merged, file, config_origin, profile, current_dir }
+        Self { merged, file, config_origin, profile, current_dir, listening }
     }
 
     /// What the user wrote, one layer over the other.
@@ -135,7 +141,7 @@ impl Layers {
         }
         match (self.layer(key), &self.file) {
             (Layer::File, Some((_, file))) => file.origin(key.name, index),
-            (Layer::Port, _) => Origin::Environment("PORT".into()),
+            (Layer::Listening, _) => Origin::Environment(self.listening.into()),
             (Layer::Environment, _) => Origin::variable(key),
             (Layer::Flags, _) => Origin::flag(key),
             (Layer::Defaults | Layer::File, _) => {

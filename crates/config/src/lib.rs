@@ -26,14 +26,15 @@ mod units;
 pub use check::local_ca;
 pub use checked::{
     AccessLog, AppSource, AppSpec, Application, Bind, CacheRule, Callable, CertificateFiles, ClientAuth, Clients,
-    Compression, CompressionMode, Config, Endpoint, ErrorPage, ErrorStatus, Fallback, FieldRule, Files,
+    Compression, CompressionMode, Config, ControlSocket, Endpoint, ErrorPage, ErrorStatus, Fallback, FieldRule, Files,
     ForwardedHeaders, Health, Host, Hsts, HstsScope, InternalRoot, Isolation, Layout, Lifecycle, Limits, Log,
-    LogFormat, LogLevel, Mount, Network, PathPattern, Piece, Profile, RateKey, RateLimit, Rates, Redirect, Return,
-    Rewrite, Rules, Section, Served, SettingFile, Site, Sites, StaticRoot, Target, Timeouts, Tls, TlsMode, TlsVersion,
-    Transport,
+    LogFormat, LogLevel, Mount, Network, PathPattern, Piece, Profile, RateKey, RateLimit, Rates, Redirect, ReloadCheck,
+    Return, Rewrite, Rules, Section, Served, SettingFile, Site, Sites, StaticRoot, Target, Timeouts, Tls, TlsMode,
+    TlsVersion, Transport,
 };
 pub use error::{Errors, Problem, Reason, SiteReason, TlsReason};
 pub use explain::{Explained, ExplainedSite};
 pub use keys::{Key, Kind, Preset, keys};
+pub use layers::DEFAULT_FILE;
 pub use load::{Inputs, Loaded, load};
 pub use origin::Origin;

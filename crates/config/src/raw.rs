@@ -132,6 +132,7 @@ pub(crate) struct Raw {
     pub(crate) request_timeout: Written,
     pub(crate) send_timeout: Written,
     pub(crate) idle_timeout: Written,
+    pub(crate) drain_delay: Written,
     pub(crate) grace_period: Written,
     #[serde(default)]
     pub(crate) trusted_proxies: Several,
@@ -156,6 +157,8 @@ pub(crate) struct Raw {
     #[serde(default)]
     pub(crate) admin_bind: Several,
     pub(crate) supervisor: Written,
+    pub(crate) control_socket: Option<Written>,
+    pub(crate) reload_check: Option<Written>,
     pub(crate) log_level: Written,
     pub(crate) log_format: Written,
     pub(crate) access_log: Written,

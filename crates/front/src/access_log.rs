@@ -13,7 +13,7 @@ use crate::{connection::Connection, error, metrics::Metrics};
 mod format;
 mod writer;
 
-pub use writer::AccessLogError;
+pub use writer::{AccessLogError, ReopenLog};
 pub(crate) use writer::{Sender, Writer};
 
 /// What happens to one request. Dropped before [`Self::finish`], it counts as cut off.

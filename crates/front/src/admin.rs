@@ -8,13 +8,14 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, header};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use stack_bridge::Depth;
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
 use crate::{
     front::{Accepting, rest_after},
     health::{self, Check, Health},
     listen::{Listener, Listeners},
-    metrics::Metrics,
+    metrics::{Metrics, Snapshot},
     transport::Plain,
 };
 
@@ -41,6 +42,20 @@ pub struct Admin {
 impl Admin {
     pub(crate) fn new(path: Option<&str>, health: Arc<Health>, metrics: Arc<Metrics>) -> Self {
         Self { path: path.unwrap_or(HEALTH).into(), health, metrics }
+    }
+
+    /// What the server can say of itself at the moment, as JSON.
+    pub fn report(&self) -> serde_json::Value {
+        let Snapshot { connections, in_flight, requests, .. } = self.metrics.snapshot();
+        let Depth { queued, running, idle } = self.health.depth();
+        serde_json::json!({
+            "connections": connections,
+            "requests_in_flight": in_flight,
+            "requests": requests,
+            "queued": queued,
+            "threads_running": running,
+            "threads_idle": idle,
+        })
     }
 
     /// Answers on these listeners until `end`. On return they are closed.

@@ -74,6 +74,13 @@ pub(crate) async fn serve(server: Arc<Server>, socket: Plain, connection: Arc<Co
     cut_off
 }
 
+/// Serves a connection of this process with itself. Nothing is encrypted on it, whatever its requests are told.
+pub(crate) async fn serve_own(server: &Arc<Server>, socket: Plain, connection: &Arc<Connection>) {
+    let mut socket = Socket::Plain(socket);
+    serve_requests(server, &mut socket, connection).await;
+    connection.finish_entries(true);
+}
+
 async fn serve_requests(server: &Arc<Server>, socket: &mut Socket, connection: &Arc<Connection>) {
     while wait(server, socket, connection).await {
         // In a box: what an exchange takes is given back with its end, and a parked connection stays small.
@@ -100,7 +107,7 @@ async fn wait(server: &Arc<Server>, socket: &Socket, connection: &Arc<Connection
     poll_fn(|cx| {
         if connection.order() == Order::Drain {
             // It was opened before the server was told to stop, so its first request may be on its way.
-            let last = if connection.is_fresh() { Instant::now() + http1::FIRST_REQUEST } else { Instant::now() };
+            let last = if connection.is_fresh() { Instant::now() + http1::NEXT_REQUEST } else { Instant::now() };
             if last < deadline {
                 deadline = last;
                 timer.as_mut().reset(last);
@@ -178,7 +185,7 @@ impl Waiting {
             }
             if connection.order() == Order::Drain {
                 // As one of which no byte has come.
-                let last = *self.last.get_or_insert_with(|| Instant::now() + http1::FIRST_REQUEST);
+                let last = *self.last.get_or_insert_with(|| Instant::now() + http1::NEXT_REQUEST);
                 if self.timer.is_past(last, cx) {
                     return Poll::Ready(More::Nothing);
                 }

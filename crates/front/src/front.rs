@@ -13,11 +13,11 @@ use tokio::{
 };
 
 use crate::{
-    access_log::{AccessLogError, Writer},
+    access_log::{AccessLogError, ReopenLog, Writer},
     admin::Admin,
     admission::arrival,
     connection::{self, Connection, Order, Origin, registry::Registry},
-    listen::{Listener, Listeners},
+    listen::{GivenUp, Listener, Listeners},
     metrics::Metrics,
     server::Server,
     tls::{self, Tls},
@@ -37,11 +37,19 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 const LAST_ACCEPTS: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How long a connection that was used, or opened, may be used once more after the server was told to stop. Its client knows
+/// nothing of that yet, and may be sending already what a close would lose.
+const LAST_USE: Duration = Duration::from_secs(1);
+
 /// What the server is to do. It only ever moves down this list; a sender that is gone counts as draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
     /// Accept and answer.
     Serving,
+    /// The same, but tell those who ask for the server's health that it will stop.
+    Leaving,
+    /// As draining, but another process accepts on the same sockets: what waits there is left to it.
+    HandedOver,
     /// Accept nothing, close idle connections, finish what is in flight within the grace period.
     Draining,
     /// Cut off what is in flight.
@@ -59,7 +67,8 @@ pub struct Drained {
 /// A front that is ready to serve.
 #[derive(Debug)]
 pub struct Front {
-    server: Server,
+    /// Shared as soon as there is a connection.
+    pub(crate) server: Arc<Server>,
     access_log: Option<Writer>,
     admin: Admin,
     grace_period: Duration,
@@ -74,7 +83,7 @@ impl Front {
     /// If an application has no queue.
     pub fn new(config: &Config, queues: Vec<Queue>) -> Result<Self, AccessLogError> {
         let (access_log, log) = Writer::start(&config.log.access, config.log.format)?.unzip();
-        let server = Server::new(config, queues, log);
+        let server = Arc::new(Server::new(config, queues, log));
         let path = config.clients.health.path.as_deref();
         let admin = Admin::new(path, Arc::clone(&server.health), Arc::clone(&server.metrics));
         Ok(Self { server, access_log, admin, grace_period: config.timeouts.grace_period })
@@ -88,7 +97,7 @@ impl Front {
     /// The same with TLS, which listeners that speak it need.
     #[must_use]
     pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
-        self.server.tls = tls.map(Arc::new);
+        self.not_shared_yet().tls = tls.map(Arc::new);
         self
     }
 
@@ -96,7 +105,16 @@ impl Front {
     /// have put there is sent so that it can not act in the site's name. Whether the prefix is free is for the caller to know
     /// ([`leaves_free`](stack_config::Site::leaves_free)).
     pub fn serve_directory(&mut self, site: usize, prefix: &str, directory: PathBuf, is_of_users: bool) {
-        self.server.sites.add_directory(site, prefix, directory, is_of_users);
+        self.not_shared_yet().sites.add_directory(site, prefix, directory, is_of_users);
+    }
+
+    fn not_shared_yet(&mut self) -> &mut Server {
+        Arc::get_mut(&mut self.server).expect("a front is set up before it has connections")
+    }
+
+    /// A way to have the access log opened again, if there is one.
+    pub fn reopen_log(&self) -> Option<ReopenLog> {
+        self.access_log.as_ref().map(Writer::reopen)
     }
 
     /// The counters. They stay readable after the end of [`Self::serve`].
@@ -111,15 +129,17 @@ impl Front {
     pub async fn serve(self, listeners: Listeners, mut stop: watch::Receiver<Stop>) -> Drained {
         let Self { server, access_log, admin: _, grace_period } = self;
         server.health.start(stop.clone());
-        let server = Arc::new(server);
         let registry = Arc::new(Registry::new(server.limits.max_connections.get(), Arc::clone(&server.metrics)));
         let (cut_off, cut_offs) = mpsc::unbounded_channel();
 
         let following = server.tls.as_ref().map(|tls| AbortOnDrop(tokio::spawn(tls::follow(Arc::clone(tls)))));
         let redirect_to = listeners.tls_port().filter(|_| server.https_redirect);
         let mut acceptors = JoinSet::new();
-        for listener in listeners.listeners {
+        let given_up = listeners.given_up();
+        for (place, listener) in listeners.listeners.into_iter().enumerate() {
             let acceptor = Acceptor {
+                place,
+                given_up: given_up.clone(),
                 server: Arc::clone(&server),
                 registry: Arc::clone(&registry),
                 stop: stop.clone(),
@@ -132,18 +152,21 @@ impl Front {
         // An acceptor may be waiting for a place, which only the drain makes.
         tokio::select! {
             () = join(&mut acceptors) => {}
-            () = until(&mut stop, Stop::Draining) => {}
+            () = until(&mut stop, Stop::HandedOver) => {}
         }
 
         drop(following);
         // A process without a working listener has nothing to wait for: it drains as well.
         let deadline = Instant::now() + grace_period;
-        registry.command(Order::Drain);
+        registry.leave(LAST_USE);
         let all_done = async {
             join(&mut acceptors).await;
             // Those that were taken over from the backlog.
-            registry.command(Order::Drain);
-            registry.empty().await;
+            registry.leave(LAST_USE);
+            if timeout(LAST_USE, registry.empty()).await.is_err() {
+                registry.command(Order::Drain);
+                registry.empty().await;
+            }
         };
         tokio::select! {
             () = all_done => {}
@@ -201,6 +224,9 @@ async fn until(stop: &mut watch::Receiver<Stop>, wanted: Stop) {
 
 /// Accepts on one listener.
 struct Acceptor {
+    /// Among all listeners.
+    place: usize,
+    given_up: GivenUp,
     server: Arc<Server>,
     registry: Arc<Registry>,
     stop: watch::Receiver<Stop>,
@@ -236,7 +262,7 @@ impl Acceptor {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = until(&mut self.stop, Stop::Draining) => break,
+                () = until(&mut self.stop, Stop::HandedOver) => break,
                 accepted = socket.accept() => accepted,
             };
             match accepted {
@@ -244,9 +270,12 @@ impl Acceptor {
                 Err(error) => rest_after(&error, &mut complained_at).await,
             }
         }
+        let is_shared = *self.stop.borrow() == Stop::HandedOver && !self.given_up.contains(self.place);
         // For their clients these are connected already: closing the listener would reset them.
         let deadline = Instant::now() + LAST_ACCEPTS;
-        while let Ok(Ok((accepted, peer))) = timeout_at(deadline.min(Instant::now() + PAUSE), socket.accept()).await {
+        while !is_shared
+            && let Ok(Ok((accepted, peer))) = timeout_at(deadline.min(Instant::now() + PAUSE), socket.accept()).await
+        {
             self.admit(accepted, origin(peer)).await;
         }
         drop(socket);

@@ -1,6 +1,9 @@
 //! Listeners: sockets, and what is spoken on them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use stack_bridge::Local;
 use stack_config::{Bind, Endpoint, Transport};
@@ -10,6 +13,22 @@ use stack_listen::{BindError, Bound, ListenSocket, SocketFile, Sockets};
 #[derive(Debug)]
 pub struct Listeners {
     pub(crate) listeners: Vec<Listener>,
+    given_up: GivenUp,
+}
+
+/// Listeners that nobody accepts on when another server takes over, by their places. Clones share what they know.
+#[derive(Clone, Debug, Default)]
+pub struct GivenUp(Arc<Mutex<Vec<usize>>>);
+
+impl GivenUp {
+    /// Notes some, before the front is told.
+    pub fn add(&self, places: &[usize]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(places);
+    }
+
+    pub(crate) fn contains(&self, place: usize) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&place)
+    }
 }
 
 /// One bound socket, not blocking.
@@ -40,7 +59,12 @@ impl Listeners {
         let listeners = endpoints.iter().zip(sockets).flat_map(|(endpoint, sockets)| {
             sockets.into_iter().map(|bound| Listener::new(bound).with_transport(endpoint.transport))
         });
-        Self { listeners: listeners.collect() }
+        Self { listeners: listeners.collect(), given_up: GivenUp::default() }
+    }
+
+    /// Where to note listeners that nobody will accept on any more.
+    pub fn given_up(&self) -> GivenUp {
+        self.given_up.clone()
     }
 
     /// The port of the first TCP listener that speaks TLS.

@@ -7,6 +7,8 @@ use crate::admission::Rejected;
 /// The counters, shared by all connections.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    generation: AtomicU64,
+    restarts: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) parked: AtomicU64,
     pub(crate) in_flight: AtomicU64,
@@ -42,6 +44,10 @@ pub struct ApplicationSnapshot {
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
+    /// The number of this server among those that its supervisor has started; 0 without a supervisor.
+    pub generation: u64,
+    /// How often the supervisor has started a server in place of one that had ended.
+    pub restarts: u64,
     /// Open connections, idle ones included.
     pub connections: u64,
     /// Those of them that hold nothing but their socket, because nothing is known of a next request.
@@ -100,6 +106,12 @@ impl Metrics {
         self.applications.iter().map(snapshot).collect()
     }
 
+    /// Notes what the supervisor has told of this server.
+    pub fn started_as(&self, generation: u64, restarts: u64) {
+        self.generation.store(generation, Relaxed);
+        self.restarts.store(restarts, Relaxed);
+    }
+
     pub(crate) fn rejected(&self, rejected: Rejected) {
         let counter = match rejected {
             Rejected::Denied => &self.denied_connections,
@@ -112,6 +124,8 @@ impl Metrics {
     /// Reads every counter. They are read one after the other, so sums may be off by what happens meanwhile.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
+            generation: self.generation.load(Relaxed),
+            restarts: self.restarts.load(Relaxed),
             connections: self.connections.load(Relaxed),
             parked: self.parked.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),

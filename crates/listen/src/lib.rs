@@ -22,4 +22,4 @@ pub use holder::Holder;
 pub use inherited::inherited;
 pub use socket::{Bound, ListenSocket};
 pub use sockets::{SocketId, Sockets};
-pub use unix::SocketFile;
+pub use unix::{SocketFile, bind_private};

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::unix::{
-        fs::{FileTypeExt, MetadataExt},
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
         net::UnixStream,
     },
     path::{Path, PathBuf},
@@ -38,10 +38,19 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
+/// A socket that others than its owner can not connect to.
+pub fn bind_private(path: &Path) -> Result<Bound, BindError> {
+    bind_with(path, 16, Some(0o600))
+}
+
 pub(crate) fn bind(path: &Path, backlog: i32) -> Result<Bound, BindError> {
+    bind_with(path, backlog, None)
+}
+
+fn bind_with(path: &Path, backlog: i32, mode: Option<u32>) -> Result<Bound, BindError> {
     let address = || format!("unix:{}", path.display());
     make_room(path)?;
-    listener(path, backlog).map_err(|source| match source.kind() {
+    listener(path, backlog, mode).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address: address(), holder: None },
         io::ErrorKind::PermissionDenied => BindError::Forbidden { address: address(), hint: "" },
         _ => BindError::Io { address: address(), source },
@@ -65,10 +74,14 @@ fn make_room(path: &Path) -> Result<(), BindError> {
     }
 }
 
-fn listener(path: &Path, backlog: i32) -> io::Result<Bound> {
+fn listener(path: &Path, backlog: i32, mode: Option<u32>) -> io::Result<Bound> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile { path: path.to_owned(), inode: identity(&fs::symlink_metadata(path)?) };
+    if let Some(mode) = mode {
+        // As long as it does not listen nobody gets in.
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
     socket.listen(backlog)?;
     Bound::unix(socket.into(), file)
 }
@@ -88,6 +101,14 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         drop(bound);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_private_socket_is_its_owner_s() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let _bound = bind_private(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stack_listen::SocketId;
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
 
 /// What a generation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The process reads its configuration, imports the application and starts workers.

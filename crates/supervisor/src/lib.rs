@@ -6,7 +6,7 @@
 //! without having been told to is followed by another one. The sockets stay open through all of this.
 //!
 //! One thread, one `poll`, no runtime, no Python. [`Supervisor`] is the parent's side; [`server`] is what a server process
-//! needs of it.
+//! needs of it; [`command`] is how `stack status`, `reload` and `stop` talk to the parent.
 //!
 //! Invariants:
 //! - At most one generation starts at a time, and the one that serves is told to drain only when another one accepts.
@@ -15,6 +15,8 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+pub mod command;
+mod control;
 mod ending;
 mod generation;
 pub mod message;
@@ -28,4 +30,4 @@ mod supervisor;
 
 pub use generation::State as GenerationState;
 pub use program::Program;
-pub use supervisor::{Outcome, Settings, State, Supervisor, SupervisorError};
+pub use supervisor::{ControlPath, Outcome, Settings, State, Supervisor, SupervisorError};

@@ -29,7 +29,12 @@ pub enum Order {
     /// Accept connections.
     Serve,
     /// Another generation accepts on the sockets: leave what waits there to it, and finish what is in flight.
-    HandOver,
+    HandOver {
+        /// Those that nobody accepts on any more, by their places among all that were given: what waits there is to be
+        /// taken first.
+        #[serde(default)]
+        given_up: Vec<usize>,
+    },
     /// Stop, with everything in flight finished.
     Stop {
         /// What brought it about, for the log.

@@ -1,11 +1,13 @@
 //! The parent: one loop over signals, control connections and time.
 
+mod clients;
 mod ends;
 mod notices;
 
 use std::{
     io,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd, BorrowedFd},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -14,11 +16,12 @@ use rustix::{
     io::Errno,
     process::Pid,
 };
-use serde::Serialize;
-use stack_listen::{SocketFile, Sockets};
+use serde::{Deserialize, Serialize};
+use stack_listen::{BindError, SocketFile, Sockets};
 
 use crate::{
     Program,
+    control::Control,
     generation::{Generation, Purpose, State as GenerationState},
     message::{Begin, Order},
     notify::{Notify, Stage},
@@ -32,10 +35,21 @@ use crate::{
 pub struct Settings {
     /// What a server process is started from.
     pub program: Program,
+    /// Where commands are taken; `None`: nowhere.
+    pub control: Option<ControlPath>,
+}
+
+/// The path of a control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlPath {
+    /// The path.
+    pub path: PathBuf,
+    /// Whether somebody has named it. Without a name that nobody has asked for the server is as good.
+    pub is_named: bool,
 }
 
 /// What the parent does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The first generation has not served yet. Its failure is the end.
@@ -72,6 +86,9 @@ pub enum SupervisorError {
     /// The system gave no signals.
     #[error("signals can not be taken")]
     Signals(#[source] io::Error),
+    /// The control socket can not be had.
+    #[error("no control socket (control_socket)")]
+    Control(#[source] BindError),
     /// It gave no events.
     #[error("events can not be waited for")]
     Poll(#[source] io::Error),
@@ -79,7 +96,7 @@ pub enum SupervisorError {
     #[error("the server process can not be started: {}", path.display())]
     Spawn {
         /// The program.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// The cause.
         #[source]
         source: io::Error,
@@ -105,6 +122,16 @@ pub struct Supervisor {
     notify: Notify,
     next_ping: Option<Instant>,
     out_of_memory: OutOfMemory,
+    control: Control,
+    /// When those who wait for a server's report get an answer without it.
+    report_at: Option<Instant>,
+    started_at: Instant,
+    reloads: u64,
+    failed_reloads: u64,
+    /// Why the last one failed, if it did.
+    reload_error: Option<String>,
+    /// Requests that servers had to cut off in the stop.
+    cut_off: usize,
     /// Of the servers that were told to stop: the worst.
     exit_code: u8,
     outcome: Option<Outcome>,
@@ -116,12 +143,16 @@ enum Source {
     Signals,
     /// By its number.
     Generation(u64),
+    ControlSocket,
+    /// By its number.
+    Client(u64),
 }
 
 impl Supervisor {
     /// Takes the signals of this process, which must have one thread.
     pub fn new(settings: Settings) -> Result<Self, SupervisorError> {
-        let Settings { program } = settings;
+        let Settings { program, control } = settings;
+        let control = control.as_ref().map(bind_control).transpose()?.unwrap_or_default();
         let notify = Notify::from_environment();
         Ok(Self {
             program,
@@ -137,6 +168,13 @@ impl Supervisor {
             next_ping: notify.interval().map(|interval| Instant::now() + interval),
             notify,
             out_of_memory: OutOfMemory::watch(),
+            control,
+            report_at: None,
+            started_at: Instant::now(),
+            reloads: 0,
+            failed_reloads: 0,
+            reload_error: None,
+            cut_off: 0,
             exit_code: 0,
             outcome: None,
         })
@@ -149,12 +187,15 @@ impl Supervisor {
         loop {
             if let Some(outcome) = self.outcome.take() {
                 self.enter(State::Ended);
+                self.answer_at_end();
                 return Ok(outcome);
             }
             for source in self.wait()? {
                 match source {
                     Source::Signals => self.take_signals().map_err(SupervisorError::Signals)?,
                     Source::Generation(number) => self.hear(number),
+                    Source::ControlSocket => self.control.accept(),
+                    Source::Client(number) => self.take_command(number),
                 }
             }
             self.keep_time();
@@ -174,6 +215,12 @@ impl Supervisor {
         // Signals come last: who sends one may have seen what a server has told before.
         let mut sources: Vec<_> = connected.clone().map(|generation| Source::Generation(generation.number)).collect();
         let mut polled: Vec<_> = connected.map(|generation| readable(&generation.channel)).collect();
+        sources.extend(self.control.clients().map(|client| Source::Client(client.number)));
+        polled.extend(self.control.clients().map(readable));
+        if let Some(listener) = self.control.listener() {
+            sources.push(Source::ControlSocket);
+            polled.push(PollFd::from_borrowed_fd(listener, PollFlags::IN));
+        }
         sources.push(Source::Signals);
         polled.push(readable(&self.signals));
         let timeout = self.next_time().map(|at| timespec(at.saturating_duration_since(Instant::now())));
@@ -187,7 +234,7 @@ impl Supervisor {
 
     fn next_time(&self) -> Option<Instant> {
         let kills = self.generations.iter().filter_map(|generation| generation.killed_at);
-        kills.chain(self.restart_at).chain(self.next_ping).min()
+        kills.chain(self.restart_at).chain(self.next_ping).chain(self.report_at).min()
     }
 
     fn keep_time(&mut self) {
@@ -199,6 +246,9 @@ impl Supervisor {
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
             self.start_or_retry(Purpose::Restart);
+        }
+        if self.report_at.is_some_and(|at| at <= now) {
+            self.answer_status(None);
         }
         if let (Some(at), Some(interval)) = (self.next_ping, self.notify.interval())
             && at <= now
@@ -326,8 +376,24 @@ impl Supervisor {
     }
 }
 
-fn readable<F: std::os::fd::AsFd>(descriptor: &F) -> PollFd<'_> {
-    PollFd::from_borrowed_fd(descriptor.as_fd() as BorrowedFd<'_>, PollFlags::IN)
+fn readable(descriptor: &impl AsFd) -> PollFd<'_> {
+    let descriptor: BorrowedFd<'_> = descriptor.as_fd();
+    PollFd::from_borrowed_fd(descriptor, PollFlags::IN)
+}
+
+fn bind_control(control: &ControlPath) -> Result<Control, SupervisorError> {
+    match Control::bind(&control.path) {
+        Err(error) if !control.is_named => {
+            tracing::warn!(
+                code = "STACK0710",
+                path = %control.path.display(),
+                reason = %error,
+                "no control socket: stack status, reload and stop will not find this server; name one with control_socket"
+            );
+            Ok(Control::default())
+        }
+        outcome => outcome.map_err(SupervisorError::Control),
+    }
 }
 
 fn timespec(duration: Duration) -> Timespec {

@@ -27,8 +27,12 @@ impl Gate {
     /// A target whose application stops at this gate.
     pub(crate) fn target(&self, path: &str) -> String {
         let separator = if path.contains('?') { '&' } else { '?' };
-        let port = self.listener.local_addr().expect("a listening socket").port();
-        format!("{path}{separator}gate={port}")
+        format!("{path}{separator}gate={}", self.port())
+    }
+
+    /// Where an application connects to.
+    pub(crate) fn port(&self) -> u16 {
+        self.listener.local_addr().expect("a listening socket").port()
     }
 
     /// Waits until an application stands at the gate.

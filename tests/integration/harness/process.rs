@@ -28,11 +28,14 @@ pub(crate) fn stack<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> 
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
     command.args(arguments).current_dir(directory.path()).stdin(Stdio::null());
+    // Control sockets that nobody names are made there, and two servers never share one.
+    command.env("XDG_RUNTIME_DIR", directory.path());
     for (name, _) in std::env::vars_os() {
         let ours = name.to_str().is_some_and(|name| {
             name.starts_with("STACK_")
                 || name.starts_with("PYTHON")
-                || ["PORT", "VIRTUAL_ENV", "RUST_LOG"].contains(&name)
+                || name.starts_with("LISTEN_")
+                || ["PORT", "VIRTUAL_ENV", "RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC"].contains(&name)
         });
         if ours {
             command.env_remove(name);

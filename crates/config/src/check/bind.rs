@@ -48,7 +48,7 @@ pub(super) fn parse(place: Place<'_>, text: &str) -> Result<Parsed, Reason> {
 
 fn address_of(place: Place<'_>, text: &str, scheme: Option<Scheme>) -> Result<Bind, Reason> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix(place.absolute(path.strip_prefix("//").unwrap_or(path)), path);
+        return socket_path(place, path.strip_prefix("//").unwrap_or(path)).map(Bind::Unix);
     }
     if let Some(number) = text.strip_prefix("fd://") {
         // 0 too: inetd and supervisord pass a socket as standard input.
@@ -70,6 +70,18 @@ fn address_of(place: Place<'_>, text: &str, scheme: Option<Scheme>) -> Result<Bi
     Ok(Bind::Tcp { written: text.to_owned(), addresses: resolve(host, port)? })
 }
 
+/// `fd://NAME` with the number of the descriptor that the service manager has given that name (`LISTEN_FDNAMES`); anything
+/// else as it is.
+pub(super) fn numbered(text: &str, environment: &[(String, String)]) -> String {
+    const FIRST: usize = 3;
+    let names = environment.iter().find(|(name, _)| name == "LISTEN_FDNAMES").map_or("", |(_, names)| names.as_str());
+    let Some((scheme, name)) = text.split_once("fd://").filter(|(_, name)| !name.is_empty()) else {
+        return text.to_owned();
+    };
+    let place = names.split(':').position(|known| known == name);
+    place.map_or_else(|| text.to_owned(), |place| format!("{scheme}fd://{}", place + FIRST))
+}
+
 /// The first listener that is there twice, by its place.
 pub(super) fn repetition(all: &[Parsed]) -> Option<(usize, Reason)> {
     all.iter().enumerate().find_map(|(index, Parsed { bind, scheme: _ })| {
@@ -88,16 +100,18 @@ pub(super) fn repetition(all: &[Parsed]) -> Option<(usize, Reason)> {
     })
 }
 
-fn unix(path: PathBuf, written: &str) -> Result<Bind, Reason> {
+/// Where a Unix socket can be made.
+pub(super) fn socket_path(place: Place<'_>, written: &str) -> Result<PathBuf, Reason> {
     if written.is_empty() {
         return Err(Reason::NotAddress);
     }
+    let path = place.absolute(written);
     let length = path.as_os_str().as_bytes().len();
     if length > LONGEST_SOCKET_PATH {
         return Err(Reason::SocketPathTooLong(length));
     }
     paths::parent_exists(&path)?;
-    if path.is_dir() { Err(Reason::IsDirectory(path)) } else { Ok(Bind::Unix(path)) }
+    if path.is_dir() { Err(Reason::IsDirectory(path)) } else { Ok(path) }
 }
 
 fn host_and_port(text: &str) -> Result<(&str, &str), Reason> {
@@ -181,6 +195,16 @@ mod tests {
     #[test]
     fn an_inherited_socket_has_a_number() {
         assert_eq!(bound(&["fd://3", "fd://0"]), [Bind::Fd(3), Bind::Fd(0)]);
+    }
+
+    #[test]
+    fn an_inherited_socket_may_have_a_name() {
+        let setup = || Setup::new().variable("LISTEN_FDNAMES", "web:admin").variable("LISTEN_FDS", "2");
+        let bound =
+            |setup: Setup| -> Vec<Bind> { setup.config().bind.into_iter().map(|endpoint| endpoint.bind).collect() };
+        assert_eq!(bound(setup().flag("bind", "fd://admin")), [Bind::Fd(4)]);
+        assert_eq!(bound(setup()), [Bind::Fd(3), Bind::Fd(4)], "without bind it is all of them");
+        assert!(problem(&setup().flag("bind", "fd://metrics")).contains("not a file descriptor"));
     }
 
     #[test]

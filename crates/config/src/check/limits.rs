@@ -44,6 +44,7 @@ pub(super) struct RawTimeouts {
     pub(super) send_timeout: Written,
     pub(super) idle_timeout: Written,
     pub(super) request_timeout: Written,
+    pub(super) drain_delay: Written,
     pub(super) grace_period: Written,
 }
 
@@ -92,8 +93,15 @@ impl Check<'_> {
     }
 
     pub(super) fn timeouts(&mut self, raw: RawTimeouts) -> Timeouts {
-        let RawTimeouts { header_timeout, body_timeout, send_timeout, idle_timeout, request_timeout, grace_period } =
-            raw;
+        let RawTimeouts {
+            header_timeout,
+            body_timeout,
+            send_timeout,
+            idle_timeout,
+            request_timeout,
+            drain_delay,
+            grace_period,
+        } = raw;
         let request_timeout = self.duration_or_zero("request_timeout", &request_timeout);
         Timeouts {
             header: self.duration("header_timeout", &header_timeout),
@@ -101,6 +109,7 @@ impl Check<'_> {
             send: self.duration("send_timeout", &send_timeout),
             idle: self.duration("idle_timeout", &idle_timeout),
             request: Some(request_timeout).filter(|timeout| !timeout.is_zero()),
+            drain_delay: self.duration_or_zero("drain_delay", &drain_delay),
             grace_period: self.duration_or_zero("grace_period", &grace_period),
         }
     }

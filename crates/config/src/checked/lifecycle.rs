@@ -1,15 +1,43 @@
 //! How the server lives.
 
+use std::path::PathBuf;
+
 /// How the server is started, replaced and stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
     /// Whether the server is the child of a supervisor.
     pub supervisor: bool,
+    /// Where the supervisor is found.
+    pub control_socket: ControlSocket,
+    /// What a new server is asked for before it takes over.
+    pub reload_check: Option<ReloadCheck>,
+}
+
+/// Where the supervisor is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlSocket {
+    /// At a name of its own.
+    Default,
+    /// At this path, absolute.
+    Path(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+/// A request whose answer says whether a server works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadCheck {
+    /// Path and query.
+    pub target: String,
+    /// The host that is asked for, if one was written.
+    pub host: Option<String>,
+    /// Whether it is asked for over TLS, if that was written.
+    pub is_https: Option<bool>,
 }
 
 impl Default for Lifecycle {
     /// As it is where nobody has set anything.
     fn default() -> Self {
-        Self { supervisor: true }
+        Self { supervisor: true, control_socket: ControlSocket::Default, reload_check: None }
     }
 }

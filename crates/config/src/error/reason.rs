@@ -205,6 +205,9 @@ pub enum Reason {
     /// Not a path of a URL, or more than one segment needs.
     #[error("not a path")]
     NotPath,
+    /// Not what a server can be asked for.
+    #[error("neither a path nor a URL")]
+    NotReloadCheck,
     /// A path that can not be used.
     #[error("{what} {}: {error}", path.display())]
     Path {
@@ -283,7 +286,7 @@ impl Reason {
                 "write an address of this machine; 0.0.0.0 is every IPv4 address, [::] every IPv6 address".into()
             }
             Self::SocketPathTooLong(_) => "choose a shorter directory, such as /run".into(),
-            Self::NotDescriptor => "systemd's first socket is fd://3".into(),
+            Self::NotDescriptor => "systemd's first socket is fd://3, or fd:// with its name in LISTEN_FDNAMES".into(),
             Self::StaticPrefix { suggestion: Some(suggestion), .. } | Self::NetworkWithHost(suggestion) => {
                 format!("write {suggestion}")
             }
@@ -303,6 +306,7 @@ impl Reason {
             Self::NotRateKey => "write address, or header: and the name of a field".into(),
             Self::NoTrustedProxy => "name the proxies in trusted_proxies".into(),
             Self::NotPath => "write a plain path below the root, such as /-/health".into(),
+            Self::NotReloadCheck => "write /healthz or https://www.example.com/healthz".into(),
             Self::NotDirectory(_) => "name the directory, not a file in it".into(),
             Self::IsDirectory(_) => "name a file in it".into(),
             Self::NotVenv(_) => "make one with `python3 -m venv DIR`, or leave the key out".into(),

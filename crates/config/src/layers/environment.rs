@@ -36,10 +36,15 @@ pub(super) fn values(environment: &[(String, String)], problems: &mut Vec<Proble
     values
 }
 
-/// The address that a platform gives a container by `PORT`, as a value of `bind`.
-pub(super) fn port(environment: &[(String, String)]) -> Dict {
-    let port = environment.iter().find(|(variable, value)| variable == "PORT" && !value.is_empty());
-    port.map(|(_, port)| ("bind".to_owned(), Value::from(format!("0.0.0.0:{port}")))).into_iter().collect()
+/// Where to listen if nobody says so: the name of the variable that tells, and a value of `bind`. A service manager passes
+/// sockets on (`LISTEN_FDS`, from descriptor 3), a platform gives a container an address (`PORT`).
+pub(super) fn listening(environment: &[(String, String)]) -> Option<(&'static str, Vec<String>)> {
+    let value = |name: &str| environment.iter().find(|(variable, value)| variable == name && !value.is_empty());
+    if let Some(count) = value("LISTEN_FDS").and_then(|(_, count)| count.parse::<u16>().ok()).filter(|count| *count > 0)
+    {
+        return Some(("LISTEN_FDS", (0..count).map(|place| format!("fd://{}", place + 3)).collect()));
+    }
+    value("PORT").map(|(_, port)| ("PORT", vec![format!("0.0.0.0:{port}")]))
 }
 
 /// Whether Kubernetes made the variable for a service whose name begins with `stack`: `STACK_SERVICE_HOST`,
@@ -78,7 +83,7 @@ mod tests {
     #[test]
     fn an_empty_variable_is_not_set() {
         assert_eq!(read(&[("STACK_BIND", ""), ("STACK_WORKERS", "")]), (Dict::new(), vec![]));
-        assert!(port(&[("PORT".into(), String::new())]).is_empty());
+        assert_eq!(listening(&[("PORT".into(), String::new())]), None);
     }
 
     #[test]

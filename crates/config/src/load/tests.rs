@@ -120,6 +120,7 @@ fn the_defaults_of_prod_are_these() {
             send: Duration::from_mins(1),
             idle: Duration::from_secs(75),
             request: Some(Duration::from_mins(1)),
+            drain_delay: Duration::ZERO,
             grace_period: Duration::from_secs(30),
         },
         clients: Clients {
@@ -128,7 +129,7 @@ fn the_defaults_of_prod_are_these() {
             queue_target: Some(Duration::from_millis(100)),
             ..Clients::default()
         },
-        lifecycle: Lifecycle { supervisor: true },
+        lifecycle: Lifecycle::default(),
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Stdout },
     };
     assert_eq!(setup.config(), expected);

@@ -4,10 +4,10 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -43,6 +43,17 @@ pub(crate) struct Sender {
     dropped: Arc<AtomicU64>,
 }
 
+/// A way to have the log's file opened again.
+#[derive(Clone, Debug)]
+pub struct ReopenLog(Arc<AtomicBool>);
+
+impl ReopenLog {
+    /// Has it opened again before the next line: somebody has moved it away.
+    pub fn reopen(&self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 impl Sender {
     /// Never waits.
     pub(crate) fn send(&self, record: Box<Record>) {
@@ -56,6 +67,7 @@ impl Sender {
 #[derive(Debug)]
 pub(crate) struct Writer {
     thread: JoinHandle<()>,
+    reopen: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -64,19 +76,31 @@ impl Writer {
         let sink = match target {
             AccessLog::Off => return Ok(None),
             AccessLog::Stdout => Sink::Stdout,
-            AccessLog::File(path) => match OpenOptions::new().append(true).create(true).open(path) {
-                Ok(file) => Sink::File(file),
+            AccessLog::File(path) => match open(path) {
+                Ok(file) => Sink::File(file, path.clone()),
                 Err(source) => return Err(AccessLogError { path: path.clone(), source }),
             },
         };
         let (sender, records) = bounded(CAPACITY);
         let dropped = Arc::new(AtomicU64::new(0));
-        let log = Log { sink, format, dropped: Arc::clone(&dropped), lost: 0, reported_at: None };
+        let reopen = Arc::new(AtomicBool::new(false));
+        let log = Log {
+            sink,
+            format,
+            dropped: Arc::clone(&dropped),
+            reopen: Arc::clone(&reopen),
+            lost: 0,
+            reported_at: None,
+        };
         let thread = thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || log.run(&records))
             .expect("a process that can not start a thread can not serve either");
-        Ok(Some((Self { thread }, Sender { records: sender, dropped })))
+        Ok(Some((Self { thread, reopen }, Sender { records: sender, dropped })))
+    }
+
+    pub(crate) fn reopen(&self) -> ReopenLog {
+        ReopenLog(Arc::clone(&self.reopen))
     }
 
     /// Waits until everything is written. Every [`Sender`] has to be gone.
@@ -87,7 +111,11 @@ impl Writer {
 
 enum Sink {
     Stdout,
-    File(File),
+    File(File, PathBuf),
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
 }
 
 impl Sink {
@@ -98,8 +126,16 @@ impl Sink {
                 stdout.write_all(lines)?;
                 stdout.flush()
             }
-            Self::File(file) => file.write_all(lines),
+            Self::File(file, _) => file.write_all(lines),
         }
+    }
+
+    /// Opens the file again. Where that fails the one that is open goes on.
+    fn reopen(&mut self) -> io::Result<()> {
+        if let Self::File(file, path) = self {
+            *file = open(path)?;
+        }
+        Ok(())
     }
 }
 
@@ -107,6 +143,7 @@ struct Log {
     sink: Sink,
     format: LogFormat,
     dropped: Arc<AtomicU64>,
+    reopen: Arc<AtomicBool>,
     /// Lines that were not written since the last report.
     lost: u64,
     reported_at: Option<Instant>,
@@ -123,6 +160,11 @@ impl Log {
             {
                 format::line(self.format, &record, &mut lines);
                 count += 1;
+            }
+            if self.reopen.swap(false, Relaxed)
+                && let Err(error) = self.sink.reopen()
+            {
+                tracing::error!(code = "STACK0310", %error, "the access log could not be opened again");
             }
             let outcome = self.sink.write(&lines);
             lines.clear();
@@ -169,6 +211,20 @@ mod tests {
         drop(sender);
         writer.join();
         assert_eq!(std::fs::read_to_string(file.path()).unwrap().lines().count(), 1000);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_followed_by_another_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let [path, moved] = ["access.log", "access.log.1"].map(|name| directory.path().join(name));
+        let (writer, sender) = Writer::start(&AccessLog::File(path.clone()), LogFormat::Text).unwrap().unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        writer.reopen().reopen();
+        sender.send(Box::new(record()));
+        drop(sender);
+        writer.join();
+        let lines = |path: &Path| std::fs::read_to_string(path).unwrap().lines().count();
+        assert_eq!((lines(&path), lines(&moved)), (1, 0));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::Snapshot;
 
 pub(super) fn text(snapshot: &Snapshot, depth: Depth) -> String {
     let Snapshot {
+        generation,
+        restarts,
         connections,
         parked,
         in_flight,
@@ -30,6 +32,13 @@ pub(super) fn text(snapshot: &Snapshot, depth: Depth) -> String {
             let _ = writeln!(out, "{name}{labels} {value}");
         }
     };
+    family(
+        "stack_generation",
+        "gauge",
+        "Servers that the supervisor has started, this one included.",
+        &[("", generation)],
+    );
+    family("stack_restarts_total", "counter", "Those of them in place of one that had ended.", &[("", restarts)]);
     family("stack_connections", "gauge", "Open connections, idle ones included.", &[("", connections)]);
     family("stack_connections_parked", "gauge", "Those of them that wait for a request.", &[("", parked)]);
     family("stack_requests_in_flight", "gauge", "Requests that are being answered.", &[("", in_flight)]);

@@ -83,7 +83,7 @@ async fn unless_told_to_stop<F: Future>(connection: &Connection, work: F) -> Opt
             return Poll::Ready(Some(output));
         }
         match connection.order() {
-            Order::Serve => Poll::Pending,
+            Order::Serve | Order::Leave => Poll::Pending,
             Order::Abort => Poll::Ready(None),
             Order::Drain => {
                 if last.is_none() {

@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep};
 use super::{Begun, Connection, Order, Phase, gate::Gate, stream::Stream};
 use crate::{request, server::Server, timer::LazyTimer, transport::Socket};
 
-/// How long a connection without a request yet is kept when the server is told to stop.
-pub(super) const FIRST_REQUEST: Duration = Duration::from_millis(250);
+/// How long a connection on which a request may be on its way is kept when it is to close.
+pub(super) const NEXT_REQUEST: Duration = Duration::from_millis(250);
 
 /// How long a connection is idle before it is parked. Late enough that a busy one never is, and that what it takes to come
 /// back is little beside the pause; soon enough that few wait for it at a time, since an allocator gives back late what many
@@ -60,25 +60,27 @@ pub(super) async fn exchange(
         builder.max_headers(server.head_limits.fields);
     }
     let mut hyper = pin!(builder.serve_connection(TokioIo::new(gate), service));
-    let mut first_request = pin!(None);
+    let mut next_request = pin!(None);
     let mut parking = LazyTimer::default();
     let outcome = poll_fn(|cx| {
         if let Poll::Ready(outcome) = hyper.as_mut().poll(cx) {
             return Poll::Ready(outcome.map(|()| Ended::Closed));
         }
-        if connection.order() != Order::Drain {
+        if connection.order() < Order::Drain {
             let Some(since) = connection.idle_since() else { return Poll::Pending };
             let is_long = parking.is_past(Instant::from_std(since) + PARK_AFTER, cx);
             return if is_long { Poll::Ready(Ok(Ended::Idle)) } else { Poll::Pending };
         }
-        // It was opened before the server was told to stop, so its first request may be on its way; or a part of one is here.
-        if connection.is_fresh() || connection.phase() == Phase::Head {
-            if first_request.is_none() {
-                first_request.set(Some(sleep(FIRST_REQUEST)));
-            }
-            let wait = first_request.as_mut().as_pin_mut().expect("set above");
-            ready!(wait.poll(cx));
+        if !matches!(connection.phase(), Phase::Idle | Phase::Head) {
+            // The response says that it is the last, unless its head had left before.
+            return Poll::Pending;
         }
+        // A request may be on its way, the first one or one behind such a response; or a part of it is here.
+        if next_request.is_none() {
+            next_request.set(Some(sleep(NEXT_REQUEST)));
+        }
+        let wait = next_request.as_mut().as_pin_mut().expect("set above");
+        ready!(wait.poll(cx));
         hyper.as_mut().graceful_shutdown();
         hyper.as_mut().poll(cx).map_ok(|()| Ended::Closed)
     });

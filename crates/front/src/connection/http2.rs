@@ -96,7 +96,7 @@ pub(super) async fn exchange(
             }
             let idle_since = connection.idle_since().filter(|_| connection.streams() == 0).map(Instant::from_std);
             let must_leave = match (leaving_since, idle_since) {
-                (None, _) if connection.order() == Order::Drain => true,
+                (None, _) if connection.order() > Order::Serve => true,
                 (None, Some(since)) => timer.is_past(since + server.timeouts.idle, cx),
                 // What was handed over last may still be on its way: as long as the client takes it, it is waited for.
                 (Some(since), Some(idle_since)) => {

@@ -70,6 +70,14 @@ impl Registry {
         Place { registry: Arc::clone(self), key, _permit: permit }
     }
 
+    /// Has all leave: those that were idle for `quiet` at once, the others with their next response.
+    pub(crate) fn leave(&self, quiet: Duration) {
+        for connection in self.open().values() {
+            let is_quiet = connection.idle_since().is_some_and(|since| since.elapsed() >= quiet);
+            connection.command(if is_quiet { Order::Drain } else { Order::Leave });
+        }
+    }
+
     /// Gives an order to all.
     pub(crate) fn command(&self, order: Order) {
         for connection in self.open().values() {

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{io::AsyncWriteExt, time::sleep};
 
-use super::{Connection, Order, http1::FIRST_REQUEST, linger};
+use super::{Connection, Order, http1::NEXT_REQUEST, linger};
 use crate::{
     server::Server,
     tls::{self, HandshakeError, PLAIN_HTTP},
@@ -25,12 +25,12 @@ pub(super) async fn secure(server: &Server, socket: Plain, connection: &Arc<Conn
         if let Poll::Ready(outcome) = handshake.as_mut().poll(cx) {
             return Poll::Ready(Some(outcome));
         }
-        if connection.order() == Order::Serve {
+        if connection.order() < Order::Drain {
             return Poll::Pending;
         }
         // As long as a first request is waited for.
         if last_wait.is_none() {
-            last_wait.set(Some(sleep(FIRST_REQUEST)));
+            last_wait.set(Some(sleep(NEXT_REQUEST)));
         }
         ready!(last_wait.as_mut().as_pin_mut().expect("set above").poll(cx));
         Poll::Ready(None)

@@ -52,6 +52,9 @@ impl Phase {
 pub(crate) enum Order {
     /// Go on.
     Serve,
+    /// Answer one more request, and say with the response that it was the last. A client that was just served may be sending
+    /// its next request already, and would lose it to a close.
+    Leave,
     /// Finish the request in flight, if any, and close.
     Drain,
     /// End now.
@@ -228,7 +231,8 @@ impl Connection {
     pub(crate) fn order(&self) -> Order {
         match self.order.load(Ordering::Acquire) {
             0 => Order::Serve,
-            1 => Order::Drain,
+            1 => Order::Leave,
+            2 => Order::Drain,
             _ => Order::Abort,
         }
     }

@@ -159,6 +159,7 @@ fn config() -> Config {
             send: Duration::from_mins(1),
             idle: Duration::from_mins(1),
             request: None,
+            drain_delay: Duration::ZERO,
             grace_period: Duration::from_mins(1),
         },
         clients: Clients::default(),

@@ -6,6 +6,7 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
 use super::{Outcome, State, Supervisor};
 use crate::{
+    command::Answer,
     ending::Ending,
     generation::{Generation, Purpose, State as GenerationState},
     notify::Stage,
@@ -85,6 +86,7 @@ impl Supervisor {
                     reason = text,
                     "a server process could not be started again"
                 );
+                self.answer_reloads(&Answer::failed(&text));
                 self.restart(Duration::ZERO, &text);
             }
         }
@@ -93,6 +95,9 @@ impl Supervisor {
     /// The generation that was to take over did not come up.
     pub(super) fn reload_failed(&mut self, text: &str) {
         tracing::error!(code = "STACK0702", reason = text, "reload failed: the generation before goes on serving");
+        self.failed_reloads += 1;
+        self.reload_error = Some(text.trim_end().to_owned());
+        self.answer_reloads(&Answer::failed(text));
         self.enter(State::Serving);
         self.notify.tell(Stage::Ready, "reload failed, the generation before goes on serving");
     }
@@ -134,6 +139,7 @@ impl Supervisor {
     }
 
     fn ended_in_stop(&mut self, generation: &Generation, ending: Ending) {
+        self.cut_off += generation.cut_off.unwrap_or(0);
         if ending != Ending::Exit(0) {
             tracing::warn!(code = "STACK0705", generation = generation.number, cause = %ending, "a server process did not stop cleanly");
         }

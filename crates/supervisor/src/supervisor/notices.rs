@@ -8,7 +8,8 @@ use stack_listen::SocketId;
 use super::{State, Supervisor};
 use crate::{
     channel::{MOST_DESCRIPTORS, Received},
-    generation::{Failure, Generation, State as GenerationState},
+    command::Answer,
+    generation::{Failure, Generation, Purpose, State as GenerationState},
     message::{Notice, Order},
     notify::Stage,
 };
@@ -59,7 +60,7 @@ impl Supervisor {
                     self.reload(&reason);
                 }
             }
-            Notice::Report(_) => {}
+            Notice::Report(report) => self.answer_status(Some(report)),
             Notice::Pong => generation.answered_at = Some(Instant::now()),
         }
     }
@@ -90,18 +91,22 @@ impl Supervisor {
 
     /// A generation accepts connections: those before it have nothing to wait for any more.
     fn taken_over(&mut self, number: u64) {
+        let is_stopping = self.state == State::Stopping;
         let Some(generation) = self.generation(number) else { return };
-        if !generation.is_candidate() || self.state == State::Stopping {
+        if !generation.is_candidate() || is_stopping {
             return;
         }
-        let Some(generation) = self.generation(number) else { return };
         generation.enter(GenerationState::Serving);
         let took = generation.started_at.elapsed();
-        let pid = generation.pid.as_raw_nonzero();
+        let pid = generation.pid.as_raw_nonzero().get();
+        let is_reload = generation.purpose == Purpose::Reload;
         let addresses = generation.facts.addresses.join(" ");
+        let taken = generation.sockets.clone();
         for before in &mut self.generations {
             if before.number != number && before.state() == GenerationState::Serving {
-                before.drain(&Order::HandOver);
+                let places = before.sockets.iter().enumerate();
+                let given_up = places.filter(|(_, id)| !taken.contains(id)).map(|(place, _)| place).collect();
+                before.drain(&Order::HandOver { given_up });
             }
         }
         if number > 1 {
@@ -110,6 +115,11 @@ impl Supervisor {
         }
         self.let_go_of_sockets();
         self.enter(State::Serving);
+        if is_reload {
+            self.reloads += 1;
+            self.reload_error = None;
+        }
+        self.answer_reloads(&Answer { generation: Some(number), pid: Some(pid), ..Answer::done() });
         self.notify.tell(Stage::Ready, &format!("serving on {addresses}"));
     }
 

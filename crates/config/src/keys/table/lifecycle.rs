@@ -7,16 +7,45 @@ use super::{
 
 const LIFECYCLE: &str = "Lifecycle";
 
-pub(super) const KEYS: &[Key] = &[Key {
-    name: "supervisor",
-    value_name: "true|false",
-    kind: Kind::Switch,
-    repeatable: false,
-    in_file: true,
-    heading: LIFECYCLE,
-    help: "Run the server as the child of a small parent that keeps its sockets",
-    details: "The parent restarts a server that has ended, and can put a new one in its place without losing a \
-              request. --no-supervisor runs the server alone.",
-    presets: both(Preset::Value("true")),
-    elsewhere: &["master", "daemon", "daemonize", "respawn", "respawn_failed_workers"],
-}];
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "supervisor",
+        value_name: "true|false",
+        kind: Kind::Switch,
+        repeatable: false,
+        in_file: true,
+        heading: LIFECYCLE,
+        help: "Run the server as the child of a small parent that keeps its sockets",
+        details: "The parent restarts a server that has ended, and can put a new one in its place without losing a \
+                  request. --no-supervisor runs the server alone.",
+        presets: both(Preset::Value("true")),
+        elsewhere: &["master", "daemon", "daemonize", "respawn", "respawn_failed_workers"],
+    },
+    Key {
+        name: "control_socket",
+        value_name: "PATH|off",
+        kind: Kind::Text,
+        repeatable: false,
+        in_file: true,
+        heading: LIFECYCLE,
+        help: "Where stack status, reload and stop find the supervisor",
+        details: "A Unix socket that only its owner may use. Without it the socket is made in the user's runtime \
+                  directory, under a name that belongs to the configuration file or, without one, to the current \
+                  directory.",
+        presets: both(Preset::Described("a name in the user's runtime directory")),
+        elsewhere: &["pid", "pidfile", "pid_file", "control", "control_sock"],
+    },
+    Key {
+        name: "reload_check",
+        value_name: "PATH|URL",
+        kind: Kind::Text,
+        repeatable: false,
+        in_file: true,
+        heading: LIFECYCLE,
+        help: "Ask a new server for this before it takes over in a reload",
+        details: "An answer of 2xx or 3xx within 30 seconds lets it take over; anything else fails the reload, and the \
+                  server before goes on. A URL (https://www.example.com/healthz) says which host is asked for.",
+        presets: both(Preset::Described("none")),
+        elsewhere: &["health_check", "check_path", "ready_path"],
+    },
+];

@@ -17,7 +17,8 @@ pub(super) const KEYS: &[Key] = &[
         heading: LISTENING,
         help: "Where to listen: HOST:PORT, unix:PATH or fd://N",
         details: "Without a host (:8000, or 8000) it is every IPv4 address. fd://N is a listening socket that was \
-                  inherited. If nobody sets bind and the variable PORT is set, it is 0.0.0.0:$PORT.",
+                  inherited, fd://NAME one that systemd passes on under that name. If nobody sets bind, it is the \
+                  sockets that systemd passes on (LISTEN_FDS) or, if the variable PORT is set, 0.0.0.0:$PORT.",
         presets: both(Preset::Value("127.0.0.1:8000")),
         elsewhere: &["listen", "host", "port", "address", "http_socket"],
     },

@@ -69,6 +69,19 @@ pub(super) const KEYS: &[Key] = &[
         elsewhere: &["keepalive_timeout", "keep_alive_timeout", "keepalive", "keep_alive"],
     },
     Key {
+        name: "drain_delay",
+        value_name: "DURATION",
+        kind: Kind::Duration,
+        repeatable: false,
+        in_file: true,
+        heading: TIMEOUTS,
+        help: "How long a stop goes on accepting connections before it begins",
+        details: "Readiness fails at once. It is for load balancers that take a while to notice, as those of Kubernetes \
+                  do.",
+        presets: both(Preset::Value("0")),
+        elsewhere: &["shutdown_delay", "pre_stop", "stop_delay"],
+    },
+    Key {
         name: "grace_period",
         value_name: "DURATION",
         kind: Kind::Duration,

@@ -1,0 +1,80 @@
+//! The keys about the life of the server.
+
+use super::{Check, Place, bind};
+use crate::{Lifecycle, ReloadCheck, checked::ControlSocket, error::Reason, raw::Written};
+
+/// As it was written.
+pub(super) struct RawLifecycle {
+    pub(super) supervisor: Written,
+    pub(super) control_socket: Option<Written>,
+    pub(super) reload_check: Option<Written>,
+}
+
+impl Check<'_> {
+    pub(super) fn lifecycle(&mut self, raw: RawLifecycle) -> Lifecycle {
+        let RawLifecycle { supervisor, control_socket, reload_check } = raw;
+        Lifecycle {
+            supervisor: self.switch("supervisor", &supervisor),
+            control_socket: self.optional("control_socket", control_socket, socket).unwrap_or(ControlSocket::Default),
+            reload_check: self.optional("reload_check", reload_check, |_, text| reload_check_of(text)),
+        }
+    }
+}
+
+fn socket(place: Place<'_>, text: &str) -> Result<ControlSocket, Reason> {
+    if text == "off" {
+        return Ok(ControlSocket::Off);
+    }
+    if text.ends_with('/') {
+        return Err(Reason::IsDirectory(place.absolute(text)));
+    }
+    bind::socket_path(place, text.strip_prefix("unix:").unwrap_or(text)).map(ControlSocket::Path)
+}
+
+fn reload_check_of(text: &str) -> Result<ReloadCheck, Reason> {
+    let schemes = [("http://", false), ("https://", true)];
+    let url = schemes.into_iter().find_map(|(prefix, is_https)| Some((text.strip_prefix(prefix)?, is_https)));
+    let (host, target, is_https) = match url {
+        None => (None, text, None),
+        Some((rest, is_https)) => {
+            let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (Some(host.to_owned()), if target.is_empty() { "/" } else { target }, Some(is_https))
+        }
+    };
+    let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    let is_host = |host: &String| !host.is_empty() && is_visible(host) && !host.contains(['@', '?', '\\']);
+    if !target.starts_with('/') || !is_visible(target) || !host.as_ref().is_none_or(is_host) {
+        return Err(Reason::NotReloadCheck);
+    }
+    Ok(ReloadCheck { target: target.to_owned(), host, is_https })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Setup, problem};
+
+    #[test]
+    fn a_control_socket_is_a_path_or_off() {
+        let setup = Setup::new().flag("control_socket", "run.sock");
+        assert_eq!(setup.config().lifecycle.control_socket, ControlSocket::Path(setup.directory().join("run.sock")));
+        let off = Setup::new().flag("control_socket", "off").config();
+        assert_eq!(off.lifecycle.control_socket, ControlSocket::Off);
+        let text = problem(&Setup::new().flag("control_socket", "/nowhere/a.sock"));
+        assert!(text.contains("no such directory /nowhere"), "{text}");
+    }
+
+    #[test]
+    fn a_reload_check_is_a_path_or_a_url() {
+        let check = |written: &str| Setup::new().flag("reload_check", written).config().lifecycle.reload_check.unwrap();
+        let path = ReloadCheck { target: "/healthz?full=1".into(), host: None, is_https: None };
+        assert_eq!(check("/healthz?full=1"), path);
+        let url = ReloadCheck { target: "/a".into(), host: Some("www.example.com".into()), is_https: Some(true) };
+        assert_eq!(check("https://www.example.com/a"), url);
+        assert_eq!(check("http://a:8000").target, "/");
+        for written in ["healthz", "/a b", "http://", "https://a@b/", "/a#b"] {
+            let text = problem(&Setup::new().flag("reload_check", written));
+            assert!(text.contains("neither a path nor a URL"), "{text}");
+        }
+    }
+}
