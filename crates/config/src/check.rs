@@ -17,10 +17,14 @@ mod statics;
 mod tls;
 mod values;
 
-use std::{num::NonZeroUsize, path::PathBuf, thread};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    thread,
+};
 
 use crate::{
-    AccessLog, AppSource, Config, Isolation, Lifecycle, Log, LogFormat, LogLevel, Profile, Rules, Sites,
+    AccessLog, AppSource, Config, Isolation, Lifecycle, Log, LogFormat, LogLevel, Profile, Recycling, Rules, Sites,
     error::Problem, layers::Layers, raw::Raw,
 };
 use noting::{Check, Place};
@@ -105,9 +109,16 @@ pub(crate) fn check(
         header_timeout,
         body_timeout,
         request_timeout,
+        kill_timeout,
+        slow_request_threshold,
+        interrupt_on_disconnect,
         send_timeout,
         idle_timeout,
         grace_period,
+        max_requests,
+        max_requests_jitter,
+        max_worker_memory,
+        max_worker_lifetime,
         trusted_proxies,
         forwarded_headers,
         proxy_protocol,
@@ -218,8 +229,17 @@ pub(crate) fn check(
         send_timeout,
         idle_timeout,
         request_timeout,
+        kill_timeout,
+        slow_request_threshold,
+        interrupt_on_disconnect,
         grace_period,
     });
+    let recycling = Recycling {
+        max_requests: NonZeroU64::new(check.count("max_requests", &max_requests, 0, MOST)),
+        jitter: check.count("max_requests_jitter", &max_requests_jitter, 0, MOST),
+        max_memory: NonZeroU64::new(check.size("max_worker_memory", &max_worker_memory, (0, ""))),
+        max_lifetime: check.limit("max_worker_lifetime", &max_worker_lifetime),
+    };
     let clients = check.clients(clients::Given {
         trusted_proxies,
         forwarded_headers,
@@ -273,6 +293,7 @@ pub(crate) fn check(
         preload,
         limits,
         timeouts,
+        recycling,
         clients,
         lifecycle,
         log,
