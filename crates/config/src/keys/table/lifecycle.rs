@@ -46,6 +46,6 @@ pub(super) const KEYS: &[Key] = &[
         details: "An answer of 2xx or 3xx within 30 seconds lets it take over; anything else fails the reload, and the \
                   server before goes on. A URL (https://www.example.com/healthz) says which host is asked for.",
         presets: both(Preset::Described("none")),
-        elsewhere: &["health_check", "check_path", "ready_path"],
+        elsewhere: &["check_path", "ready_path"],
     },
 ];

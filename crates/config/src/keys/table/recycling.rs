@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
         heading: RECYCLING,
         help: "Requests after which a worker is replaced",
         details: "One worker at a time: the new one is ready first, and the old one finishes what it has. On Python 3.13 \
-                  an interpreter can not give its memory back, so there a new server process takes over. With 0 there \
+                  an interpreter can not give its memory back, so there it serves on and the log says so. With 0 there \
                   is no limit.",
         presets: both(Preset::Value("0")),
         elsewhere: &["max_requests_per_child", "limit_max_requests", "workers_max_requests"],
