@@ -4,16 +4,17 @@ mod sharing;
 
 use std::{
     env,
+    num::NonZeroU64,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::Context;
 use stack_bridge::{Queue, WorkerId};
-use stack_config::{AppSource, AppSpec, Application, Config, Served};
+use stack_config::{AppSource, AppSpec, Application, Config, Recycling, Served};
 use stack_interp::{ExtensionRefusal, InterpreterHandle, Runtime, RuntimeSettings, Venv, Version};
 use stack_process::{ProcessPool, ProcessSettings, Program};
-use stack_wsgi::{Place, Pool, PoolSettings, WhenRefused, discover};
+use stack_wsgi::{Place, Pool, PoolSettings, WatchSettings, WhenRefused, WhenWorn, discover};
 
 use crate::{cli::WORKER, environment, isolation::Mode, worker_spec::WorkerSpec, workers::shape};
 
@@ -40,6 +41,10 @@ pub(crate) struct Plan {
     pub(crate) is_alone: bool,
     /// Whether it tells the directories of a Django project.
     pub(crate) find_directories: bool,
+    /// When its requests are told of and interrupted.
+    pub(crate) watch: WatchSettings,
+    /// When its workers are replaced.
+    pub(crate) recycling: Recycling,
 }
 
 /// Python in this process, for all applications that run here. It is started with the first.
@@ -70,7 +75,7 @@ impl Plan {
             let at = served.at.join(", ");
             let number =
                 u16::try_from(first).with_context(|| format!("site {at}: there are too many workers in all"))?;
-            let made = Self::make(served, WorkerId(number), is_alone);
+            let made = Self::make(served, WorkerId(number), is_alone, config);
             let plan = if is_alone { made } else { made.with_context(|| format!("site {at}")) }?;
             // Interpreters, and the processes that may take their place.
             first += 2 * plan.settings.workers.get();
@@ -82,7 +87,7 @@ impl Plan {
         Ok(plans)
     }
 
-    fn make(served: Served, first: WorkerId, is_alone: bool) -> anyhow::Result<Self> {
+    fn make(served: Served, first: WorkerId, is_alone: bool, config: &Config) -> anyhow::Result<Self> {
         let Served { application: settings, at } = served;
         let directory = &settings.chdir;
         let mut env = settings.env.clone();
@@ -98,7 +103,27 @@ impl Plan {
         };
         let venv = Venv::find(settings.venv.as_deref(), env::var_os("VIRTUAL_ENV"), directory, Version::linked())?;
         let at = at.join(", ");
-        Ok(Self { settings, app, because_of, venv, env, at, first, apart: None, is_alone, find_directories: false })
+        let timeouts = &config.timeouts;
+        let watch = WatchSettings {
+            kill: timeouts.kill,
+            slow: timeouts.slow_request,
+            interrupt_on_disconnect: timeouts.interrupt_on_disconnect,
+        };
+        let (apart, find_directories, recycling) = (None, false, config.recycling.clone());
+        Ok(Self {
+            settings,
+            app,
+            because_of,
+            venv,
+            env,
+            at,
+            first,
+            apart,
+            is_alone,
+            find_directories,
+            watch,
+            recycling,
+        })
     }
 
     /// Starts the workers of this process and waits until each has imported the application. Gives Python's version, too.
@@ -108,6 +133,7 @@ impl Plan {
         python: &SharedPython,
         queue: Queue,
         when_refused: Option<Arc<dyn WhenRefused>>,
+        when_worn: Option<Arc<dyn WhenWorn>>,
     ) -> anyhow::Result<(Pool, String)> {
         let mode = if place == Place::MainInterpreter { Mode::Threads } else { Mode::Interpreters };
         let settings = PoolSettings {
@@ -120,9 +146,11 @@ impl Plan {
             threads: shape(&self.settings, mode).1,
             when_refused,
             find_directories: self.find_directories,
+            watch: self.watch,
+            recycling: self.recycling.clone(),
         };
         let (main, version) = python.start(self.venv.as_ref())?;
-        let pool = Pool::start(&main, settings, queue).with_context(|| self.can_not_be_served())?;
+        let pool = Pool::start(&main, settings, queue, when_worn).with_context(|| self.can_not_be_served())?;
         Ok((pool, version))
     }
 
@@ -141,6 +169,7 @@ impl Plan {
             venv: self.venv.as_ref().map(|venv| venv.path.clone()),
             multiprocess: application.workers.get() > 1,
             find_directories: self.find_directories,
+            watch: self.watch,
             log_level: config.log.level,
             log_format: config.log.format,
             // With no disk for responses every block goes through the socket, and waits there.
@@ -157,6 +186,12 @@ impl Plan {
             program: Program { arguments: vec![WORKER.into()], environment: Arc::clone(environment::at_start()) },
             spec: serde_json::to_string(&spec).context("the configuration can not be passed on")?,
             preload: application.preload,
+            recycling: stack_process::Recycling {
+                requests: self.recycling.max_requests.map(NonZeroU64::get),
+                jitter: self.recycling.jitter,
+                memory: self.recycling.max_memory.map(NonZeroU64::get),
+                lifetime: self.recycling.max_lifetime,
+            },
         };
         let started = ProcessPool::start(settings, queue).await;
         // The worker says which application; which site that is it does not know.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use stack_config::{AppSpec, LogFormat, LogLevel};
-use stack_wsgi::ProjectDirectory;
+use stack_wsgi::{ProjectDirectory, WatchSettings};
 
 /// Crosses as JSON: both ends are the same program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) multiprocess: bool,
     /// Whether it tells the directories of a Django project.
     pub(crate) find_directories: bool,
+    /// When its requests are told of and interrupted.
+    pub(crate) watch: WatchSettings,
     pub(crate) log_level: LogLevel,
     pub(crate) log_format: LogFormat,
     /// Blocks of more bytes go through a file.

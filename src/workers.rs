@@ -7,7 +7,7 @@ use stack_bridge::{Queue, WorkerId};
 use stack_config::{Application, Config, Isolation};
 use stack_interp::Version;
 use stack_process::ProcessPool;
-use stack_wsgi::{Place, Pool, ProjectDirectory};
+use stack_wsgi::{Place, Pool, ProjectDirectory, WhenWorn};
 use tokio::{sync::Mutex, task::AbortHandle};
 
 use crate::{
@@ -42,18 +42,19 @@ impl Workers {
         plan: &Plan,
         queue: &Queue,
         python: &SharedPython,
+        when_worn: Option<Arc<dyn WhenWorn>>,
     ) -> anyhow::Result<Self> {
         let plan_for_choice = plan.clone();
         let deciding = tokio::task::spawn_blocking(move || isolation::decide(&plan_for_choice));
         let choice = deciding.await.context("the choice of the isolation ended")??;
         match choice.mode {
             Mode::Processes => Self::start_processes(choice, plan.first, config, plan, queue).await,
-            Mode::Threads => Self::start_here(choice, plan, queue, python, None).await,
+            Mode::Threads => Self::start_here(choice, plan, queue, python, (None, when_worn)).await,
             Mode::Interpreters => {
                 let policy = if plan.settings.isolation == Isolation::Auto { Policy::Move } else { Policy::Explain };
                 let relocation = Relocation::new(policy, queue.clone());
                 let watch = Some(Arc::clone(&relocation));
-                let mut workers = match Self::start_here(choice, plan, queue, python, watch).await {
+                let mut workers = match Self::start_here(choice, plan, queue, python, (watch, when_worn)).await {
                     Ok(workers) => workers,
                     // What one interpreter loads may still refuse a second one.
                     Err(error) if policy == Policy::Move => {
@@ -101,15 +102,23 @@ impl Workers {
         plan: &Plan,
         queue: &Queue,
         python: &SharedPython,
-        relocation: Option<Arc<Relocation>>,
+        (relocation, when_worn): (Option<Arc<Relocation>>, Option<Arc<dyn WhenWorn>>),
     ) -> anyhow::Result<Self> {
         let place = match choice.mode {
             Mode::Threads => Place::MainInterpreter,
             Mode::Interpreters | Mode::Processes => Place::OwnInterpreters(plan.settings.workers),
         };
+        if plan.recycling.max_memory.is_some() {
+            let isolation = choice.mode.as_str();
+            tracing::warn!(
+                code = "STACK0344",
+                isolation,
+                "max_worker_memory has no effect: what one interpreter takes can not be told"
+            );
+        }
         let (plan, queue, python) = (plan.clone(), queue.clone(), python.clone());
         let starting = tokio::task::spawn_blocking(move || {
-            plan.start_pool(place, &python, queue, relocation.map(|watch| watch as Arc<_>))
+            plan.start_pool(place, &python, queue, relocation.map(|watch| watch as Arc<_>), when_worn)
         });
         let (pool, python) = starting.await.context("the start ended")??;
         let directories = pool.reports().first().map(|report| report.directories.clone()).unwrap_or_default();
@@ -133,7 +142,7 @@ impl Workers {
         queue: Queue,
     ) -> impl Future<Output = ()> + Send + 'static {
         let processes = Arc::clone(&self.processes);
-        let retire: Vec<WorkerId> = self.here.as_ref().map(|pool| pool.workers().collect()).unwrap_or_default();
+        let retire: Vec<WorkerId> = self.here.as_ref().map(Pool::workers).unwrap_or_default();
         async move {
             relocation.wanted().await;
             let mut processes = processes.lock().await;

@@ -170,7 +170,8 @@ async fn start(config: Config, plans: Vec<Plan>, queues: Vec<Queue>) -> anyhow::
     for (place, (plan, queue)) in plans.into_iter().zip(queues).enumerate() {
         let (config, python) = (config.clone(), python.clone());
         starting.spawn(async move {
-            let workers = Workers::start(&config, &plan, &queue, &python).await?;
+            // Nobody starts a new process in the place of this one.
+            let workers = Workers::start(&config, &plan, &queue, &python, None).await?;
             anyhow::Ok((place, Running { plan, workers }))
         });
     }

@@ -1,14 +1,14 @@
 //! `stack worker`: a worker process. It is started by a server, never by hand, and is not in the help.
 
-use std::{env, fs::File, num::NonZeroUsize, thread};
+use std::{env, fs::File, num::NonZeroUsize, sync::Arc, thread};
 
 use anyhow::Context;
 use rustix::process::{Signal, set_parent_process_death_signal};
-use stack_bridge::{Jobs, WorkerId};
+use stack_bridge::{Failure, Job, Jobs, WorkerId, WorkerState};
 use stack_config::{AccessLog, Log};
 use stack_interp::{Python, Runtime, RuntimeSettings, Venv, Version, widen_signal_stack};
 use stack_process::worker::{Assignment, Control, Forked, LargeBlocks, Preload, Start};
-use stack_wsgi::{Worker, WorkerSettings, WorkerState};
+use stack_wsgi::{Overseer, Watch, Watching, Worker, WorkerSettings};
 
 use crate::{
     Exit, logging,
@@ -156,5 +156,38 @@ fn serve_loaded(
             let _ = control.ready(report);
         }
     };
-    Ok(worker.serve(py, runtime.main(), lanes, entered)?)
+    let watch = Watch::start(spec.watch).context("no thread that watches requests")?;
+    let control = control.try_clone().context("the control connection can not be shared")?;
+    let overseer = Arc::new(ForServer(control));
+    Ok(worker.serve(py, runtime.main(), lanes, &Watching { watch, overseer }, entered)?)
+}
+
+/// Passes on what the server is to do something about. One that is gone ends this process by itself.
+#[derive(Debug)]
+struct ForServer(Control);
+
+impl Overseer for ForServer {
+    fn stalled(&self) {
+        let _ = self.0.stalled(true);
+    }
+
+    fn recovered(&self) {
+        let _ = self.0.stalled(false);
+    }
+
+    fn given_up(self: Arc<Self>) {
+        let _ = self.0.given_up();
+    }
+
+    fn came_back(&self) -> bool {
+        let _ = self.0.came_back();
+        true
+    }
+
+    fn give_back(&self, job: Job) {
+        job.responder.fail(Failure::NotRun);
+    }
+
+    /// The server counts them.
+    fn ran(&self) {}
 }

@@ -83,10 +83,11 @@ fn wants_main_interpreter(plan: &Plan) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
+    use std::{num::NonZeroUsize, time::Duration};
 
     use stack_bridge::WorkerId;
-    use stack_config::{AppSource, AppSpec, Application};
+    use stack_config::{AppSource, AppSpec, Application, Recycling};
+    use stack_wsgi::WatchSettings;
 
     use super::*;
 
@@ -117,6 +118,8 @@ mod tests {
             apart: None,
             is_alone: false,
             find_directories: false,
+            watch: WatchSettings { kill: Duration::from_secs(10), slow: None, interrupt_on_disconnect: false },
+            recycling: Recycling::default(),
         }
     }
 

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 
-pub(crate) use self::sending::Sending;
+pub(crate) use self::sending::{Reader, Sending};
 use crate::{
     Failure, FileRegion, RequestId, Responder, ResponseHead, WhenClientGone, WorkerId,
     spill::Spill,

@@ -27,11 +27,13 @@ mod spill;
 mod sync;
 #[cfg(test)]
 mod testing;
+mod worker_state;
 
 pub use exchange::{BodyLimits, Chunk, Flow, Reply, SendError, Trace, exchange};
-pub use queue::{Closed, Consumer, Depth, Job, Jobs, Queue, Refused, TaskConsumer, WorkerId};
+pub use queue::{Closed, Consumer, Crew, Depth, Job, Jobs, Queue, Refused, TaskConsumer, WorkerId};
 pub use request::{
     BodyReader, ClientCertificate, ClientConnection, Local, Peer, Request, RequestBody, RequestId, Scheme, TlsFacts,
 };
-pub use responder::{Push, RemoteResponder, Responder, WhenClientGone};
+pub use responder::{ClientHandle, Push, RemoteClient, RemoteResponder, Responder, WhenClientGone};
 pub use response::{Failure, FileRegion, ResponseHead};
+pub use worker_state::WorkerState;

@@ -6,6 +6,9 @@
 //! busy it waits in the queue, first in, first out, and with the queue full, or too slow (`overload.rs`), it is refused.
 
 mod consumer;
+mod crew;
+#[cfg(all(test, not(loom)))]
+mod crew_tests;
 mod mailbox;
 mod overload;
 #[cfg(all(test, not(loom)))]
@@ -16,7 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::consumer::{Consumer, TaskConsumer};
+pub use self::{
+    consumer::{Consumer, TaskConsumer},
+    crew::Crew,
+};
 use self::{
     mailbox::{Letter, Mailbox},
     overload::Overload,
@@ -90,8 +96,10 @@ pub trait Jobs: Send {
     }
 }
 
+/// One life of a worker. Its successor may begin under the same number before it has ended.
 #[derive(Debug)]
 struct Worker {
+    key: Key,
     id: WorkerId,
     /// Jobs whose response is not complete. A client can send its next request before the thread that answered the last
     /// one is back; by its threads alone that worker would look as busy as one in the middle of a long computation.
@@ -102,13 +110,24 @@ struct Worker {
     idle: Vec<Mailbox>,
     /// It gets no more jobs.
     retired: bool,
+    /// It gets none for now.
+    held: bool,
+    /// Its threads that are left.
+    consumers: usize,
 }
+
+/// Tells the lives of workers apart.
+type Key = u64;
 
 impl Worker {
     /// All it had is answered and its threads are on their way back: it is idle in a moment, which is better than a
     /// thread now in a worker that computes.
     fn is_returning(&self) -> bool {
-        self.unanswered.count() == 0 && self.running > 0 && self.idle.is_empty() && !self.retired
+        self.unanswered.count() == 0 && self.running > 0 && self.idle.is_empty() && !self.retired && !self.held
+    }
+
+    fn has_idle_thread(&self) -> bool {
+        !self.idle.is_empty() && !self.held
     }
 }
 
@@ -143,6 +162,7 @@ impl Drop for Counted {
 struct State {
     waiting: VecDeque<Waiting>,
     workers: Vec<Worker>,
+    next_key: Key,
     closed: bool,
     overload: Option<Overload>,
 }
@@ -162,14 +182,42 @@ impl Waiting {
 }
 
 impl State {
-    fn worker(&mut self, id: WorkerId) -> &mut Worker {
-        self.workers.iter_mut().find(|known| known.id == id).expect("added with its first consumer")
+    /// A worker that has consumers left.
+    fn worker(&mut self, key: Key) -> Option<&mut Worker> {
+        self.workers.iter_mut().find(|known| known.key == key)
+    }
+
+    fn add_worker(&mut self, id: WorkerId) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        self.workers.push(Worker {
+            key,
+            id,
+            unanswered: Unanswered::default(),
+            running: 0,
+            idle: Vec::new(),
+            retired: false,
+            held: false,
+            consumers: 0,
+        });
+        key
+    }
+
+    /// The worker that goes by this number now.
+    fn current(&mut self, id: WorkerId) -> Key {
+        let current = self.workers.iter().find(|known| known.id == id && !known.retired).map(|worker| worker.key);
+        current.unwrap_or_else(|| self.add_worker(id))
+    }
+
+    /// Forgets a worker that gets no more jobs and has no thread left.
+    fn forget(&mut self, key: Key) {
+        self.workers.retain(|worker| worker.key != key || !worker.retired || worker.consumers > 0);
     }
 
     /// The idle thread that is to get the next job; it is idle no longer. `None` with all threads busy.
     fn pick(&mut self, capacity: usize) -> Option<Pick> {
         let is_returning = self.workers.iter().any(Worker::is_returning) && self.waiting.len() < capacity;
-        let with_thread = self.workers.iter_mut().enumerate().filter(|(_, worker)| !worker.idle.is_empty());
+        let with_thread = self.workers.iter_mut().enumerate().filter(|(_, worker)| worker.has_idle_thread());
         let (index, worker) = with_thread.min_by_key(|(_, worker)| (worker.unanswered.count(), worker.running))?;
         let mailbox = worker.idle.pop().expect("filtered for one that is not empty");
         Some(Pick { index, mailbox, in_reserve: is_returning && worker.unanswered.count() > 0 })
@@ -189,7 +237,7 @@ impl State {
             job.responder.count_in(&worker.unanswered);
             Letter::Job(Box::new(job))
         };
-        Dispatch { worker: worker.id, mailbox, letter }
+        Dispatch { worker: worker.key, mailbox, letter }
     }
 
     /// Whether one job more would wait too long.
@@ -198,7 +246,7 @@ impl State {
         let now = Instant::now();
         let longest = self.waiting.iter().find_map(|waiting| waiting.since);
         let longest = longest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let threads = self.workers.iter().map(|worker| worker.running).sum();
+        let threads = self.workers.iter().filter(|worker| !worker.held).map(|worker| worker.running).sum();
         // Where no thread is at work, a worker is about to be replaced, and what waits says nothing of the next one's speed.
         threads > 0 && overload.refuses(now, self.waiting.len(), longest, threads)
     }
@@ -213,7 +261,7 @@ struct Pick {
 
 /// A letter on its way.
 struct Dispatch {
-    worker: WorkerId,
+    worker: Key,
     mailbox: Mailbox,
     letter: Letter,
 }
@@ -235,7 +283,7 @@ impl Queue {
     /// The same, in which a job is refused as well when all that wait have waited for longer than `target` for a while.
     pub fn shedding(capacity: usize, target: Option<Duration>) -> Self {
         let overload = target.map(Overload::new);
-        let state = State { waiting: VecDeque::new(), workers: Vec::new(), closed: false, overload };
+        let state = State { waiting: VecDeque::new(), workers: Vec::new(), next_key: 0, closed: false, overload };
         Self { state: Arc::new(Mutex::new(state)), capacity, reserve_time: RESERVE_TIME }
     }
 
@@ -296,7 +344,9 @@ impl Queue {
         let Err(letter) = mailbox.send(letter) else { return };
         match letter {
             Letter::Job(job) => {
-                lock(&self.state).worker(worker).running -= 1;
+                if let Some(worker) = lock(&self.state).worker(worker) {
+                    worker.running -= 1;
+                }
                 self.give_back(*job);
             }
             Letter::Reserve => self.remind(),
@@ -307,9 +357,9 @@ impl Queue {
     /// Has an idle thread look for the job that waits.
     fn remind(&self) {
         let mut state = lock(&self.state);
-        let idle = state.workers.iter_mut().find(|worker| !worker.idle.is_empty());
+        let idle = state.workers.iter_mut().find(|worker| worker.has_idle_thread());
         let dispatch = idle.map(|worker| Dispatch {
-            worker: worker.id,
+            worker: worker.key,
             mailbox: worker.idle.pop().expect("searched for one that is not empty"),
             letter: Letter::Reserve,
         });
@@ -319,39 +369,42 @@ impl Queue {
         }
     }
 
-    /// Makes sure of the worker. One that was retired is back with its first new consumer.
-    fn add_worker(&self, id: WorkerId) {
-        let mut state = lock(&self.state);
-        match state.workers.iter_mut().find(|known| known.id == id) {
-            Some(worker) => worker.retired = false,
-            None => state.workers.push(Worker {
-                id,
-                unanswered: Unanswered::default(),
-                running: 0,
-                idle: Vec::new(),
-                retired: false,
-            }),
-        }
+    /// Adds a worker that begins its life, beside another of the same number that has not ended its own.
+    pub fn crew(&self, worker: WorkerId) -> Crew {
+        let key = lock(&self.state).add_worker(worker);
+        Crew::new(self.clone(), worker, key)
+    }
+
+    fn current_crew(&self, worker: WorkerId) -> Crew {
+        let key = lock(&self.state).current(worker);
+        Crew::new(self.clone(), worker, key)
     }
 
     /// Adds a thread of `worker` in this process. Each thread has one of its own.
     pub fn consumer(&self, worker: WorkerId) -> Consumer {
-        self.add_worker(worker);
-        Consumer::new(self.clone(), worker)
+        self.current_crew(worker).consumer()
     }
 
     /// Adds a thread of `worker` in another process, to which a task carries the jobs. Each thread has one of its own.
     pub fn task_consumer(&self, worker: WorkerId) -> TaskConsumer {
-        self.add_worker(worker);
-        TaskConsumer::new(self.clone(), worker)
+        self.current_crew(worker).task_consumer()
     }
 
-    /// Gives a worker no more jobs: its threads are done with the job they run.
+    /// Gives all workers of this number no more jobs: their threads are done with the job they run.
     pub fn retire(&self, worker: WorkerId) {
+        self.retire_all(|known| known.id == worker);
+    }
+
+    fn retire_all(&self, is_meant: impl Fn(&Worker) -> bool) {
         let mut state = lock(&self.state);
-        let Some(worker) = state.workers.iter_mut().find(|known| known.id == worker) else { return };
-        worker.retired = true;
-        let idle = std::mem::take(&mut worker.idle);
+        let mut idle = Vec::new();
+        state.workers.retain_mut(|worker| {
+            if is_meant(worker) {
+                worker.retired = true;
+                idle.append(&mut worker.idle);
+            }
+            !worker.retired || worker.consumers > 0
+        });
         drop(state);
         dismiss(idle);
     }
@@ -392,24 +445,26 @@ impl Queue {
     }
 
     /// Whether a job still waits for a worker that is about to be back, rather than for this one, which computes.
-    fn is_kept_from(&self, worker: WorkerId) -> bool {
+    fn is_kept_from(&self, worker: Key) -> bool {
         let mut state = lock(&self.state);
-        let is_returning = state.workers.iter().any(|other| other.id != worker && other.is_returning());
-        is_returning && !state.waiting.is_empty() && state.worker(worker).unanswered.count() > 0
+        let is_returning = state.workers.iter().any(|other| other.key != worker && other.is_returning());
+        let is_busy = state.worker(worker).is_some_and(|worker| worker.unanswered.count() > 0);
+        is_returning && !state.waiting.is_empty() && is_busy
     }
 
     /// A thread of `worker` wants its next job, and is done with the one before if it `ran`.
-    fn next(&self, worker: WorkerId, ran: bool, mailbox: impl FnOnce() -> Mailbox) -> Result<Option<Job>, Closed> {
+    fn next(&self, worker: Key, ran: bool, mailbox: impl FnOnce() -> Mailbox) -> Result<Option<Job>, Closed> {
         let mut state = lock(&self.state);
-        let State { waiting, workers, closed, overload } = &mut *state;
-        let worker = workers.iter_mut().find(|known| known.id == worker).expect("added with its first consumer");
+        let State { waiting, workers, next_key: _, closed, overload } = &mut *state;
+        let Some(worker) = workers.iter_mut().find(|known| known.key == worker) else { return Err(Closed) };
         if ran {
             worker.running -= 1;
         }
         if worker.retired {
             return Err(Closed);
         }
-        match waiting.pop_front() {
+        let waiting = if worker.held { None } else { waiting.pop_front() };
+        match waiting {
             Some(Waiting { mut job, since }) => {
                 if let (Some(overload), Some(since)) = (overload, since) {
                     let now = Instant::now();
@@ -427,12 +482,21 @@ impl Queue {
         }
     }
 
-    /// A thread of `worker` is gone: it waits for no letter and runs nothing.
-    fn left(&self, worker: WorkerId, ran: bool, is_its_mailbox: impl Fn(&Mailbox) -> bool) {
+    /// A thread of `worker` waits for no letter any more, and runs nothing.
+    fn left(&self, worker: Key, ran: bool, is_its_mailbox: impl Fn(&Mailbox) -> bool) {
         let mut state = lock(&self.state);
-        let worker = state.worker(worker);
+        let Some(worker) = state.worker(worker) else { return };
         worker.running -= usize::from(ran);
         worker.idle.retain(|mailbox| !is_its_mailbox(mailbox));
+    }
+
+    /// One thread of `worker` less.
+    fn gone(&self, worker: Key) {
+        let mut state = lock(&self.state);
+        if let Some(known) = state.worker(worker) {
+            known.consumers -= 1;
+        }
+        state.forget(worker);
     }
 }
 

@@ -5,7 +5,9 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    Failure, FileRegion, Flow, RequestId, ResponseHead, SendError, WorkerId, exchange::Sending, queue::Unanswered,
+    Failure, FileRegion, Flow, RequestId, ResponseHead, SendError, WorkerId,
+    exchange::{Reader, Sending},
+    queue::Unanswered,
 };
 
 /// What a worker sends in one step. Taken over piece by piece: what has been accepted is gone from here.
@@ -38,6 +40,8 @@ enum End {
 pub trait RemoteResponder: fmt::Debug + Send {
     /// See [`Responder::is_client_gone`].
     fn is_client_gone(&self) -> bool;
+    /// See [`Responder::client`].
+    fn client(&self) -> Arc<dyn RemoteClient>;
     /// See [`Responder::try_push`].
     fn try_push(&mut self, push: &mut Push<'_>) -> Result<bool, SendError>;
     /// See [`Responder::push`].
@@ -46,6 +50,32 @@ pub trait RemoteResponder: fmt::Debug + Send {
     fn finish_with_file(&mut self, head: Option<(ResponseHead, Flow)>, region: FileRegion) -> Result<(), SendError>;
     /// See [`Responder::fail`].
     fn fail(self: Box<Self>, failure: Failure);
+}
+
+/// Who waits for a response, as any thread may ask. It keeps nothing alive but what is needed to answer.
+#[derive(Clone, Debug)]
+pub struct ClientHandle(Waits);
+
+#[derive(Clone, Debug)]
+enum Waits {
+    Local(Reader),
+    Remote(Arc<dyn RemoteClient>),
+}
+
+/// The client of a job whose reader is in another process.
+pub trait RemoteClient: fmt::Debug + Send + Sync {
+    /// See [`ClientHandle::is_gone`].
+    fn is_gone(&self) -> bool;
+}
+
+impl ClientHandle {
+    /// Whether nobody reads the response any more.
+    pub fn is_gone(&self) -> bool {
+        match &self.0 {
+            Waits::Local(reader) => reader.is_gone(),
+            Waits::Remote(client) => client.is_gone(),
+        }
+    }
 }
 
 /// Is told that a client left before its response was complete.
@@ -70,6 +100,14 @@ impl Responder {
             End::Local(sending) => sending.is_client_gone(),
             End::Remote(remote) => remote.is_client_gone(),
         }
+    }
+
+    /// A way to ask whether the client has gone while another thread has the responder.
+    pub fn client(&self) -> ClientHandle {
+        ClientHandle(match &self.0 {
+            End::Local(sending) => Waits::Local(sending.reader()),
+            End::Remote(remote) => Waits::Remote(remote.client()),
+        })
     }
 
     /// Sends what there is room for, without waiting. True when all of `push` was taken.

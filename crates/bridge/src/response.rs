@@ -35,6 +35,9 @@ pub enum Failure {
     /// The worker's process died while it ran the job.
     #[error("the worker died")]
     WorkerGone,
+    /// The worker could not begin with it: the application has not seen it. It may be run elsewhere.
+    #[error("the worker could not begin")]
+    NotRun,
     /// The application raised, or broke the gateway's contract. The worker has logged the cause.
     #[error("the application failed")]
     Application,

@@ -18,11 +18,15 @@ mod statics;
 mod tls;
 mod values;
 
-use std::{num::NonZeroUsize, path::PathBuf, thread};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    thread,
+};
 
 use crate::{
-    AccessLog, AppSource, Config, Isolation, Log, LogFormat, LogLevel, Profile, Rules, Sites, error::Problem,
-    layers::Layers, raw::Raw,
+    AccessLog, AppSource, Config, Isolation, Log, LogFormat, LogLevel, Profile, Recycling, Rules, Sites,
+    error::Problem, layers::Layers, raw::Raw,
 };
 use noting::{Check, Place};
 use tls::RawTls;
@@ -106,10 +110,17 @@ pub(crate) fn check(
         header_timeout,
         body_timeout,
         request_timeout,
+        kill_timeout,
+        slow_request_threshold,
+        interrupt_on_disconnect,
         send_timeout,
         idle_timeout,
         drain_delay,
         grace_period,
+        max_requests,
+        max_requests_jitter,
+        max_worker_memory,
+        max_worker_lifetime,
         trusted_proxies,
         forwarded_headers,
         proxy_protocol,
@@ -222,9 +233,18 @@ pub(crate) fn check(
         send_timeout,
         idle_timeout,
         request_timeout,
+        kill_timeout,
+        slow_request_threshold,
+        interrupt_on_disconnect,
         drain_delay,
         grace_period,
     });
+    let recycling = Recycling {
+        max_requests: NonZeroU64::new(check.count("max_requests", &max_requests, 0, MOST)),
+        jitter: check.count("max_requests_jitter", &max_requests_jitter, 0, MOST),
+        max_memory: NonZeroU64::new(check.size("max_worker_memory", &max_worker_memory, (0, ""))),
+        max_lifetime: check.limit("max_worker_lifetime", &max_worker_lifetime),
+    };
     let clients = check.clients(clients::Given {
         trusted_proxies,
         forwarded_headers,
@@ -278,6 +298,7 @@ pub(crate) fn check(
         preload,
         limits,
         timeouts,
+        recycling,
         clients,
         lifecycle,
         log,

@@ -72,6 +72,8 @@ pub struct Config {
     pub limits: Limits,
     /// Times.
     pub timeouts: Timeouts,
+    /// When a worker is replaced by a new one.
+    pub recycling: Recycling,
     /// How clients are told apart and kept within limits.
     pub clients: Clients,
     /// How the server is started, replaced and stopped.
@@ -201,10 +203,29 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From the complete request to the head of its response.
     pub request: Option<Duration>,
+    /// How much longer a request may run that is past its request timeout.
+    pub kill: Duration,
+    /// A request that runs for longer is logged while it runs.
+    pub slow_request: Option<Duration>,
+    /// Whether an exception is raised in a request whose client has left.
+    pub interrupt_on_disconnect: bool,
     /// How long a stop accepts connections before it begins.
     pub drain_delay: Duration,
     /// How long a stop waits for what is in flight.
     pub grace_period: Duration,
+}
+
+/// When a worker is replaced by a new one. `None` means never.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recycling {
+    /// After as many requests.
+    pub max_requests: Option<NonZeroU64>,
+    /// Up to as many more, by chance.
+    pub jitter: u64,
+    /// When its process takes more bytes.
+    pub max_memory: Option<NonZeroU64>,
+    /// After it has served for so long.
+    pub max_lifetime: Option<Duration>,
 }
 
 /// What is logged, how and where.

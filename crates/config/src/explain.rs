@@ -5,13 +5,14 @@ mod files;
 mod site;
 mod tls;
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, num::NonZeroU64, path::Path, time::Duration};
 
 use toml::Value;
 
 use crate::{
     AccessLog, AppSource, AppSpec, Bind, Callable, Config, ControlSocket, Endpoint, Isolation, Lifecycle, Limits, Log,
-    LogFormat, LogLevel, Mount, Profile, ReloadCheck, Rules, Sites, StaticRoot, Timeouts, TlsMode, Transport,
+    LogFormat, LogLevel, Mount, Profile, Recycling, ReloadCheck, Rules, Sites, StaticRoot, Timeouts, TlsMode,
+    Transport,
     keys::{self, Key},
     origin::Origin,
     units,
@@ -64,6 +65,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         preload,
         limits,
         timeouts,
+        recycling,
         clients,
         lifecycle,
         log,
@@ -83,7 +85,19 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         temp_dir,
         max_connections,
     } = limits;
-    let Timeouts { header, body, send, idle, request, drain_delay, grace_period } = timeouts;
+    let Timeouts {
+        header,
+        body,
+        send,
+        idle,
+        request,
+        kill,
+        slow_request,
+        interrupt_on_disconnect,
+        drain_delay,
+        grace_period,
+    } = timeouts;
+    let Recycling { max_requests, jitter, max_memory, max_lifetime } = recycling;
     let Lifecycle { supervisor, control_socket, reload_check } = lifecycle;
     let Log { level, format, access } = log;
     let duration = |duration: &Duration| Value::String(units::format_duration(*duration));
@@ -114,10 +128,17 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("header_timeout", duration(header)),
         ("body_timeout", duration(body)),
         ("request_timeout", duration(&request.unwrap_or_default())),
+        ("kill_timeout", duration(kill)),
+        ("slow_request_threshold", duration(&slow_request.unwrap_or_default())),
+        ("interrupt_on_disconnect", Value::Boolean(*interrupt_on_disconnect)),
         ("send_timeout", duration(send)),
         ("idle_timeout", duration(idle)),
         ("drain_delay", duration(drain_delay)),
         ("grace_period", duration(grace_period)),
+        ("max_requests", count(max_requests.map_or(0, NonZeroU64::get))),
+        ("max_requests_jitter", count(*jitter)),
+        ("max_worker_memory", size(max_memory.map_or(0, NonZeroU64::get))),
+        ("max_worker_lifetime", duration(&max_lifetime.unwrap_or_default())),
         ("supervisor", Value::Boolean(*supervisor)),
         ("log_level", text(level.as_str())),
         ("log_format", text(format.as_str())),

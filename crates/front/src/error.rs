@@ -71,7 +71,7 @@ pub(crate) enum Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Dropped => Self::Dropped,
+            Failure::Dropped | Failure::NotRun => Self::Dropped,
             Failure::WorkerGone => Self::WorkerGone,
             Failure::Application => Self::Application,
             Failure::Gateway => Self::Gateway,

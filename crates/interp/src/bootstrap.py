@@ -177,6 +177,56 @@ def install_twin_rule():
     machinery.ExtensionFileLoader.create_module = create
 
 
+class RequestTimeout(TimeoutError):
+    """Raised in the code of a request that runs past request_timeout. Its client has been answered with 504 by then."""
+
+    def __init__(self, *arguments):
+        super().__init__(*(arguments or ("the request ran past request_timeout",)))
+
+
+class ClientGone(ConnectionAbortedError):
+    """Raised, with interrupt_on_disconnect, in the code of a request whose client has left."""
+
+    def __init__(self, *arguments):
+        super().__init__(*(arguments or ("the client has gone",)))
+
+
+class Module:
+    """Finds and makes the module `stack`, which holds what an application may want to catch."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return machinery.ModuleSpec(name, Module) if name == "stack" else None
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        module.RequestTimeout = RequestTimeout
+        module.ClientGone = ClientGone
+
+
+def install_module():
+    for kind in (RequestTimeout, ClientGone):
+        kind.__module__ = "stack"
+    # Behind all others: an application that has a module of that name keeps it.
+    sys.meta_path.append(Module)
+
+
+def stack_of(frame, most):
+    """The calls down to a frame, the innermost first, without our own: file, line and name of each."""
+    calls = []
+    while frame is not None and most:
+        code = frame.f_code
+        if code.co_filename != __file__:
+            calls += [code.co_filename, str(frame.f_lineno), getattr(code, "co_qualname", code.co_name)]
+            most -= 1
+        frame = frame.f_back
+    return calls
+
+
 def ours(frame):
     return frame.filename.startswith("<frozen importlib") or frame.filename == __file__
 

@@ -44,6 +44,7 @@ pub(crate) fn install(py: Python<'_>, own_gil: bool) -> Result<(), Raised<'_>> {
     evaluate(py, SOURCE, FILE, &namespace)?;
     py.keep(FILE, &namespace)?;
     call(py, "install_streams", &[])?;
+    call(py, "install_module", &[])?;
     if own_gil {
         call(py, "install_twin_rule", &[])?;
     }
@@ -78,12 +79,16 @@ fn evaluate<'py>(py: Python<'py>, source: &str, file: &str, namespace: &Object<'
     unsafe { Object::from_owned(py, result) }.map(drop)
 }
 
-fn lookup<'py>(py: Python<'py>, name: &str) -> Result<Object<'py>, Raised<'py>> {
+pub(crate) fn lookup<'py>(py: Python<'py>, name: &str) -> Result<Object<'py>, Raised<'py>> {
     let namespace = py.kept(FILE)?.expect("installed when the interpreter was made");
     Ok(namespace.item(py, name)?.expect("defined in bootstrap.py"))
 }
 
-fn call<'py>(py: Python<'py>, function: &str, arguments: &[&Object<'py>]) -> Result<Object<'py>, Raised<'py>> {
+pub(crate) fn call<'py>(
+    py: Python<'py>,
+    function: &str,
+    arguments: &[&Object<'py>],
+) -> Result<Object<'py>, Raised<'py>> {
     lookup(py, function)?.call(py, arguments)
 }
 

@@ -13,11 +13,15 @@
 //! - Every entry from C into Rust goes through one trampoline that turns a panic into a Python exception.
 
 mod bootstrap;
+mod calls;
 mod class;
 mod convert;
 mod error;
 mod interpreter;
+mod interrupt;
 mod object;
+#[cfg(all(Py_3_13, not(Py_GIL_DISABLED)))]
+mod outside;
 mod python;
 mod runtime;
 mod thread_state;
@@ -29,6 +33,7 @@ pub use class::{Arguments, Class, MethodDef, MethodFn, Type};
 pub use convert::Text;
 pub use error::{Exception, Raise, Raised, Raises};
 pub use interpreter::{CreateError, Ending, Interpreter, InterpreterHandle, LoadGuard};
+pub use interrupt::{Interruption, ThreadIdent};
 pub use object::{Items, Object};
 pub use python::Python;
 pub use runtime::{Runtime, RuntimeError, RuntimeSettings, Version};

@@ -11,8 +11,9 @@ use std::{
 };
 
 use stack_interp::{
-    Arguments, Class, CreateError, Ending, Exception, Interpreter, InterpreterHandle, LoadGuard, MethodDef, Object,
-    Python, Raise, Raises, Runtime, RuntimeError, RuntimeSettings, Text, Version, methods, refusals_on_this_thread,
+    Arguments, Class, CreateError, Ending, Exception, Interpreter, InterpreterHandle, Interruption, LoadGuard,
+    MethodDef, Object, Python, Raise, Raises, Runtime, RuntimeError, RuntimeSettings, Text, ThreadIdent, Version,
+    methods, refusals_on_this_thread,
 };
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -496,4 +497,83 @@ fn instances_keep_their_class() {
             }
         })
         .unwrap();
+}
+
+/// Runs statements on a thread of `handle`'s interpreter that says where it is when it is there, and gives back what they came
+/// to.
+fn begin(
+    handle: &InterpreterHandle,
+    code: &'static str,
+) -> (thread::JoinHandle<Result<String, Exception>>, ThreadIdent) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let handle = handle.clone();
+    let run = move || {
+        let body = |py: Python<'_>| {
+            tell.send(ThreadIdent::current(py)).unwrap();
+            execute(py, code)
+        };
+        handle.run(body).unwrap()
+    };
+    let running = thread::spawn(run);
+    (running, told.recv().unwrap())
+}
+
+#[test]
+fn an_exception_is_raised_in_another_threads_code() {
+    const SPIN: &str = "def spin():\n  while True: pass\nspin()";
+    for (interruption, kind) in
+        [(Interruption::RequestTimeout, "stack.RequestTimeout"), (Interruption::ClientGone, "stack.ClientGone")]
+    {
+        let (running, thread) = begin(main_interpreter(), SPIN);
+        // It may still be on its way into the code.
+        while !main_interpreter().run(|py| py.stack_of(thread)).unwrap().contains("in spin") {}
+        assert!(main_interpreter().run(|py| py.interrupt(thread, interruption)).unwrap());
+        let raised = running.join().unwrap().unwrap_err();
+        assert_eq!(raised.kind, kind);
+        assert!(!raised.message.is_empty());
+    }
+}
+
+#[test]
+fn an_exception_that_was_taken_back_is_not_raised() {
+    let body = |py: Python<'_>| {
+        assert!(py.interrupt(ThreadIdent::current(py), Interruption::RequestTimeout));
+        py.forget_interruption();
+        execute(py, "result = sum(range(1000))")
+    };
+    assert_eq!(main_interpreter().run(body).unwrap().unwrap(), "499500");
+}
+
+#[test]
+fn the_exceptions_are_in_a_module_that_gives_way_to_the_applications_own() {
+    let body = |py: Python<'_>| {
+        execute(
+            py,
+            "import stack, sys\nresult = (issubclass(stack.RequestTimeout, TimeoutError), \
+             issubclass(stack.ClientGone, ConnectionError), sys.meta_path[-1].__name__)",
+        )
+    };
+    assert_eq!(main_interpreter().run(body).unwrap().unwrap(), "(True, True, 'Module')");
+}
+
+#[test]
+fn a_stack_is_read_from_outside_while_a_c_call_holds_the_gil() {
+    const HOLD: &str = "import ctypes\ndef hold_the_gil():\n  ctypes.PyDLL(None).sleep(2)\nhold_the_gil()\nresult = 1";
+    if !own_gil() {
+        return;
+    }
+    let body = |py: Python<'_>, handle: &InterpreterHandle| {
+        let handle = handle.clone();
+        py.detach(move || {
+            let (running, thread) = begin(&handle, HOLD);
+            let mut stack = String::new();
+            while !stack.contains("in hold_the_gil") {
+                assert!(!running.is_finished(), "never seen: {stack}");
+                stack = thread.outside_stack();
+            }
+            assert!(stack.contains("line 3, in hold_the_gil"), "{stack}");
+            running.join().unwrap().unwrap()
+        })
+    };
+    assert_eq!(Interpreter::run(main_interpreter(), body).unwrap().0, "1");
 }

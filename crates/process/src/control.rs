@@ -70,7 +70,7 @@ pub(crate) async fn wait_until_ready(link: &mut Link) -> Result<String, StartErr
     match notice {
         Notice::Ready { report } => Ok(report.to_owned()),
         Notice::Failed { problem } => Err(StartError::Failed(problem.to_owned())),
-        Notice::Forked { .. } | Notice::Exited { .. } => Err(start_error(wire::WireError::OutOfPlace.into())),
+        _ => Err(start_error(wire::WireError::OutOfPlace.into())),
     }
 }
 

@@ -11,25 +11,52 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use stack_bridge::{
-    Failure, FileRegion, Flow, Job, Peer, Push, Request, RequestBody, RequestId, Responder, ResponseHead, Scheme,
-    SendError, TaskConsumer, WhenClientGone,
+    ClientConnection, Failure, FileRegion, Flow, Job, Peer, Push, Request, RequestBody, RequestId, Responder,
+    ResponseHead, Scheme, SendError, TaskConsumer, WhenClientGone,
 };
-use tokio::task::JoinError;
+use tokio::{sync::Notify, task::JoinError};
 
 use crate::{
     link::{self, HangUp, Link, LinkError},
-    wire::{self, BodyPlace, Head, HttpVersion, JobHead, TlsHead, ToServer, ToWorker, WireError},
+    wire::{self, BodyPlace, FailureKind, Head, HttpVersion, JobHead, TlsHead, ToServer, ToWorker, WireError},
     worker::memory_file,
 };
 
 /// A body in memory of more bytes crosses as a file in memory.
 const LARGEST_INLINE_BODY: usize = 128 * 1024;
+
+/// What the lanes of one process tell of their jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Jobs that are over.
+    pub(crate) ran: AtomicU64,
+    /// As many jobs as the process was meant to run.
+    pub(crate) enough: Option<u64>,
+    /// They are over.
+    pub(crate) is_enough: Notify,
+    /// Threads that could not begin with a job, and are not back.
+    pub(crate) unable: AtomicUsize,
+    /// That number has changed, or something else that is decided by it.
+    pub(crate) changed: Notify,
+}
+
+impl Tally {
+    fn ran(&self) {
+        if Some(self.ran.fetch_add(1, Ordering::Relaxed) + 1) == self.enough {
+            self.is_enough.notify_one();
+        }
+    }
+}
 
 /// A job whose worker died, or broke the protocol.
 #[derive(Debug)]
@@ -56,13 +83,16 @@ pub(crate) enum LostJob {
     Unanswered(Box<Job>),
     /// The response had begun, or was complete and the thread was not back yet.
     Begun(Box<Request>),
+    /// The worker could not begin with it, and it was given back.
+    GivenBack,
 }
 
 impl LostJob {
-    pub(crate) fn request(&self) -> &Request {
+    pub(crate) fn request(&self) -> Option<&Request> {
         match self {
-            Self::Unsent(job) | Self::Unanswered(job) => &job.request,
-            Self::Begun(request) => request,
+            Self::Unsent(job) | Self::Unanswered(job) => Some(&job.request),
+            Self::Begun(request) => Some(request),
+            Self::GivenBack => None,
         }
     }
 }
@@ -143,21 +173,22 @@ impl ServerLane {
     }
 
     /// Carries jobs until the queue has none any more for this worker, or the worker is gone.
-    pub(crate) async fn run(mut self, mut consumer: TaskConsumer) -> Result<(), Box<Lost>> {
+    pub(crate) async fn run(mut self, mut consumer: TaskConsumer, tally: Arc<Tally>) -> Result<(), Box<Lost>> {
         let outcome = loop {
             let Ok(job) = consumer.take(tokio::time::sleep).await else { break Ok(()) };
-            if let Err(lost) = self.carry(job).await {
+            if let Err(lost) = self.carry(job, &consumer, &tally).await {
                 break Err(lost);
             }
+            tally.ran();
         };
         // A response that is still being read keeps the watch: the worker is to see the end of its jobs now.
         let _ = self.watch.jobs.shutdown(Shutdown::Both);
         outcome
     }
 
-    async fn carry(&mut self, mut job: Job) -> Result<(), Box<Lost>> {
+    async fn carry(&mut self, mut job: Job, consumer: &TaskConsumer, tally: &Tally) -> Result<(), Box<Lost>> {
         self.watch.set_writing(true);
-        let sent = self.send(&mut job.request, job.retried).await;
+        let sent = self.send(&mut job).await;
         self.watch.set_writing(false);
         match sent {
             Ok(()) => {}
@@ -174,27 +205,41 @@ impl ServerLane {
         }
         let Job { request, responder, deadline, retried } = job;
         responder.when_client_gone(self.watch.clone(), request.id);
-        let mut answer = Answer::Waiting(responder);
-        self.receive(&request, &mut answer).await.map_err(|error| {
-            let job = match answer {
-                Answer::Waiting(responder) => {
+        let (id, connection) = (request.id, request.connection.clone());
+        let (mut answer, mut request) = (Answer::Waiting(responder), Some(request));
+        let give_back = |responder| {
+            if let Some(request) = request.take() {
+                tally.unable.fetch_add(1, Ordering::Relaxed);
+                tally.changed.notify_one();
+                consumer.give_back(Job { request, responder, deadline, retried });
+            }
+        };
+        let received = self.receive(id, connection.as_deref(), &mut answer, give_back).await;
+        if request.is_none() && received.is_ok() {
+            tally.unable.fetch_sub(1, Ordering::Relaxed);
+        }
+        received.map_err(|error| {
+            let job = match (request, answer) {
+                (None, _) => LostJob::GivenBack,
+                (Some(request), Answer::Waiting(responder)) => {
                     let job = Box::new(Job { request, responder, deadline, retried });
                     LostJob::Unanswered(job)
                 }
-                Answer::Begun(responder) => {
+                (Some(request), Answer::Begun(responder)) => {
                     responder.fail(Failure::WorkerGone);
                     LostJob::Begun(Box::new(request))
                 }
-                Answer::Over => LostJob::Begun(Box::new(request)),
+                (Some(request), Answer::Over) => LostJob::Begun(Box::new(request)),
             };
             Box::new(Lost { job, error, watch: Arc::clone(&self.watch) })
         })
     }
 
-    async fn send(&mut self, request: &mut Request, again: bool) -> Result<(), LaneError> {
+    async fn send(&mut self, job: &mut Job) -> Result<(), LaneError> {
+        let Job { request, responder: _, deadline, retried } = job;
         let (mut inline, mut memory): (&[u8], Option<OwnedFd>) = (&[], None);
         if let RequestBody::File { file, .. } = &mut request.body
-            && again
+            && *retried
         {
             // The worker that died may have read from it.
             file.rewind().map_err(LaneError::Body)?;
@@ -216,7 +261,7 @@ impl ServerLane {
             RequestBody::Empty | RequestBody::Memory(_) => memory.as_ref().map(AsFd::as_fd),
         };
         self.outgoing.clear();
-        wire::begin_frame(&mut self.outgoing, &ToWorker::Job(Box::new(job_head(request, body))))?;
+        wire::begin_frame(&mut self.outgoing, &ToWorker::Job(Box::new(job_head(request, body, *deadline))))?;
         wire::end_frame(&mut self.outgoing, 0, inline.len())?;
         let parts = [IoSlice::new(&self.outgoing), IoSlice::new(inline)];
         let sent = match link::send(self.watch.jobs.as_fd(), &parts, descriptor.as_slice(), false) {
@@ -233,7 +278,13 @@ impl ServerLane {
     }
 
     /// Hands the response on until the worker's thread is done with the job.
-    async fn receive(&mut self, request: &Request, answer: &mut Answer) -> Result<(), LaneError> {
+    async fn receive(
+        &mut self,
+        id: RequestId,
+        connection: Option<&dyn ClientConnection>,
+        answer: &mut Answer,
+        mut give_back: impl FnMut(Responder),
+    ) -> Result<(), LaneError> {
         loop {
             let frame = self.answers.receive().await?;
             let inbox = self.answers.inbox();
@@ -251,7 +302,7 @@ impl ServerLane {
                             let region = FileRegion { file: file.into(), offset, length };
                             answer.file_block(head, region, last).await?;
                         }
-                        Err(error @ WireError::NoRoom) => answer.lacks_file(request.id, &error),
+                        Err(error @ WireError::NoRoom) => answer.lacks_file(id, &error),
                         Err(error) => return Err(error.into()),
                     }
                 }
@@ -265,8 +316,14 @@ impl ServerLane {
                                 let _ = responder.finish_with_file(head, region);
                             }
                         }
-                        Err(error @ WireError::NoRoom) => answer.lacks_file(request.id, &error),
+                        Err(error @ WireError::NoRoom) => answer.lacks_file(id, &error),
                         Err(error) => return Err(error.into()),
+                    }
+                }
+                // Only of a job that the application has not seen.
+                ToServer::Failed(FailureKind::NotRun) => {
+                    if let Some(responder) = answer.take() {
+                        give_back(responder);
                     }
                 }
                 ToServer::Failed(kind) => {
@@ -275,7 +332,7 @@ impl ServerLane {
                     }
                 }
                 ToServer::CloseConnection => {
-                    if let Some(connection) = &request.connection {
+                    if let Some(connection) = connection {
                         connection.close();
                     }
                 }
@@ -354,7 +411,8 @@ fn send_all(socket: &UnixStream, mut bytes: &[u8], mut descriptor: Option<OwnedF
     Ok(())
 }
 
-fn job_head(request: &Request, body: BodyPlace) -> JobHead<'_> {
+fn job_head(request: &Request, body: BodyPlace, deadline: Option<Instant>) -> JobHead<'_> {
+    let now = Instant::now();
     JobHead {
         id: request.id.0,
         method: request.method.as_str(),
@@ -379,6 +437,8 @@ fn job_head(request: &Request, body: BodyPlace) -> JobHead<'_> {
         local_name: &request.local.name,
         local_port: &request.local.port,
         body,
+        age: now.saturating_duration_since(request.received_at),
+        time_left: deadline.map(|deadline| deadline.saturating_duration_since(now)),
     }
 }
 

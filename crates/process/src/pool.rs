@@ -2,15 +2,19 @@
 
 mod back_off;
 mod exit;
+mod life;
+mod process;
+mod recycling;
+mod settle;
 mod template;
 mod worker;
 
 use std::{ffi::OsString, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use stack_bridge::{Queue, WorkerId};
-use tokio::sync::{mpsc, watch};
+use stack_bridge::{Queue, WorkerId, WorkerState};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-pub use self::exit::Exit;
+pub use self::{exit::Exit, recycling::Recycling};
 use self::{template::Templates, worker::Worker};
 
 /// What a pool is started with.
@@ -28,6 +32,8 @@ pub struct ProcessSettings {
     pub spec: String,
     /// Whether it is loaded once, in a process that workers are forked from.
     pub preload: bool,
+    /// When a worker is replaced that could go on.
+    pub recycling: Recycling,
 }
 
 /// How this program is started again.
@@ -68,30 +74,6 @@ fn below(text: Option<&String>) -> String {
     text.map(|text| format!("\n{text}")).unwrap_or_default()
 }
 
-/// What a worker's place in the pool is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// A process is being started and imports the application.
-    Starting,
-    /// All its threads take jobs.
-    Ready,
-    /// Its process died, or did not come up; the next one is started after a pause.
-    Waiting,
-    /// The queue is closed and its last job done; the process runs the application's end.
-    ShuttingDown,
-    /// Its process is over, and none takes its place.
-    Ended,
-    /// Its first process never came up.
-    Failed,
-}
-
-impl State {
-    /// Whether nothing more comes after it.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Ended | Self::Failed)
-    }
-}
-
 /// How a pool ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped {
@@ -110,7 +92,7 @@ pub struct ProcessPool {
 
 #[derive(Debug)]
 struct Place {
-    state: watch::Receiver<State>,
+    state: watch::Receiver<WorkerState>,
     task: tokio::task::AbortHandle,
 }
 
@@ -129,12 +111,19 @@ impl ProcessPool {
         let (settings, templates) = (Arc::new(settings), templates.map(Arc::new));
         let (stopping, is_stopping) = watch::channel(false);
         let (started, mut reports) = mpsc::channel(settings.workers.get());
-        let mut places = Vec::new();
+        let (mut places, turns) = (Vec::new(), Arc::new(Semaphore::new(1)));
         for number in 0..settings.workers.get() {
             let id = WorkerId(settings.first.0.saturating_add(u16::try_from(number).unwrap_or(u16::MAX)));
-            let (state, watched) = watch::channel(State::Starting);
-            let worker =
-                Worker::new(id, Arc::clone(&settings), templates.clone(), queue.clone(), state, is_stopping.clone());
+            let (state, watched) = watch::channel(WorkerState::Starting);
+            let worker = Worker {
+                id,
+                settings: Arc::clone(&settings),
+                templates: templates.clone(),
+                queue: queue.clone(),
+                state,
+                stopping: is_stopping.clone(),
+                turns: Arc::clone(&turns),
+            };
             let task = tokio::spawn(worker.live(started.clone())).abort_handle();
             places.push(Place { state: watched, task });
         }
@@ -152,7 +141,7 @@ impl ProcessPool {
     }
 
     /// What each worker is doing.
-    pub fn states(&self) -> Vec<State> {
+    pub fn states(&self) -> Vec<WorkerState> {
         self.places.iter().map(|place| *place.state.borrow()).collect()
     }
 

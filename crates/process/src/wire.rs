@@ -3,7 +3,7 @@
 //! Numbers are little-endian. The length has four bytes and counts what follows it. A message that speaks of a file comes with
 //! its descriptor (`SCM_RIGHTS`), attached to the frame's first byte.
 
-use std::{borrow::Cow, fmt, net::SocketAddr};
+use std::{borrow::Cow, fmt, net::SocketAddr, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{
@@ -70,6 +70,10 @@ pub(crate) struct JobHead<'a> {
     pub(crate) local_name: &'a str,
     pub(crate) local_port: &'a str,
     pub(crate) body: BodyPlace,
+    /// How long ago the request was complete.
+    pub(crate) age: Duration,
+    /// How long it has until the server answers in its place.
+    pub(crate) time_left: Option<Duration>,
 }
 
 /// [`TlsFacts`].
@@ -195,6 +199,7 @@ impl Head<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FailureKind {
     Dropped,
+    NotRun,
     Application,
     Gateway,
 }
@@ -203,6 +208,7 @@ impl From<Failure> for FailureKind {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Dropped | Failure::WorkerGone => Self::Dropped,
+            Failure::NotRun => Self::NotRun,
             Failure::Application => Self::Application,
             Failure::Gateway => Self::Gateway,
         }
@@ -213,6 +219,7 @@ impl From<FailureKind> for Failure {
     fn from(kind: FailureKind) -> Self {
         match kind {
             FailureKind::Dropped => Self::Dropped,
+            FailureKind::NotRun => Self::NotRun,
             FailureKind::Application => Self::Application,
             FailureKind::Gateway => Self::Gateway,
         }
@@ -241,6 +248,14 @@ pub(crate) enum Notice<'a> {
     Ready { report: &'a str },
     /// It could not be loaded, or the worker can not serve it.
     Failed { problem: &'a str },
+    /// No thread of the worker can run Python code.
+    Stalled,
+    /// They can again.
+    Recovered,
+    /// A request does not end: its thread is not to be counted on any more.
+    GivenUp,
+    /// It has ended after all.
+    CameBack,
     /// A worker was forked.
     Forked { worker: u16, pid: u32 },
     /// A worker that was forked has ended: exit code or signal.
@@ -383,6 +398,8 @@ mod tests {
             local_name: "localhost",
             local_port: "8000",
             body: BodyPlace::File { length: 9 },
+            age: Duration::from_millis(3),
+            time_left: Some(Duration::from_mins(1)),
         };
         let frame = frame(&ToWorker::Job(Box::new(head)), b"");
         for end in LENGTH_SIZE..frame.len() {

@@ -171,6 +171,21 @@ impl Control {
         self.notify(&Notice::Failed { problem })
     }
 
+    /// Tells the server whether the worker is able to run anything at all.
+    pub fn stalled(&self, stalled: bool) -> Result<(), ControlError> {
+        self.notify(if stalled { &Notice::Stalled } else { &Notice::Recovered })
+    }
+
+    /// Tells the server that a request does not end.
+    pub fn given_up(&self) -> Result<(), ControlError> {
+        self.notify(&Notice::GivenUp)
+    }
+
+    /// Tells the server that such a request has ended after all.
+    pub fn came_back(&self) -> Result<(), ControlError> {
+        self.notify(&Notice::CameBack)
+    }
+
     fn notify(&self, notice: &impl Serialize) -> Result<(), ControlError> {
         let mut frame = Vec::new();
         wire::begin_frame(&mut frame, notice)?;

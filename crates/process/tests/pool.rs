@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
 use stack_bridge::{
     BodyLimits, Chunk, Failure, Flow, Job, Jobs, Local, Peer, Push, Queue, Reply, Request, RequestBody, RequestId,
-    ResponseHead, Scheme, WorkerId, exchange,
+    ResponseHead, Scheme, WorkerId, WorkerState, exchange,
 };
 use stack_process::{
-    ProcessPool, ProcessSettings, Program, StartError, State,
+    ProcessPool, ProcessSettings, Program, Recycling, StartError,
     worker::{Assignment, Control},
 };
 use tempfile::TempDir;
@@ -95,6 +95,7 @@ fn settings(spec: &str, marks: &TempDir) -> ProcessSettings {
         },
         spec: format!("{spec} {}", marks.path().display()),
         preload: false,
+        recycling: Recycling::default(),
     }
 }
 
@@ -160,7 +161,7 @@ async fn workers_answer_and_leave_when_the_pool_stops() {
         body(reply).await.unwrap();
     }
     assert!(get(&queue, "/large").await.unwrap() == vec![b'x'; 3_000_000]);
-    assert_eq!(pool.states(), [State::Ready; 2]);
+    assert_eq!(pool.states(), [WorkerState::Ready; 2]);
     assert_eq!(pool.stop(LIMIT).await.stuck, 0);
     for number in 0..2 {
         assert!(!runs(mark(&marks, number)), "worker {number} is left");

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::Method;
 use stack_bridge::{ClientConnection, Failure, Job, RequestBody, RequestId};
-use stack_interp::{Object, Python, Raise, Raised, Type, refusals_on_this_thread};
+use stack_interp::{Interruption, Object, Python, Raise, Raised, Type, refusals_on_this_thread};
 
 use crate::{
     environ::{Environs, Facts},
@@ -13,6 +13,7 @@ use crate::{
     input::Input,
     refused::{Refused, left_out},
     response::{After, Response, Sent},
+    watch::{SharedSlot, Slot},
 };
 
 /// Runs requests on one thread of one interpreter.
@@ -92,7 +93,7 @@ impl<'py> Gateway<'py> {
     }
 
     /// Answers one job. It returns when the application is done with it, whatever the application did.
-    pub(crate) fn handle(&mut self, mut job: Job) {
+    pub(crate) fn handle(&mut self, mut job: Job, slot: &SharedSlot) {
         let py = self.py;
         let request = &mut job.request;
         let body = std::mem::replace(&mut request.body, RequestBody::Empty);
@@ -104,7 +105,7 @@ impl<'py> Gateway<'py> {
             connection: request.connection.take(),
         };
         let body_length = body.len();
-        let response = Response::new(job.responder, request.method == Method::HEAD);
+        let response = Response::new(job.responder, request.method == Method::HEAD, Arc::clone(slot));
         let response = match self.responses.instance(py, response) {
             Ok(response) => response,
             Err(raised) => return subject.gateway_failed(py, raised),
@@ -114,7 +115,7 @@ impl<'py> Gateway<'py> {
         let mut outcome = Outcome::Answered;
         match self.parts(&job.request, body_length, Input::new(body), &response) {
             Ok(parts) => {
-                outcome = self.run(&parts, value, &subject, spare.is_some());
+                outcome = self.run(&parts, value, &subject, slot, spare.is_some());
                 self.inputs.value(&parts.input).expect("made above").expire();
                 self.errors.value(&parts.errors).expect("made above").finish(py);
             }
@@ -169,11 +170,16 @@ impl<'py> Gateway<'py> {
 
     /// Runs the application. Where the request can be run `elsewhere`, a failure is withheld as long as nothing was sent, if
     /// anything was refused since the start: by now, or in an import that another thread began and this one waited for.
-    fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject, elsewhere: bool) -> Outcome {
+    fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject, slot: &Slot, elsewhere: bool) -> Outcome {
         let py = self.py;
         let is_suspect =
             || elsewhere && self.when_refused.as_ref().is_some_and(|when_refused| when_refused.is_suspect());
         let failed = |raise| {
+            if let Some(interruption) = slot.raised() {
+                response.fail(Failure::Application);
+                subject.interrupted(py, raise, interruption);
+                return Outcome::Answered;
+            }
             if response.is_unsent() && is_suspect() {
                 subject.withheld(py, raise);
                 return Outcome::Withheld;
@@ -205,6 +211,7 @@ impl<'py> Gateway<'py> {
             Some(close) => close.call(py, &[]).map(drop),
             None => Ok(()),
         });
+        slot.seal(py);
         if let Err(raised) = closed {
             subject.close_raised(py, raised);
         }
@@ -279,6 +286,21 @@ impl Subject {
         let traceback = exception.traceback.trim_end();
         py.detach(|| {
             tracing::error!(code = "STACK0201", request_id = %id, %method, path, exception = exception.kind, traceback, "the application raised");
+        });
+    }
+
+    fn interrupted<'py>(&self, py: Python<'py>, raise: Raise<'py>, interruption: Interruption) {
+        let Self { id, method, path, connection: _ } = self;
+        let (exception, traceback) = match raise {
+            Raise::Again(raised) => {
+                let exception = raised.into_exception(py);
+                (exception.kind, exception.traceback)
+            }
+            Raise::New(_, message) => (String::new(), message),
+        };
+        let (traceback, raised) = (traceback.trim_end(), interruption.class());
+        py.detach(|| {
+            tracing::info!(request_id = %id, %method, path, raised, exception, traceback, "a request that was interrupted has ended");
         });
     }
 

@@ -26,12 +26,14 @@ pub mod inspect;
 mod pool;
 mod refused;
 mod response;
+mod watch;
 mod worker;
 
 pub use application::LoadError;
 pub use discover::{DiscoverError, Discovered, discover};
 pub use django::{DirectoryKind, ProjectDirectory};
 pub use gateway::WhenRefused;
-pub use pool::{Place, Pool, PoolSettings, StartError, Stopped};
+pub use pool::{Place, Pool, PoolSettings, StartError, Stopped, WhenWorn, Worn};
 pub use refused::{Refused, by_package, listed};
-pub use worker::{Worker, WorkerReport, WorkerSettings, WorkerState};
+pub use watch::{Overseer, Watch, WatchSettings};
+pub use worker::{Watching, Worker, WorkerReport, WorkerSettings};

@@ -1,22 +1,32 @@
 //! The pool of workers in this process: all of one generation, from the import of the application to its end.
 
+mod keeper;
+mod lives;
+mod member;
+
 use std::{
     ffi::OsString,
     num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
-    thread,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
-use stack_bridge::{Jobs, Queue, WorkerId};
-use stack_config::AppSpec;
-use stack_interp::{CreateError, Interpreter, InterpreterHandle, Python};
+use stack_bridge::{Queue, WorkerId, WorkerState};
+use stack_config::{AppSpec, Recycling};
+use stack_interp::{CreateError, InterpreterHandle};
+
+pub use self::keeper::{WhenWorn, Worn};
+use self::{
+    keeper::{Keeper, Wish},
+    lives::Lives,
+    member::Common,
+};
 
 use crate::{
     application::LoadError,
     gateway::WhenRefused,
-    worker::{STACK_SIZE, Worker, WorkerReport, WorkerSettings, WorkerState, thread_name},
+    watch::{Watch, WatchSettings},
+    worker::{Worker, WorkerReport, WorkerSettings},
 };
 
 /// What a pool is started with.
@@ -41,6 +51,10 @@ pub struct PoolSettings {
     pub when_refused: Option<Arc<dyn WhenRefused>>,
     /// Whether the workers tell the directories of a Django project.
     pub find_directories: bool,
+    /// When requests are told of and interrupted.
+    pub watch: WatchSettings,
+    /// When a worker is replaced by a new one.
+    pub recycling: Recycling,
 }
 
 /// Where the workers of this process run the application.
@@ -110,84 +124,44 @@ pub struct Stopped {
     pub stuck: usize,
 }
 
-/// Every worker's state, to be watched.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct States {
-    /// The number of the first.
-    first: u16,
-    states: Arc<(Mutex<Vec<WorkerState>>, Condvar)>,
-}
-
-impl States {
-    fn new(first: WorkerId, workers: usize) -> Self {
-        let states = Mutex::new(vec![WorkerState::Starting; workers]);
-        Self { first: first.0, states: Arc::new((states, Condvar::new())) }
-    }
-
-    /// The one place where a worker's state changes.
-    pub(crate) fn set(&self, worker: WorkerId, state: WorkerState) {
-        let place = usize::from(worker.0 - self.first);
-        let mut states = self.states.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut states[place], state);
-        drop(states);
-        tracing::debug!(worker = worker.0, from = ?before, to = ?state, "worker state");
-        self.states.1.notify_all();
-    }
-
-    fn all(&self) -> Vec<WorkerState> {
-        self.states.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Waits until `reached` is true of all states, or until the deadline.
-    fn wait(&self, deadline: Instant, reached: impl Fn(WorkerState) -> bool) -> Vec<WorkerState> {
-        let mut states = self.states.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !states.iter().all(|state| reached(*state)) {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
-            states = self.states.1.wait_timeout(states, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        states.clone()
-    }
-}
-
 /// The workers.
 #[derive(Debug)]
 pub struct Pool {
-    states: States,
-    queue: Queue,
+    common: Common,
     reports: Vec<WorkerReport>,
 }
 
-/// One worker's share of the pool.
-struct Member {
-    id: WorkerId,
-    settings: Arc<PoolSettings>,
-    queue: Queue,
-    states: States,
-    started: mpsc::Sender<Result<WorkerReport, StartError>>,
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let _ = self.common.wishes.send(Wish::Over);
+    }
 }
 
 impl Pool {
     /// Starts all workers and waits until each has loaded the application. The first that can not ends the start.
-    pub fn start(main: &InterpreterHandle, settings: PoolSettings, queue: Queue) -> Result<Self, StartError> {
-        let workers = settings.workers();
-        let first = settings.first;
-        let (settings, states) = (Arc::new(settings), States::new(first, workers));
+    pub fn start(
+        main: &InterpreterHandle,
+        settings: PoolSettings,
+        queue: Queue,
+        when_worn: Option<Arc<dyn WhenWorn>>,
+    ) -> Result<Self, StartError> {
+        let (workers, first) = (settings.workers(), settings.first.0);
+        let watch = Watch::start(settings.watch).map_err(StartError::Thread)?;
+        let (wishes, wished) = mpsc::channel();
+        let (settings, main, lives) = (Arc::new(settings), main.clone(), Lives::default());
+        let common = Common { settings, main, queue, watch, lives, wishes };
         let (started, reports) = mpsc::channel();
-        for id in numbers(first, workers) {
-            let member = Member {
-                id,
-                settings: Arc::clone(&settings),
-                queue: queue.clone(),
-                states: states.clone(),
-                started: started.clone(),
-            };
-            member.spawn(main.clone()).inspect_err(|_| retire(&queue, first, workers))?;
-        }
-        drop(started);
+        let start_all = || {
+            for number in 0..workers {
+                let id = first.saturating_add(u16::try_from(number).unwrap_or(u16::MAX));
+                common.start(WorkerId(id), started.clone())?;
+            }
+            reports.iter().take(workers).collect::<Result<Vec<_>, StartError>>()
+        };
         // Workers that did come up are done, their atexit handlers run.
-        let reports =
-            reports.iter().take(workers).collect::<Result<_, _>>().inspect_err(|_| retire(&queue, first, workers))?;
-        Ok(Self { states, queue, reports })
+        let reports = start_all().inspect_err(|_| common.lives.retire_all())?;
+        Keeper::spawn(common.clone(), when_worn, wished).inspect_err(|_| common.lives.retire_all())?;
+        Ok(Self { common, reports })
     }
 
     /// What each worker told when it was ready.
@@ -195,74 +169,33 @@ impl Pool {
         &self.reports
     }
 
-    /// What each worker is doing.
+    /// What each worker is doing; of those that are being replaced the old one first.
     pub fn states(&self) -> Vec<WorkerState> {
-        self.states.all()
+        self.common.lives.states()
+    }
+
+    /// Waits until `reached` is true of all states together, or for as long as `timeout`; gives the states.
+    pub fn wait_for_states(
+        &self,
+        timeout: Duration,
+        reached: impl Fn(&[WorkerState]) -> bool,
+    ) -> Result<Vec<WorkerState>, Vec<WorkerState>> {
+        self.common.lives.wait_for(Instant::now() + timeout, reached)
     }
 
     /// The workers' numbers.
-    pub fn workers(&self) -> impl Iterator<Item = WorkerId> {
-        numbers(WorkerId(self.states.first), self.states.all().len())
+    pub fn workers(&self) -> Vec<WorkerId> {
+        self.common.lives.workers()
     }
 
-    /// Closes the queue, lets the workers finish what they have, and runs each application's end; all within `timeout`.
+    /// Closes the queue, lets the workers finish what they have, and runs each application's end; all within `timeout`. Those
+    /// that were left to themselves are not waited for.
     pub fn stop(self, timeout: Duration) -> Stopped {
-        self.queue.close();
-        let ended = |state| matches!(state, WorkerState::Ended | WorkerState::Failed);
-        let states = self.states.wait(Instant::now() + timeout, ended);
-        Stopped { stuck: states.into_iter().filter(|state| !ended(*state)).count() }
-    }
-}
-
-fn numbers(first: WorkerId, workers: usize) -> impl Iterator<Item = WorkerId> {
-    (0..workers).map(move |number| WorkerId(first.0.saturating_add(u16::try_from(number).unwrap_or(u16::MAX))))
-}
-
-/// Gives the workers no more jobs. The queue goes on.
-fn retire(queue: &Queue, first: WorkerId, workers: usize) {
-    numbers(first, workers).for_each(|worker| queue.retire(worker));
-}
-
-impl Member {
-    /// Starts the worker's first OS thread: it makes the interpreter, imports the application, and serves.
-    fn spawn(self, main: InterpreterHandle) -> Result<(), StartError> {
-        let builder = thread::Builder::new().name(thread_name(self.id, 0)).stack_size(STACK_SIZE);
-        let run = move || {
-            if catch_unwind(AssertUnwindSafe(|| self.run(&main))).is_err() {
-                self.fail(StartError::Panicked);
-            }
-        };
-        builder.spawn(run).map(drop).map_err(StartError::Thread)
-    }
-
-    /// The pool may have given up by now; then nobody hears it.
-    fn fail(&self, error: StartError) {
-        self.states.set(self.id, WorkerState::Failed);
-        let _ = self.started.send(Err(error));
-    }
-
-    fn run(&self, main: &InterpreterHandle) {
-        let outcome = match self.settings.place {
-            Place::OwnInterpreters(_) => {
-                Interpreter::run(main, |py, interpreter| self.live(py, interpreter)).map(|(lived, _ending)| lived)
-            }
-            Place::MainInterpreter => main.run(|py| self.live(py, main)),
-        };
-        if let Err(error) = outcome.map_err(StartError::Interpreter).flatten() {
-            self.fail(error);
-        }
-    }
-
-    fn live(&self, py: Python<'_>, interpreter: &InterpreterHandle) -> Result<(), StartError> {
-        self.states.set(self.id, WorkerState::Loading);
-        let worker = self.settings.worker(self.id);
-        let report = worker.load(py)?;
-        let jobs = (0..self.settings.threads.get()).map(|_| Box::new(self.queue.consumer(self.id)) as Box<dyn Jobs>);
-        worker.serve(py, interpreter, jobs.collect(), |state| {
-            self.states.set(self.id, state);
-            if state == WorkerState::Ready {
-                let _ = self.started.send(Ok(report.clone()));
-            }
-        })
+        self.common.queue.close();
+        let _ = self.common.wishes.send(Wish::Over);
+        let is_over = |state: &WorkerState| state.is_final() || *state == WorkerState::Abandoned;
+        let all_over = |states: &[WorkerState]| states.iter().all(is_over);
+        let (Ok(states) | Err(states)) = self.common.lives.wait_for(Instant::now() + timeout, all_over);
+        Stopped { stuck: states.iter().filter(|state| !is_over(state)).count() }
     }
 }

@@ -10,12 +10,17 @@ use http::{HeaderValue, header::CONTENT_LENGTH};
 use stack_bridge::{Failure, FileRegion, Push, Responder, SendError};
 use stack_interp::{Arguments, Class, MethodDef, Object, Python, Raise, Raised, Raises, methods};
 
-use crate::headers::{self, Head};
+use crate::{
+    headers::{self, Head},
+    watch::SharedSlot,
+};
 
 /// The response of one request. Python holds it as the object behind `start_response` and `write`.
 #[derive(Debug)]
 pub(crate) struct Response {
     state: Mutex<State>,
+    /// Where its thread is watched.
+    slot: SharedSlot,
 }
 
 #[derive(Debug)]
@@ -81,9 +86,9 @@ impl Class for Response {
 }
 
 impl Response {
-    pub(crate) fn new(responder: Responder, is_head: bool) -> Self {
+    pub(crate) fn new(responder: Responder, is_head: bool, slot: SharedSlot) -> Self {
         let stage = Stage::New(responder);
-        Self { state: Mutex::new(State { stage, is_head, promised: None, sent: 0, bodiless: false }) }
+        Self { state: Mutex::new(State { stage, is_head, promised: None, sent: 0, bodiless: false }), slot }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -160,6 +165,7 @@ impl Response {
             Stage::Started(responder, head) => {
                 state.promised = head.promised;
                 state.bodiless = state.is_head || head.is_bodiless();
+                self.slot.begin_response();
                 (responder, Some((head.response, head.flow)))
             }
             Stage::Open(responder) => (responder, None),
@@ -214,6 +220,7 @@ impl Response {
             Stage::Started(responder, head) => (responder, head),
             stage => return refuse_block(state, stage, b"file"),
         };
+        self.slot.begin_response();
         if state.is_head || head.is_bodiless() {
             region.length = 0;
         } else if let Some(promised) = head.promised {

@@ -2,14 +2,15 @@
 
 use std::{
     ffi::OsString,
+    iter,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use stack_bridge::{Jobs, WorkerId};
+use stack_bridge::{Closed, Jobs, WorkerId, WorkerState};
 use stack_config::AppSpec;
 use stack_interp::{ExtensionRefusal, InterpreterHandle, LoadGuard, Python, Raised};
 
@@ -19,29 +20,13 @@ use crate::{
     environ::Facts,
     gateway::{Gateway, WhenRefused},
     pool::StartError,
+    watch::{Overseer, SharedSlot, Slot, Watch},
 };
 
 /// The name under which the interpreter keeps the application.
 const APPLICATION: &str = "stack.application";
 /// As much as a program's main thread has: CPython's recursion limits were chosen for it.
 pub(crate) const STACK_SIZE: usize = 8 * 1024 * 1024;
-
-/// What a worker is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerState {
-    /// Its interpreter is being made.
-    Starting,
-    /// The application is being imported.
-    Loading,
-    /// All its threads take jobs.
-    Ready,
-    /// The queue is closed; its last jobs run, then the application's threads are waited for and its atexit handlers run.
-    ShuttingDown,
-    /// Done. What is left of the interpreter goes with the process.
-    Ended,
-    /// It never came up.
-    Failed,
-}
 
 /// What a worker tells when it is ready.
 #[derive(Clone, Debug)]
@@ -86,12 +71,14 @@ pub struct WorkerSettings {
 #[derive(Clone, Debug)]
 pub struct Worker {
     settings: Arc<WorkerSettings>,
+    /// Threads that were started in the place of others.
+    others: Arc<Mutex<Vec<thread::JoinHandle<()>>>>,
 }
 
 impl Worker {
     /// A worker that has not begun.
     pub fn new(settings: WorkerSettings) -> Self {
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(settings), others: Arc::default() }
     }
 
     fn id(&self) -> WorkerId {
@@ -127,10 +114,15 @@ impl Worker {
         py: Python<'_>,
         interpreter: &InterpreterHandle,
         jobs: Vec<Box<dyn Jobs>>,
+        watching: &Watching,
         entered: impl Fn(WorkerState),
     ) -> Result<(), StartError> {
         let wanted = jobs.len();
-        let mut jobs = jobs.into_iter();
+        let slots: Vec<SharedSlot> = jobs.iter().map(|_| SharedSlot::new(Slot::new())).collect();
+        let Watching { watch, overseer } = watching;
+        let _watched = py.detach(|| watch.watch(self.id(), interpreter, slots.clone(), Arc::clone(overseer)));
+        let sources = jobs.into_iter().zip(slots);
+        let mut jobs = sources.map(|(jobs, slot)| Source { jobs, slot, watching: watching.clone() });
         let own = jobs.next();
         let gateway = self.gateway(py, 0)?;
         let threads = self.start_threads(interpreter, jobs);
@@ -142,7 +134,8 @@ impl Worker {
             self.take_jobs(py, gateway, own);
         }
         py.detach(|| {
-            for thread in threads {
+            let others = iter::from_fn(|| lock(&self.others).pop());
+            for thread in threads.into_iter().chain(others) {
                 // A panic there has been reported by its thread's own message.
                 let _ = thread.join();
             }
@@ -160,9 +153,9 @@ impl Worker {
     fn start_threads(
         &self,
         interpreter: &InterpreterHandle,
-        jobs: impl Iterator<Item = Box<dyn Jobs>>,
+        jobs: impl Iterator<Item = Source>,
     ) -> Vec<thread::JoinHandle<()>> {
-        let spawn = |(number, jobs): (usize, Box<dyn Jobs>)| {
+        let spawn = |(number, jobs): (usize, Source)| {
             let (worker, interpreter) = (self.clone(), interpreter.clone());
             let builder = thread::Builder::new().name(thread_name(self.id(), number)).stack_size(STACK_SIZE);
             let spawned = builder.spawn(move || {
@@ -177,8 +170,35 @@ impl Worker {
         (1..).zip(jobs).filter_map(spawn).collect()
     }
 
+    /// Starts a thread in the place of one that is not to be counted on any more.
+    pub(crate) fn start_another_thread(
+        &self,
+        interpreter: &InterpreterHandle,
+        jobs: Box<dyn Jobs>,
+        watching: &Watching,
+    ) {
+        let (worker, interpreter, watching) = (self.clone(), interpreter.clone(), watching.clone());
+        let mut others = lock(&self.others);
+        let number = self.settings.threads.get() + others.len();
+        let run = move || {
+            let slot = SharedSlot::new(Slot::new());
+            let Watching { watch, overseer } = &watching;
+            let _watched = watch.watch(worker.id(), &interpreter, vec![Arc::clone(&slot)], Arc::clone(overseer));
+            let source = Source { jobs, slot, watching: watching.clone() };
+            // The main interpreter does not end.
+            let _ = interpreter.run(|py| worker.serve_further(py, number, source));
+        };
+        let builder = thread::Builder::new().name(thread_name(self.id(), number)).stack_size(STACK_SIZE);
+        match builder.spawn(run) {
+            Ok(thread) => others.push(thread),
+            Err(error) => {
+                tracing::error!(code = "STACK0322", worker = self.id().0, %error, "a worker's thread could not be started");
+            }
+        }
+    }
+
     /// What a further thread does.
-    fn serve_further(&self, py: Python<'_>, number: usize, jobs: Box<dyn Jobs>) {
+    fn serve_further(&self, py: Python<'_>, number: usize, jobs: Source) {
         match self.gateway(py, number) {
             Ok(gateway) => self.take_jobs(py, gateway, jobs),
             Err(error) => {
@@ -207,18 +227,67 @@ impl Worker {
     }
 
     /// Takes jobs until there are no more.
-    fn take_jobs<'py>(&self, py: Python<'py>, mut gateway: Gateway<'py>, mut jobs: Box<dyn Jobs>) {
-        while let Ok(job) = py.detach(|| jobs.take_or_signal()) {
-            let Some(job) = job else {
+    fn take_jobs<'py>(&self, py: Python<'py>, mut gateway: Gateway<'py>, mut source: Source) {
+        source.slot.settle(py);
+        let watch_clients = source.watching.watch.watches_clients();
+        while let Ok(next) = py.detach(|| source.take()) {
+            let job = source.slot.enter(watch_clients);
+            if next == Next::Signal {
                 self.run_signal_handlers(py);
-                continue;
-            };
+            }
+            // There is none as well where somebody has taken it back meanwhile.
+            let Some(job) = job else { continue };
             // A panic is our fault, and costs its request; a thread less would cost all that come after.
-            if catch_unwind(AssertUnwindSafe(|| gateway.handle(job))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| gateway.handle(job, &source.slot))).is_err() {
                 tracing::error!(code = "STACK0305", worker = self.id().0, "the gateway panicked");
+            }
+            let is_given_up = source.slot.finish(py);
+            source.watching.overseer.ran();
+            if is_given_up && !source.watching.overseer.came_back() {
+                return;
             }
         }
     }
+}
+
+/// Who watches a worker's threads, and who is told of one that is stuck.
+#[derive(Clone, Debug)]
+pub struct Watching {
+    /// Who watches.
+    pub watch: Watch,
+    /// Who is told.
+    pub overseer: Arc<dyn Overseer>,
+}
+
+/// Where one thread gets its jobs, and where it is seen.
+struct Source {
+    jobs: Box<dyn Jobs>,
+    slot: SharedSlot,
+    watching: Watching,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// A job is in the slot.
+    Job,
+    /// A signal may have come in.
+    Signal,
+}
+
+impl Source {
+    /// Waits for a job, and leaves it in the slot while the thread waits for its interpreter.
+    fn take(&mut self) -> Result<Next, Closed> {
+        let job = self.jobs.take_or_signal()?;
+        let next = if job.is_some() { Next::Job } else { Next::Signal };
+        let deadline = job.as_ref().and_then(|job| job.deadline);
+        self.slot.leave(job);
+        self.watching.watch.expect(deadline);
+        Ok(next)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn prepare_error<'py>(py: Python<'py>, raised: Raised<'py>) -> StartError {

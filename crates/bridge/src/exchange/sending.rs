@@ -27,6 +27,16 @@ pub(crate) struct Sending {
     counted: Option<Counted>,
 }
 
+/// The reader in this process, as seen from the sending end.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader(Arc<Shared>);
+
+impl Reader {
+    pub(crate) fn is_gone(&self) -> bool {
+        lock(&self.0.state).reader_gone
+    }
+}
+
 impl Sending {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, disk_failed: false, done: false, counted: None }
@@ -49,6 +59,10 @@ impl Sending {
 
     pub(crate) fn is_client_gone(&self) -> bool {
         lock(&self.shared.state).reader_gone
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        Reader(Arc::clone(&self.shared))
     }
 
     pub(crate) fn when_client_gone(&self, watch: StdArc<dyn WhenClientGone>, request: RequestId) {

@@ -3,7 +3,7 @@
 use std::{future::poll_fn, time::Duration};
 
 use super::{
-    Closed, Job, Jobs, Queue, RESERVE_TURNS, WorkerId,
+    Closed, Crew, Job, Jobs, RESERVE_TURNS,
     mailbox::{Letter, Mailbox, TaskMailbox},
 };
 use crate::sync::{
@@ -14,31 +14,30 @@ use crate::sync::{
 /// One thread's access to the queue.
 #[derive(Debug)]
 pub struct Consumer {
-    queue: Queue,
-    worker: WorkerId,
+    crew: Crew,
     sender: Sender<Letter>,
     receiver: Receiver<Letter>,
     running: bool,
 }
 
 impl Consumer {
-    pub(super) fn new(queue: Queue, worker: WorkerId) -> Self {
+    pub(super) fn new(crew: Crew) -> Self {
         let (sender, receiver) = mailbox();
-        Self { queue, worker, sender, receiver, running: false }
+        Self { crew, sender, receiver, running: false }
     }
 
     /// Waits for a job; the one taken before counts as done. Call it without the GIL.
     pub fn take(&mut self) -> Result<Job, Closed> {
         loop {
             let ran = std::mem::replace(&mut self.running, false);
-            let job = match self.queue.next(self.worker, ran, || Mailbox::Thread(self.sender.clone()))? {
+            let job = match self.crew.queue.next(self.crew.key, ran, || Mailbox::Thread(self.sender.clone()))? {
                 Some(job) => job,
                 None => match self.receiver.recv() {
                     Ok(Letter::Job(job)) => *job,
                     Ok(Letter::Reserve) => {
                         for _ in 0..RESERVE_TURNS {
-                            pause(self.queue.reserve_time);
-                            if !self.queue.is_kept_from(self.worker) {
+                            pause(self.crew.queue.reserve_time);
+                            if !self.crew.queue.is_kept_from(self.crew.key) {
                                 break;
                             }
                         }
@@ -48,7 +47,7 @@ impl Consumer {
                 },
             };
             self.running = true;
-            if job.responder.start(self.worker) {
+            if job.responder.start(self.crew.worker) {
                 return Ok(job);
             }
         }
@@ -65,16 +64,16 @@ impl Drop for Consumer {
     fn drop(&mut self) {
         // It is on no list: whoever drops it does not wait in it.
         if self.running {
-            self.queue.left(self.worker, true, |_| false);
+            self.crew.queue.left(self.crew.key, true, |_| false);
         }
+        self.crew.queue.gone(self.crew.key);
     }
 }
 
 /// One thread of another process, as the task sees it that carries jobs there.
 #[derive(Debug)]
 pub struct TaskConsumer {
-    queue: Queue,
-    worker: WorkerId,
+    crew: Crew,
     mailbox: TaskMailbox,
     running: bool,
     /// It is on the list of the idle, or a letter is on its way.
@@ -84,8 +83,8 @@ pub struct TaskConsumer {
 }
 
 impl TaskConsumer {
-    pub(super) fn new(queue: Queue, worker: WorkerId) -> Self {
-        Self { queue, worker, mailbox: TaskMailbox::default(), running: false, is_waiting: false, in_reserve: false }
+    pub(super) fn new(crew: Crew) -> Self {
+        Self { crew, mailbox: TaskMailbox::default(), running: false, is_waiting: false, in_reserve: false }
     }
 
     /// Waits for a job; the one taken before counts as done. `sleep` is the runtime's. It may be dropped before it is ready
@@ -94,8 +93,8 @@ impl TaskConsumer {
         loop {
             if self.in_reserve {
                 for _ in 0..RESERVE_TURNS {
-                    sleep(self.queue.reserve_time).await;
-                    if !self.queue.is_kept_from(self.worker) {
+                    sleep(self.crew.queue.reserve_time).await;
+                    if !self.crew.queue.is_kept_from(self.crew.key) {
                         break;
                     }
                 }
@@ -117,15 +116,20 @@ impl TaskConsumer {
                 }
             };
             self.running = true;
-            if job.responder.start(self.worker) {
+            if job.responder.start(self.crew.worker) {
                 return Ok(job);
             }
         }
     }
 
+    /// Gives back the job that was taken last, which could not be begun. The thread counts as busy until the next is asked for.
+    pub fn give_back(&self, job: Job) {
+        self.crew.queue.give_back(job);
+    }
+
     fn next(&mut self) -> Result<Option<Job>, Closed> {
         let ran = std::mem::replace(&mut self.running, false);
-        let job = self.queue.next(self.worker, ran, || Mailbox::Task(self.mailbox.clone()))?;
+        let job = self.crew.queue.next(self.crew.key, ran, || Mailbox::Task(self.mailbox.clone()))?;
         self.is_waiting = job.is_none();
         Ok(job)
     }
@@ -133,15 +137,16 @@ impl TaskConsumer {
 
 impl Drop for TaskConsumer {
     fn drop(&mut self) {
-        self.queue.left(self.worker, self.running, |mailbox| self.mailbox.is(mailbox));
+        self.crew.queue.left(self.crew.key, self.running, |mailbox| self.mailbox.is(mailbox));
         match self.mailbox.close() {
             Some(Letter::Job(job)) => {
-                self.queue.left(self.worker, true, |_| false);
-                self.queue.give_back(*job);
+                self.crew.queue.left(self.crew.key, true, |_| false);
+                self.crew.queue.give_back(*job);
             }
-            Some(Letter::Reserve) => self.queue.remind(),
-            Some(Letter::Closed) | None if self.in_reserve => self.queue.remind(),
+            Some(Letter::Reserve) => self.crew.queue.remind(),
+            Some(Letter::Closed) | None if self.in_reserve => self.crew.queue.remind(),
             Some(Letter::Closed) | None => {}
         }
+        self.crew.queue.gone(self.crew.key);
     }
 }

@@ -44,6 +44,9 @@ pub(super) struct RawTimeouts {
     pub(super) send_timeout: Written,
     pub(super) idle_timeout: Written,
     pub(super) request_timeout: Written,
+    pub(super) kill_timeout: Written,
+    pub(super) slow_request_threshold: Written,
+    pub(super) interrupt_on_disconnect: Written,
     pub(super) drain_delay: Written,
     pub(super) grace_period: Written,
 }
@@ -99,16 +102,21 @@ impl Check<'_> {
             send_timeout,
             idle_timeout,
             request_timeout,
+            kill_timeout,
+            slow_request_threshold,
+            interrupt_on_disconnect,
             drain_delay,
             grace_period,
         } = raw;
-        let request_timeout = self.duration_or_zero("request_timeout", &request_timeout);
         Timeouts {
             header: self.duration("header_timeout", &header_timeout),
             body: self.duration("body_timeout", &body_timeout),
             send: self.duration("send_timeout", &send_timeout),
             idle: self.duration("idle_timeout", &idle_timeout),
-            request: Some(request_timeout).filter(|timeout| !timeout.is_zero()),
+            request: self.limit("request_timeout", &request_timeout),
+            kill: self.duration("kill_timeout", &kill_timeout),
+            slow_request: self.limit("slow_request_threshold", &slow_request_threshold),
+            interrupt_on_disconnect: self.switch("interrupt_on_disconnect", &interrupt_on_disconnect),
             drain_delay: self.duration_or_zero("drain_delay", &drain_delay),
             grace_period: self.duration_or_zero("grace_period", &grace_period),
         }

@@ -64,6 +64,11 @@ impl Check<'_> {
     pub(super) fn duration_or_zero(&mut self, name: &str, value: &Written) -> Duration {
         self.one(name, value, |_, text| units::duration(text)).unwrap_or(Duration::ZERO)
     }
+
+    /// A duration, of which none at all means that there is no limit.
+    pub(super) fn limit(&mut self, name: &str, value: &Written) -> Option<Duration> {
+        Some(self.duration_or_zero(name, value)).filter(|duration| !duration.is_zero())
+    }
 }
 
 /// A number that is to be held in memory. More than the machine can address is as good as no limit.

@@ -7,6 +7,7 @@ mod files;
 mod lifecycle;
 mod listening;
 mod logging;
+mod recycling;
 mod routing;
 mod timeouts;
 mod tls;
@@ -25,6 +26,7 @@ pub(super) static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
         routing::KEYS,
         exchange::KEYS,
         timeouts::KEYS,
+        recycling::KEYS,
         clients::KEYS,
         lifecycle::KEYS,
         logging::KEYS,

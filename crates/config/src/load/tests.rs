@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     AccessLog, AppSource, Bind, Clients, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Lifecycle,
-    Limits, Log, LogFormat, LogLevel, Profile, Rates, Sites, Timeouts, Tls,
+    Limits, Log, LogFormat, LogLevel, Profile, Rates, Recycling, Sites, Timeouts, Tls,
     testing::{Setup, problem},
 };
 
@@ -120,9 +120,13 @@ fn the_defaults_of_prod_are_these() {
             send: Duration::from_mins(1),
             idle: Duration::from_secs(75),
             request: Some(Duration::from_mins(1)),
+            kill: Duration::from_secs(10),
+            slow_request: None,
+            interrupt_on_disconnect: false,
             drain_delay: Duration::ZERO,
             grace_period: Duration::from_secs(30),
         },
+        recycling: Recycling::default(),
         clients: Clients {
             rates: Rates { min_receive: 240, min_send: 240, grace: Duration::from_secs(20), send_limit: 0 },
             keepalive_requests: NonZeroU64::new(1000),

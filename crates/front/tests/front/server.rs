@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use stack_bridge::{Flow, Job, Push, Queue, ResponseHead, WorkerId};
 use stack_config::{
     AccessLog, AppSource, Bind, Clients, Compression, CompressionMode, Config, Endpoint, Files, Isolation, Lifecycle,
-    Limits, Log, LogFormat, LogLevel, Network, Profile, Sites, StaticRoot, Timeouts,
+    Limits, Log, LogFormat, LogLevel, Network, Profile, Recycling, Sites, StaticRoot, Timeouts,
 };
 use stack_front::{Drained, Front, Listeners, Metrics, Snapshot, Stop, Tls};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -159,9 +159,13 @@ fn config() -> Config {
             send: Duration::from_mins(1),
             idle: Duration::from_mins(1),
             request: None,
+            kill: Duration::from_mins(1),
+            slow_request: None,
+            interrupt_on_disconnect: false,
             drain_delay: Duration::ZERO,
             grace_period: Duration::from_mins(1),
         },
+        recycling: Recycling::default(),
         clients: Clients::default(),
         lifecycle: Lifecycle::default(),
         log: Log { level: LogLevel::Info, format: LogFormat::Text, access: AccessLog::Off },

@@ -51,7 +51,7 @@ impl Peer {
         let (answers, our_answers) = UnixStream::pair().unwrap();
         let queue = Queue::new(1);
         let lane = ServerLane::new(jobs, answers).unwrap();
-        let lane = tokio::spawn(lane.run(queue.task_consumer(WorkerId(0))));
+        let lane = tokio::spawn(lane.run(queue.task_consumer(WorkerId(0)), Arc::default()));
         let (job, reply) = job(Method::POST);
         queue.push(job).unwrap();
         Self { jobs: our_jobs, answers: our_answers, lane, reply, queue }
@@ -187,7 +187,8 @@ async fn a_job_for_a_worker_that_is_gone_was_never_sent() {
     let (jobs, our_jobs) = UnixStream::pair().unwrap();
     let (answers, our_answers) = UnixStream::pair().unwrap();
     let queue = Queue::new(1);
-    let lane = tokio::spawn(ServerLane::new(jobs, answers).unwrap().run(queue.task_consumer(WorkerId(0))));
+    let lane =
+        tokio::spawn(ServerLane::new(jobs, answers).unwrap().run(queue.task_consumer(WorkerId(0)), Arc::default()));
     drop((our_jobs, our_answers));
     let (job, _reply) = job(Method::POST);
     queue.push(job).unwrap();

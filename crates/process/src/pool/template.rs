@@ -143,7 +143,7 @@ fn take_note(
         Notice::Failed { problem } => {
             tracing::error!(code = "STACK0317", problem, "the process that workers are forked from can not go on");
         }
-        Notice::Ready { .. } => return Err(WireError::OutOfPlace),
+        _ => return Err(WireError::OutOfPlace),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One worker's place in the pool: start, watch, settle, start again.
+//! One worker's place in the pool: start, replace, start again.
 
 use std::{
     os::unix::net::UnixStream,
@@ -6,168 +6,128 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Method;
-use rustix::process::{Pid, Signal, kill_process};
-use stack_bridge::{Failure, Queue, WorkerId};
+use stack_bridge::{Crew, Queue, WorkerId, WorkerState};
 use tokio::{
-    process::Child,
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::{Exit, ProcessSettings, StartError, State, back_off::BackOff, template::Templates};
+use super::{
+    Exit, ProcessSettings, StartError,
+    back_off::BackOff,
+    life::{Cause, End, Life, Running},
+    process::{Kind, Process},
+    template::Templates,
+};
 use crate::{
     control::{self, LINGER_TIME, LastWords},
-    lane::{Lost, LostJob, ServerLane},
-    link::{HangUp, Link},
+    lane::{ServerLane, Tally},
+    link::Link,
     wire::Order,
 };
 
 /// How long a process that is started again may take until it is ready: at least this, and as many times as long as the first.
 const LEAST_START_TIME: Duration = Duration::from_mins(1);
 const START_TIME_FACTOR: u32 = 10;
-/// How long the lanes of a process that died may take to notice. One that waits for a slow client takes longer.
-const NOTICE_TIME: Duration = Duration::from_millis(100);
-
-type Lanes = JoinSet<Result<(), Box<Lost>>>;
 
 /// One place in the pool.
 pub(super) struct Worker {
-    id: WorkerId,
-    settings: Arc<ProcessSettings>,
+    pub(super) id: WorkerId,
+    pub(super) settings: Arc<ProcessSettings>,
     /// Where workers are forked; without it each is started by exec.
-    templates: Option<Arc<Templates>>,
-    queue: Queue,
-    state: watch::Sender<State>,
+    pub(super) templates: Option<Arc<Templates>>,
+    pub(super) queue: Queue,
+    pub(super) state: watch::Sender<WorkerState>,
     /// True from when the pool is stopped.
-    stopping: watch::Receiver<bool>,
+    pub(super) stopping: watch::Receiver<bool>,
+    /// Whose turn it is to be replaced that could go on.
+    pub(super) turns: Arc<Semaphore>,
 }
 
-/// A process that serves.
-struct Running {
-    process: Process,
-    last_words: LastWords,
-    lanes: Vec<ServerLane>,
-    report: String,
+/// The process that has a place now.
+struct Incumbent {
+    number: u64,
+    crew: Crew,
+    tally: Arc<Tally>,
+    wishes: mpsc::UnboundedReceiver<Cause>,
 }
 
-/// A worker's process. Dropping it ends the process.
-struct Process {
-    /// The worker takes its end for the server's.
-    link: Link,
-    pid: u32,
-    kind: Kind,
-}
-
-enum Kind {
-    /// Our child.
-    Exec(Child),
-    /// Another's child, which tells when it has ended. Without it, its end is that of its connection.
-    Forked(Option<oneshot::Receiver<Exit>>),
-}
-
-impl Process {
-    /// Waits for its end. It may be dropped and called again.
-    async fn wait(&mut self) -> Exit {
-        let forked = match &mut self.kind {
-            Kind::Exec(child) => return child.wait().await.map_or(Exit::UNKNOWN, Exit::from),
-            Kind::Forked(forked) => forked,
-        };
-        if let Some(exit) = forked {
-            let exit = exit.await;
-            *forked = None;
-            if let Ok(exit) = exit {
-                return exit;
-            }
-        }
-        while self.link.receive().await.is_ok() {}
-        Exit::UNKNOWN
-    }
-
-    fn kill(&mut self) {
-        match &mut self.kind {
-            // It has ended already.
-            Kind::Exec(child) => drop(child.start_kill()),
-            Kind::Forked(Some(_)) => {
-                // Its parent waits for it, so the number is still its own.
-                if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
-                    let _ = kill_process(pid, Signal::KILL);
-                }
-            }
-            // It leaves at the end of its connection.
-            Kind::Forked(None) => self.link.hang_up_handle().hang_up(),
-        }
+impl Incumbent {
+    /// It has a successor.
+    fn retire(&self) {
+        self.crew.retire();
+        self.tally.changed.notify_one();
     }
 }
 
-/// How a process that served came to its end.
-enum End {
-    /// It was given no more jobs, and left.
-    Regular,
-    Died,
+/// The lives of a place: that of its incumbent, and those that have a successor and end.
+type Lives = JoinSet<(u64, End)>;
+
+/// What comes to pass in a place whose process serves.
+enum Event {
+    Ended(End),
+    Wish(Cause),
 }
 
 impl Worker {
-    pub(super) fn new(
-        id: WorkerId,
-        settings: Arc<ProcessSettings>,
-        templates: Option<Arc<Templates>>,
-        queue: Queue,
-        state: watch::Sender<State>,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
-        Self { id, settings, templates, queue, state, stopping }
+    /// Where the state of a place changes before it has a process and when it has none any more.
+    fn set(&self, to: WorkerState) {
+        let from = self.state.send_replace(to);
+        if from == to {
+            return;
+        }
+        tracing::debug!(worker = self.id.0, ?from, ?to, "worker state");
     }
 
-    /// The one place where the state changes.
-    fn set(&self, state: State) {
-        let before = self.state.send_replace(state);
-        tracing::debug!(worker = self.id.0, from = ?before, to = ?state, "worker state");
-    }
-
-    /// Starts a process, and another for each one that dies, until the queue is closed. What became of the first start goes
-    /// to `started`.
+    /// Starts a process, and another for each one that dies or has served its time, until the queue is closed. What became of
+    /// the first start goes to `started`.
     pub(super) async fn live(self, started: mpsc::Sender<Result<String, StartError>>) {
         let mut started = Some(started);
         let (mut back_off, mut limit) = (BackOff::default(), None);
+        let (mut lives, mut number) = (Lives::new(), 0);
+        // Serves on until its successor is ready.
+        let mut predecessor: Option<(Incumbent, Cause)> = None;
         loop {
-            self.set(State::Starting);
+            if predecessor.is_none() {
+                self.set(WorkerState::Starting);
+            }
+            let turn = self.turn(predecessor.as_ref().map(|(_, cause)| *cause)).await;
             let begun = Instant::now();
-            let start = async {
-                match limit {
-                    Some(limit) => timeout(limit, self.start()).await.unwrap_or(Err(StartError::TooLong(limit))),
-                    None => self.start().await,
-                }
-            };
             let outcome = tokio::select! {
-                outcome = start => outcome,
+                outcome = self.start_within(limit) => outcome,
                 // Nothing waits for a process that is only now being started again.
-                () = self.stopped(), if started.is_none() => return self.set(State::Ended),
+                () = self.stopped(), if started.is_none() => return self.end(lives).await,
             };
             let life = match outcome {
                 Ok(mut running) => {
                     limit = limit.or_else(|| Some(LEAST_START_TIME.max(begun.elapsed() * START_TIME_FACTOR)));
+                    let pid = running.process.pid;
                     if let Some(started) = started.take() {
                         // The pool may have given up by now; then this task is about to be ended.
                         let _ = started.send(Ok(std::mem::take(&mut running.report))).await;
+                    } else if let Some((incumbent, cause)) = predecessor.take() {
+                        incumbent.retire();
+                        tracing::info!(worker = self.id.0, pid, cause = cause.as_str(), took = ?begun.elapsed(), "a worker has a successor");
                     } else {
-                        tracing::info!(
-                            worker = self.id.0,
-                            pid = running.process.pid,
-                            "a worker process was started again"
-                        );
+                        tracing::info!(worker = self.id.0, pid, "a worker process was started again");
                     }
-                    self.set(State::Ready);
-                    let ready = Instant::now();
-                    match self.serve(running).await {
-                        End::Regular => return self.set(State::Ended),
-                        End::Died => ready.elapsed(),
+                    drop(turn);
+                    number += 1;
+                    let mut incumbent = self.begin(running, number, &mut lives);
+                    match next(&mut incumbent, &mut lives).await {
+                        Event::Ended(End::Regular) => return self.end(lives).await,
+                        Event::Ended(End::Died(life)) => life,
+                        Event::Wish(cause) => {
+                            predecessor = Some((incumbent, cause));
+                            continue;
+                        }
                     }
                 }
                 Err(error) => {
+                    drop(turn);
                     if let Some(started) = started.take() {
-                        self.set(State::Failed);
+                        self.set(WorkerState::Failed);
                         let _ = started.send(Err(error)).await;
                         return;
                     }
@@ -177,14 +137,49 @@ impl Worker {
                 }
             };
             if self.queue.is_closed() {
-                return self.set(State::Ended);
+                return self.end(lives).await;
             }
-            self.set(State::Waiting);
+            predecessor = predecessor.filter(|(incumbent, _)| !has_ended(incumbent, &mut lives));
+            if predecessor.is_none() {
+                self.set(WorkerState::Waiting);
+            }
             tokio::select! {
                 () = sleep(back_off.after(life)) => {}
-                () = self.stopped() => return self.set(State::Ended),
+                () = self.stopped() => return self.end(lives).await,
             }
         }
+    }
+
+    /// Waits for the lives that are left, whose queue is closed.
+    async fn end(&self, mut lives: Lives) {
+        while lives.join_next().await.is_some() {}
+        self.set(WorkerState::Ended);
+    }
+
+    /// Waits until no other worker is being replaced that could go on as well.
+    async fn turn(&self, cause: Option<Cause>) -> Option<SemaphorePermit<'_>> {
+        match cause {
+            None | Some(Cause::Stuck) => None,
+            // It is never closed.
+            Some(_) => self.turns.acquire().await.ok(),
+        }
+    }
+
+    fn begin(&self, running: Running, number: u64, lives: &mut Lives) -> Incumbent {
+        let crew = self.queue.crew(self.id);
+        let tally = Arc::new(Tally { enough: self.settings.recycling.requests_of_a_life(), ..Tally::default() });
+        let (wishes, wished) = mpsc::unbounded_channel();
+        let life = Life {
+            id: self.id,
+            queue: self.queue.clone(),
+            crew: crew.clone(),
+            recycling: self.settings.recycling,
+            tally: Arc::clone(&tally),
+            wishes,
+            place: self.state.clone(),
+        };
+        lives.spawn(async move { (number, life.serve(running).await) });
+        Incumbent { number, crew, tally, wishes: wished }
     }
 
     /// Waits until the pool is being stopped.
@@ -192,6 +187,13 @@ impl Worker {
         let mut stopping = self.stopping.clone();
         // Where the pool is gone this task is about to be ended.
         let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    async fn start_within(&self, limit: Option<Duration>) -> Result<Running, StartError> {
+        match limit {
+            Some(limit) => timeout(limit, self.start()).await.unwrap_or(Err(StartError::TooLong(limit))),
+            None => self.start().await,
+        }
     }
 
     async fn start(&self) -> Result<Running, StartError> {
@@ -228,106 +230,29 @@ impl Worker {
         link.send(&start, &[], &[]).await.map_err(control::start_error)?;
         Ok((lanes, control::wait_until_ready(link).await?))
     }
+}
 
-    /// Has the process serve until it ends.
-    async fn serve(&self, running: Running) -> End {
-        let Running { mut process, mut last_words, lanes, report: _ } = running;
-        let pid = process.pid;
-        let since = Instant::now();
-        let mut serving = Lanes::new();
-        let hang_ups: Vec<_> = lanes.iter().map(ServerLane::hang_up_handle).collect();
-        for lane in lanes {
-            serving.spawn(lane.run(self.queue.task_consumer(self.id)));
+/// Waits for what comes to pass with the process that has the place.
+async fn next(incumbent: &mut Incumbent, lives: &mut Lives) -> Event {
+    loop {
+        tokio::select! {
+            Some(cause) = incumbent.wishes.recv() => return Event::Wish(cause),
+            Some(ended) = lives.join_next() => match ended {
+                // One that had a successor.
+                Ok((number, _)) if number != incumbent.number => {}
+                Ok((_, end)) => return Event::Ended(end),
+                // Its task panicked, and has said so; with it went the process.
+                Err(_) => return Event::Ended(End::Died(Duration::ZERO)),
+            },
         }
-        let (mut lost, mut broken) = (Vec::new(), false);
-        let exit: Exit = loop {
-            tokio::select! {
-                exit = process.wait() => break exit,
-                Some(ended) = serving.join_next() => {
-                    broken |= !matches!(ended, Ok(Ok(())));
-                    lost.extend(ended.ok().and_then(Result::err));
-                    if serving.is_empty() && !broken {
-                        self.set(State::ShuttingDown);
-                    }
-                }
-                () = sleep(LINGER_TIME), if broken => {
-                    // It lives, and is of no use.
-                    tracing::error!(code = "STACK0315", worker = self.id.0, pid, error = first_error(&lost), "a worker's lane is broken; the worker is ended");
-                    process.kill();
-                }
-            }
-        };
-        if serving.is_empty() && !broken {
-            // What ends after the process that it was forked from can not be asked how.
-            if exit.code != Some(0) && exit != Exit::UNKNOWN {
-                tracing::warn!(code = "STACK0316", worker = self.id.0, pid, %exit, "a worker process died at its end");
-            }
-            return End::Regular;
-        }
-        self.queue.retire(self.id);
-        hang_ups.into_iter().for_each(HangUp::hang_up);
-        let noticed = async {
-            while let Some(ended) = serving.join_next().await {
-                lost.extend(ended.ok().and_then(Result::err));
-            }
-        };
-        let all = timeout(NOTICE_TIME, noticed).await;
-        let requests: Vec<String> = lost.iter().map(|lost| describe(lost)).collect();
-        tracing::error!(
-            code = "STACK0313",
-            worker = self.id.0,
-            pid,
-            %exit,
-            lived = ?since.elapsed(),
-            requests = requests.join(", "),
-            stack = last_words.read(),
-            "a worker process died"
-        );
-        for lost in lost {
-            settle(&self.queue, self.id, *lost);
-        }
-        if all.is_err() {
-            let (queue, id) = (self.queue.clone(), self.id);
-            tokio::spawn(async move {
-                while let Some(ended) = serving.join_next().await {
-                    if let Some(lost) = ended.ok().and_then(Result::err) {
-                        settle(&queue, id, *lost);
-                    }
-                }
-            });
-        }
-        End::Died
     }
 }
 
-/// Gives a lost job to another worker, or answers it. Its process has ended.
-fn settle(queue: &Queue, worker: WorkerId, lost: Lost) {
-    let was_unread = lost.was_unread();
-    tracing::debug!(worker = worker.0, request_id = %lost.job.request().id, error = %lost.error, was_unread, "a job was lost");
-    match lost.job {
-        LostJob::Unsent(job) => queue.give_back(*job),
-        LostJob::Unanswered(job) if was_unread => queue.give_back(*job),
-        LostJob::Unanswered(mut job) => {
-            let is_safe = [Method::GET, Method::HEAD].contains(&job.request.method);
-            if is_safe && !std::mem::replace(&mut job.retried, true) {
-                queue.give_back(*job);
-            } else {
-                job.responder.fail(Failure::WorkerGone);
-            }
-        }
-        LostJob::Begun(_) => {}
+/// Whether the process has ended that was to serve until it has a successor.
+fn has_ended(incumbent: &Incumbent, lives: &mut Lives) -> bool {
+    let mut has_ended = false;
+    while let Some(ended) = lives.try_join_next() {
+        has_ended |= ended.is_ok_and(|(number, _)| number == incumbent.number);
     }
-}
-
-/// Why a lane is of no use any more.
-fn first_error(lost: &[Box<Lost>]) -> String {
-    // A task that ended without a word panicked; its thread has said so.
-    lost.first().map_or_else(|| "its task ended".into(), |lost| lost.error.to_string())
-}
-
-fn describe(lost: &Lost) -> String {
-    let request = lost.job.request();
-    // As it was sent: what is encoded there may be a line's end.
-    let path = request.target.split(|byte| *byte == b'?').next().unwrap_or_default();
-    format!("{} {} {}", request.id, request.method, String::from_utf8_lossy(path))
+    has_ended
 }

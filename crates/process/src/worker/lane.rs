@@ -16,8 +16,8 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Version};
 use stack_bridge::{
-    ClientConnection, Closed, Failure, FileRegion, Flow, Job, Jobs, Local, Peer, Push, RemoteResponder, Request,
-    RequestBody, RequestId, Responder, ResponseHead, Scheme, SendError,
+    ClientConnection, Closed, Failure, FileRegion, Flow, Job, Jobs, Local, Peer, Push, RemoteClient, RemoteResponder,
+    Request, RequestBody, RequestId, Responder, ResponseHead, Scheme, SendError,
 };
 
 use super::{
@@ -75,6 +75,32 @@ impl State {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks whether the server has said that the client is gone. Of a job that is over it always is.
+    fn check_client(&self, state: &mut State, id: RequestId) -> Result<(), SendError> {
+        if state.current != Some(id) {
+            return Err(SendError::ClientGone);
+        }
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        while !state.client_gone {
+            match inbox.next_frame() {
+                Ok(Some(frame)) => {
+                    let said = wire::read::<ToWorker<'_>>(inbox.frame(frame));
+                    state.client_gone = match said {
+                        Ok((ToWorker::ClientGone { id: gone }, _)) => gone == id.0,
+                        Ok((ToWorker::Job(_), _)) | Err(_) => true,
+                    };
+                }
+                Ok(None) => match inbox.receive(self.jobs.as_fd(), false) {
+                    Ok(_) => {}
+                    Err(error) if link::is_interruption(&error) => return Ok(()),
+                    Err(_) => state.client_gone = true,
+                },
+                Err(_) => state.client_gone = true,
+            }
+        }
+        Err(SendError::ClientGone)
     }
 
     /// Puts a message about a job on its way, never waiting.
@@ -147,6 +173,7 @@ impl Lane {
         let (message, rest) = wire::read::<ToWorker<'_>>(inbox.frame(frame))?;
         let ToWorker::Job(head) = message else { return Ok(None) };
         let place = head.body;
+        let deadline = head.time_left.and_then(|left| Instant::now().checked_add(left));
         let body = match place {
             BodyPlace::Inline => RequestBody::Memory(Bytes::copy_from_slice(rest)),
             BodyPlace::Nowhere | BodyPlace::File { .. } => RequestBody::Empty,
@@ -157,7 +184,7 @@ impl Lane {
         }
         let shared = Arc::clone(&self.shared);
         let responder = LaneResponder { shared, id: request.id, begun: false, ended: false, streamed: false };
-        Ok(Some(Job { request, responder: Responder::remote(Box::new(responder)), deadline: None, retried: false }))
+        Ok(Some(Job { request, responder: Responder::remote(Box::new(responder)), deadline, retried: false }))
     }
 
     fn request(&mut self, head: JobHead<'_>, body: RequestBody) -> Result<Request, WireError> {
@@ -176,7 +203,10 @@ impl Lane {
             local_name,
             local_port,
             body: _,
+            age,
+            time_left: _,
         } = head;
+        let now = Instant::now();
         Ok(Request {
             id: RequestId(id),
             method: Method::from_bytes(method.as_bytes()).map_err(|_| WireError::OutOfPlace)?,
@@ -198,7 +228,7 @@ impl Lane {
             local: self.local(local_name, local_port),
             body,
             connection: Some(Arc::new(LaneConnection(Arc::clone(&self.shared), RequestId(id)))),
-            received_at: Instant::now(),
+            received_at: now.checked_sub(age).unwrap_or(now),
         })
     }
 
@@ -242,6 +272,18 @@ impl ClientConnection for LaneConnection {
     }
 }
 
+/// The client of a job, which the server may have said is gone.
+#[derive(Debug)]
+struct LaneClient(Arc<Shared>, RequestId);
+
+impl RemoteClient for LaneClient {
+    fn is_gone(&self) -> bool {
+        // The thread may hold it for long where it waits for the server to read.
+        let state = self.0.state.try_lock();
+        state.is_ok_and(|mut state| self.0.check_client(&mut state, self.1).is_err())
+    }
+}
+
 /// The worker's end of a response that goes over a lane.
 #[derive(Debug)]
 struct LaneResponder {
@@ -256,38 +298,12 @@ struct LaneResponder {
 }
 
 impl LaneResponder {
-    /// Looks whether the server has said that the client is gone. Of a job that is over it always is.
-    fn check_client(&self, state: &mut State) -> Result<(), SendError> {
-        if state.current != Some(self.id) {
-            return Err(SendError::ClientGone);
-        }
-        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        while !state.client_gone {
-            match inbox.next_frame() {
-                Ok(Some(frame)) => {
-                    let said = wire::read::<ToWorker<'_>>(inbox.frame(frame));
-                    state.client_gone = match said {
-                        Ok((ToWorker::ClientGone { id }, _)) => id == self.id.0,
-                        Ok((ToWorker::Job(_), _)) | Err(_) => true,
-                    };
-                }
-                Ok(None) => match inbox.receive(self.shared.jobs.as_fd(), false) {
-                    Ok(_) => {}
-                    Err(error) if link::is_interruption(&error) => return Ok(()),
-                    Err(_) => state.client_gone = true,
-                },
-                Err(_) => state.client_gone = true,
-            }
-        }
-        Err(SendError::ClientGone)
-    }
-
     fn send(&mut self, push: &mut Push<'_>, wait: bool) -> Result<bool, SendError> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         // A small response that is sent in one piece is not worth a look at the client.
         if self.begun || !push.last || state.current != Some(self.id) {
-            self.check_client(&mut state)?;
+            self.shared.check_client(&mut state, self.id)?;
         }
         loop {
             if !state.outbox.is_clear() {
@@ -363,7 +379,11 @@ fn head_message((head, flow): &(ResponseHead, Flow)) -> Head<'_> {
 impl RemoteResponder for LaneResponder {
     fn is_client_gone(&self) -> bool {
         let mut state = self.shared.lock();
-        self.check_client(&mut state).is_err()
+        self.shared.check_client(&mut state, self.id).is_err()
+    }
+
+    fn client(&self) -> Arc<dyn RemoteClient> {
+        Arc::new(LaneClient(Arc::clone(&self.shared), self.id))
     }
 
     fn try_push(&mut self, push: &mut Push<'_>) -> Result<bool, SendError> {
@@ -376,7 +396,7 @@ impl RemoteResponder for LaneResponder {
         if let Some(file) = self.in_file(push) {
             let shared = Arc::clone(&self.shared);
             let mut state = shared.lock();
-            self.check_client(&mut state)?;
+            self.shared.check_client(&mut state, self.id)?;
             let length = push.block.len() as u64;
             let head = self.take_head(push);
             let head = head.as_ref().map(head_message);

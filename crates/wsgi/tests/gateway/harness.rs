@@ -17,11 +17,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use stack_bridge::{
     BodyLimits, Chunk, Failure, Job, Local, Peer, Queue, Reply, Request, RequestBody, RequestId, Scheme, WorkerId,
-    exchange,
+    WorkerState, exchange,
 };
-use stack_config::{AppSpec, Callable};
+use stack_config::{AppSpec, Callable, Recycling};
 use stack_interp::{InterpreterHandle, Runtime, RuntimeSettings, Version as PythonVersion};
-use stack_wsgi::{Place, Pool, PoolSettings, StartError};
+use stack_wsgi::{Place, Pool, PoolSettings, StartError, WatchSettings, WhenWorn};
 
 pub(crate) fn main_interpreter() -> &'static InterpreterHandle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -65,6 +65,27 @@ impl App {
         Self::load(source, "application_under_test", None, threads)
     }
 
+    /// The same with other settings.
+    pub(crate) fn start_with(
+        source: &str,
+        threads: usize,
+        change: impl FnOnce(&mut PoolSettings),
+    ) -> Result<Self, StartError> {
+        Self::start_asking(source, threads, change, None)
+    }
+
+    /// The same with somebody to ask for a new process.
+    pub(crate) fn start_asking(
+        source: &str,
+        threads: usize,
+        change: impl FnOnce(&mut PoolSettings),
+        when_worn: Option<Arc<dyn WhenWorn>>,
+    ) -> Result<Self, StartError> {
+        let (folder, mut settings) = settings(source, "application_under_test", None, threads);
+        change(&mut settings);
+        Self::run(folder, settings, when_worn)
+    }
+
     pub(crate) fn load(
         source: &str,
         module: &str,
@@ -82,22 +103,31 @@ impl App {
         threads: usize,
         fresh_env: Option<Arc<[(OsString, OsString)]>>,
     ) -> Result<Self, StartError> {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("application_under_test.py"), source).unwrap();
+        let (folder, settings) = settings(source, module, callable, threads);
+        Self::run(folder, PoolSettings { fresh_env, ..settings }, None)
+    }
+
+    fn run(
+        folder: tempfile::TempDir,
+        settings: PoolSettings,
+        when_worn: Option<Arc<dyn WhenWorn>>,
+    ) -> Result<Self, StartError> {
         let queue = Queue::new(16);
-        let settings = PoolSettings {
-            app: AppSpec { module: module.into(), callable },
-            directory: folder.path().to_str().unwrap().into(),
-            env: vec![("STACK_TEST_VARIABLE".into(), "from the environment file".into())],
-            fresh_env,
-            first: WorkerId(0),
-            place: Place::OwnInterpreters(NonZeroUsize::MIN),
-            threads: NonZeroUsize::new(threads).unwrap(),
-            when_refused: None,
-            find_directories: false,
-        };
-        let pool = Pool::start(main_interpreter(), settings, queue.clone())?;
+        let pool = Pool::start(main_interpreter(), settings, queue.clone(), when_worn)?;
         Ok(Self { folder, pool: Some(pool), queue })
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        self.pool.as_ref().expect("it runs")
+    }
+
+    pub(crate) fn wait_for_states(&self, expected: &[WorkerState]) {
+        let reached = self.pool().wait_for_states(Duration::from_secs(30), |states| states == expected);
+        reached.unwrap_or_else(|states| panic!("{states:?} instead of {expected:?}"));
     }
 
     pub(crate) fn push(&self, request: Request, limits: BodyLimits) -> Reply {
@@ -130,6 +160,30 @@ impl App {
         let Self { folder, pool: _, queue: _ } = self;
         folder
     }
+}
+
+fn settings(
+    source: &str,
+    module: &str,
+    callable: Option<Callable>,
+    threads: usize,
+) -> (tempfile::TempDir, PoolSettings) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("application_under_test.py"), source).unwrap();
+    let settings = PoolSettings {
+        app: AppSpec { module: module.into(), callable },
+        directory: folder.path().to_str().unwrap().into(),
+        env: vec![("STACK_TEST_VARIABLE".into(), "from the environment file".into())],
+        fresh_env: None,
+        first: WorkerId(0),
+        place: Place::OwnInterpreters(NonZeroUsize::MIN),
+        threads: NonZeroUsize::new(threads).unwrap(),
+        when_refused: None,
+        find_directories: false,
+        watch: WatchSettings { kill: Duration::from_mins(1), slow: None, interrupt_on_disconnect: false },
+        recycling: Recycling::default(),
+    };
+    (folder, settings)
 }
 
 pub(crate) fn limits(memory: usize) -> BodyLimits {

@@ -17,3 +17,4 @@ mod harness;
 mod inspecting;
 mod loading;
 mod start_response;
+mod watching;

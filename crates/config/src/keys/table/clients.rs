@@ -233,6 +233,6 @@ pub(super) const KEYS: &[Key] = &[
         details: "As bind. It answers while the application is imported and while the server stops, and is not counted in \
                   max_connections.",
         presets: both(Preset::Described("none")),
-        elsewhere: &["admin", "stats", "metrics_bind", "metrics", "control_socket"],
+        elsewhere: &["admin", "stats", "metrics_bind", "metrics"],
     },
 ];

@@ -1,0 +1,85 @@
+"""Requests that do not end, each in a way of its own: `/spin`, `/sleep`, `/gil`, `/lock`, `/swallow`; anything else answers at
+once. `/marks` tells what ran on the way out."""
+
+import ctypes
+import sys
+import threading
+import time
+
+marks = []
+never = threading.Lock()
+never.acquire()
+# Unlike CDLL it keeps the GIL.
+holding_gil = ctypes.PyDLL(None)
+
+
+def spin():
+    while True:
+        pass
+
+
+def sleep():
+    time.sleep(3600)
+
+
+def hold_gil():
+    holding_gil.sleep(3600)
+
+
+def hold_gil_for_a_while():
+    holding_gil.sleep(4)
+
+
+def wait_for_lock():
+    never.acquire()
+
+
+def swallow():
+    while True:
+        try:
+            while True:
+                pass
+        except Exception as error:
+            marks.append(f"swallowed {type(error).__qualname__}")
+
+
+WAYS = {
+    "/spin": spin,
+    "/sleep": sleep,
+    "/gil": hold_gil,
+    "/gil-for-a-while": hold_gil_for_a_while,
+    "/lock": wait_for_lock,
+    "/swallow": swallow,
+}
+
+
+class Blocks:
+    """The response's iterable, whose `close()` leaves a mark."""
+
+    def __iter__(self):
+        yield b"block\n"
+        spin()
+
+    def close(self):
+        marks.append("closed")
+
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path in WAYS:
+        try:
+            WAYS[path]()
+        except TimeoutError as error:
+            import stack
+
+            assert isinstance(error, stack.RequestTimeout), error
+            marks.append(f"{path} caught {type(error).__module__}.{type(error).__qualname__}: {error}")
+            raise
+        finally:
+            marks.append(f"{path} finally")
+    if path == "/stream":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return Blocks()
+    body = "\n".join(marks).encode() if path == "/marks" else b"ok"
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Version", sys.version.split()[0])])
+    return [body]
