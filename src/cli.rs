@@ -23,7 +23,8 @@ pub(crate) const PROBE: &str = "probe";
 /// `serve`. It is not for people either.
 pub(crate) const SERVER: &str = "server";
 
-const SERVE: &str = "serve";
+/// The subcommand that runs the server.
+pub(crate) const SERVE: &str = "serve";
 const DOCTOR: &str = "doctor";
 /// The flag of `doctor` that is no key.
 const JSON: &str = "json";

@@ -65,6 +65,9 @@ fn main() -> ! {
 }
 
 fn run() -> Result<Exit, Failure> {
+    if let Some(settings) = commands::supervise::read_before() {
+        return commands::supervise::supervise(settings);
+    }
     // Before Python changes them.
     environment::at_start();
     match cli::parse(env::args_os())? {

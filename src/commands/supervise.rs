@@ -1,24 +1,71 @@
 //! `stack serve`, the parent: starts the server process and looks after it.
 
-use std::env;
+use std::{env, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
 use anyhow::Context;
-use stack_config::Loaded;
-use stack_supervisor::{Outcome, Program, Settings, Supervisor};
+use rustix::thread::disable_transparent_huge_pages;
+use serde::{Deserialize, Serialize};
+use stack_config::{AccessLog, Loaded, Log, LogFormat, LogLevel};
+use stack_supervisor::{ControlPath, Outcome, Program, Settings, Supervisor};
 
-use crate::{Exit, Failure, cli::SERVER, control, logging};
+use crate::{
+    Exit, Failure,
+    cli::{SERVE, SERVER},
+    control, logging,
+};
 
 /// The name of the program and that of the subcommand.
 const BEFORE_OPTIONS: usize = 2;
 
-/// Runs until the last server process has ended. Each reads the configuration for itself: here only that is used which is
-/// about the parent.
+/// The variable in which this program tells itself what it has read.
+const VARIABLE: &str = "__stack_supervisor";
+
+/// What the parent has to know of the configuration. Each server reads all of it for itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OfParent {
+    log_level: LogLevel,
+    log_format: LogFormat,
+    /// The control socket's path, and whether it was named.
+    control: Option<(PathBuf, bool)>,
+}
+
+/// Runs until the last server process has ended.
 pub(crate) fn run(loaded: Loaded) -> Result<Exit, Failure> {
-    logging::init(&loaded.config.log)?;
-    let control = control::to_bind(&loaded);
+    let Log { level: log_level, format: log_format, access: _ } = loaded.config.log;
+    let control = control::to_bind(&loaded).map(|ControlPath { path, is_named }| (path, is_named));
     drop(loaded);
+    let settings = OfParent { log_level, log_format, control };
+    begin_afresh(&settings);
+    supervise(settings)
+}
+
+/// Becomes this program once more. Reading a configuration takes memory that an allocator keeps, some megabytes, and this
+/// process is to be there for months.
+fn begin_afresh(settings: &OfParent) {
+    let (Ok(program), Ok(settings)) = (env::current_exe(), serde_json::to_string(settings)) else { return };
+    let mut arguments = env::args_os();
+    let mut command = Command::new(program);
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    // An allocator that is given 2 MB for each of its first kilobytes is of no use here. It holds across the exec.
+    let _ = disable_transparent_huge_pages(true);
+    // Without all this it works as well, and takes more.
+    let _ = command.args(arguments).env(VARIABLE, settings).exec();
+}
+
+/// What was read before this program began afresh, if it did.
+pub(crate) fn read_before() -> Option<OfParent> {
+    let settings = env::var(VARIABLE).ok().filter(|_| env::args_os().nth(1).is_some_and(|name| name == SERVE))?;
+    serde_json::from_str(&settings).ok()
+}
+
+pub(crate) fn supervise(settings: OfParent) -> Result<Exit, Failure> {
+    let OfParent { log_level, log_format, control } = settings;
+    logging::init(&Log { level: log_level, format: log_format, access: AccessLog::Off })?;
     let options = env::args_os().skip(BEFORE_OPTIONS).collect();
-    let program = Program::this(SERVER, options).context("this program does not find itself")?;
+    let program = Program::this(SERVER, options).context("this program does not find itself")?.without(VARIABLE);
+    let control = control.map(|(path, is_named)| ControlPath { path, is_named });
     let supervisor = Supervisor::new(Settings { program, control }).map_err(anyhow::Error::new)?;
     match supervisor.run().map_err(anyhow::Error::new)? {
         Outcome::Stopped(code) => Ok(if code == 0 { Exit::Success } else { Exit::Other(code) }),

@@ -54,14 +54,18 @@ def raise_file_limit():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def clean():
+    """The environment, without what would configure a server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("STACK_") and name != "PORT"}
+
+
 class Process:
     """A server that was started here, with the processes that descend from it."""
 
     def __init__(self, command, environment=None, directory=APPS):
         self.log = tempfile.TemporaryFile("w+")
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("STACK_") and name != "PORT"}
         self.child = subprocess.Popen(
-            command, cwd=directory, stdout=self.log, stderr=self.log, env={**clean, **(environment or {})}
+            command, cwd=directory, stdout=self.log, stderr=self.log, env={**clean(), **(environment or {})}
         )
 
     def output(self):
@@ -133,9 +137,11 @@ class Process:
 
 
 class Server(Process):
-    """`stack serve` on a free port."""
+    """`stack serve` on a free port. Its processes are those of the server, without the supervisor above."""
 
     def __init__(self, app, *arguments, environment=None, directory=APPS):
+        self.runtime = tempfile.TemporaryDirectory()
+        self.control = os.path.join(self.runtime.name, "control.sock")
         super().__init__(
             [
                 executable(),
@@ -148,6 +154,8 @@ class Server(Process):
                 app,
                 "--access-log",
                 "off",
+                "--control-socket",
+                self.control,
                 *arguments,
             ],
             environment,
@@ -156,6 +164,20 @@ class Server(Process):
         wait_for(lambda: re.search(r"http://127\.0\.0\.1:(\d+)", self.output()), "the address", self)
         self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)", self.output())[1])
         get(self.port, "/")
+
+    def pids(self):
+        return super().pids()[1:]
+
+    def supervisor_memory(self):
+        """What the supervisor takes, shared pages in proportion."""
+        with open(f"/proc/{self.child.pid}/smaps_rollup") as smaps:
+            return sum(int(line.split()[1]) * 1024 for line in smaps if line.startswith("Pss:"))
+
+    def ask(self, *command):
+        """`stack status`, `reload` or `stop`: whether it went well, and what it answers."""
+        line = [executable(), *command, "--json", "--control-socket", self.control]
+        done = subprocess.run(line, stdout=subprocess.PIPE, text=True, env=clean())
+        return done.returncode == 0, json.loads(done.stdout)
 
 
 class Peer(Process):

@@ -9,12 +9,13 @@ use std::{
         unix::{ffi::OsStrExt, fs::MetadataExt},
     },
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command},
 };
 
 use rustix::{
     io::{FdFlags, fcntl_setfd},
     process::Pid,
+    thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled},
 };
 
 /// The running program, whatever has become of its file.
@@ -32,6 +33,8 @@ pub struct Program {
     pub subcommand: &'static str,
     /// What follows that.
     pub arguments: Vec<OsString>,
+    /// A variable that is meant for the parent alone.
+    pub hidden: Option<&'static str>,
 }
 
 impl Program {
@@ -42,30 +45,51 @@ impl Program {
         let current = env::current_dir()?;
         // As the shell wrote it, links included.
         let written = env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute() && same(path, &current));
-        Ok(Self { path, directory: written.unwrap_or(current), subcommand, arguments })
+        Ok(Self { path, directory: written.unwrap_or(current), subcommand, arguments, hidden: None })
+    }
+
+    /// The same, without a variable that only the parent has.
+    #[must_use]
+    pub fn without(self, variable: &'static str) -> Self {
+        Self { hidden: Some(variable), ..self }
     }
 
     /// Starts a server process that has `control` open.
     pub(crate) fn spawn(&self, control: OwnedFd) -> io::Result<Pid> {
         // With its number it crosses the exec. This process has one thread, which starts one program at a time.
         fcntl_setfd(&control, FdFlags::empty())?;
+        // A server is to have what the parent can do without.
+        let small_pages = transparent_huge_pages_are_disabled().unwrap_or(false);
+        if small_pages {
+            let _ = disable_transparent_huge_pages(false);
+        }
+        let spawned = self.spawn_with(&control);
+        if small_pages {
+            let _ = disable_transparent_huge_pages(true);
+        }
+        drop(control);
+        // It is waited for with all other children.
+        Ok(Pid::from_child(&spawned?))
+    }
+
+    fn spawn_with(&self, control: &OwnedFd) -> io::Result<Child> {
         let command = |path: &Path| {
             let mut command = Command::new(path);
             command.arg(self.subcommand).arg(control.as_raw_fd().to_string()).args(&self.arguments);
             command.current_dir(&self.directory);
+            if let Some(hidden) = self.hidden {
+                command.env_remove(hidden);
+            }
             command.spawn()
         };
-        let child = match command(&self.path) {
+        match command(&self.path) {
             // The file was removed, or is being replaced: this very program is as good, in a hurry.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.directory.is_dir() => {
                 tracing::warn!(code = "STACK0706", path = %self.path.display(), "the program's file is gone: the running one is used");
-                command(THIS_PROGRAM.as_ref())?
+                command(THIS_PROGRAM.as_ref())
             }
-            outcome => outcome?,
-        };
-        drop(control);
-        // It is waited for with all other children.
-        Ok(Pid::from_child(&child))
+            outcome => outcome,
+        }
     }
 }
 

@@ -53,7 +53,7 @@ fn a_reload_that_fails_prints_the_new_server_s_error() {
         ("def application(\n", "SyntaxError"),
         ("import sys\nsys.exit(3)\n", "SystemExit"),
         ("import os\nos._exit(3)\n", "exit code 3"),
-        ("application = 7\n", "not callable"),
+        ("application = 7\n", "not a callable"),
     ] {
         change(&server, text);
         ask(&server, &["reload"]).expect(1).says(&[error]);

@@ -48,3 +48,39 @@ fn a_stop_during_a_reload_ends_both_servers() {
     let _held = gate.entered();
     server.stop();
 }
+
+#[test]
+fn as_process_1_it_waits_for_orphans_and_passes_the_exit_code_on() {
+    let namespace = "exec unshare --pid --fork --mount-proc --kill-child=TERM \"$0\" \"$@\"";
+    let allowed = std::process::Command::new("sh").args(["-c", namespace, "true"]).output();
+    if !allowed.is_ok_and(|done| done.status.success()) {
+        eprintln!("skipped: no PID namespace may be made here");
+        return;
+    }
+    // Its child leaves a child behind, which becomes one of process 1.
+    let orphans = "import subprocess\nsubprocess.run(['sh', '-c', 'sleep 0.01 & exit'])\n";
+    let text = format!(
+        "{orphans}import os\ndef application(environ, start_response):\n    {}\n    \
+         start_response('200 OK', [])\n    \
+         zombies = [pid for pid in os.listdir('/proc') if pid.isdigit() \
+         and open(f'/proc/{{pid}}/stat').read().rpartition(')')[2].split()[0] == 'Z']\n    \
+         return [b'%d %d' % (os.getppid(), len(zombies))]\n",
+        orphans.replace('\n', "; ").trim_end_matches("; ")
+    );
+    let stack = super::server_of(&text).arguments(["--isolation", "threads"]);
+    let server = stack.default("--bind", "127.0.0.1:0").arguments(["--workers", "1", "--threads", "1"]);
+    let server = server.through_shell(namespace).server_with(1);
+    for _ in 0..10 {
+        server.get("/").expect(200);
+    }
+    eventually("process 1 has no zombies among its children", || {
+        let told = server.get("/").expect(200).text().to_owned();
+        let (parent, zombies) = told.split_once(' ').unwrap();
+        assert_eq!(parent, "1", "the server is the child of process 1");
+        (zombies.parse::<u32>().unwrap() <= 1).then_some(())
+    });
+    // unshare takes the code of what it has started for its own.
+    let supervisor = server.process().all_pids()[1];
+    super::kill(supervisor, Signal::TERM);
+    server.finished().expect(0);
+}
