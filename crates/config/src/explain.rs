@@ -2,17 +2,17 @@
 
 mod clients;
 mod files;
+mod lifecycle;
 mod site;
 mod tls;
 
-use std::{fmt, num::NonZeroU64, path::Path, time::Duration};
+use std::{fmt, path::Path};
 
 use toml::Value;
 
 use crate::{
-    AccessLog, AppSource, AppSpec, Bind, Callable, Config, ControlSocket, Endpoint, Isolation, Lifecycle, Limits, Log,
-    LogFormat, LogLevel, Mount, Profile, Recycling, ReloadCheck, Rules, Sites, StaticRoot, Timeouts, TlsMode,
-    Transport,
+    AccessLog, AppSource, AppSpec, Bind, Callable, Config, Endpoint, Isolation, Limits, Log, LogFormat, LogLevel,
+    Mount, Profile, Rules, Sites, StaticRoot, TlsMode, Transport,
     keys::{self, Key},
     origin::Origin,
     units,
@@ -85,22 +85,7 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         temp_dir,
         max_connections,
     } = limits;
-    let Timeouts {
-        header,
-        body,
-        send,
-        idle,
-        request,
-        kill,
-        slow_request,
-        interrupt_on_disconnect,
-        drain_delay,
-        grace_period,
-    } = timeouts;
-    let Recycling { max_requests, jitter, max_memory, max_lifetime } = recycling;
-    let Lifecycle { supervisor, control_socket, reload_check } = lifecycle;
     let Log { level, format, access } = log;
-    let duration = |duration: &Duration| Value::String(units::format_duration(*duration));
     let Sites { mounts, rules, sections: _ } = sites;
     let values = [
         ("profile", text(profile.as_str())),
@@ -125,21 +110,6 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("response_buffer_size", size(*response_buffer_size as u64)),
         ("max_response_spill", size(*max_response_spill)),
         ("temp_dir", path(temp_dir)),
-        ("header_timeout", duration(header)),
-        ("body_timeout", duration(body)),
-        ("request_timeout", duration(&request.unwrap_or_default())),
-        ("kill_timeout", duration(kill)),
-        ("slow_request_threshold", duration(&slow_request.unwrap_or_default())),
-        ("interrupt_on_disconnect", Value::Boolean(*interrupt_on_disconnect)),
-        ("send_timeout", duration(send)),
-        ("idle_timeout", duration(idle)),
-        ("drain_delay", duration(drain_delay)),
-        ("grace_period", duration(grace_period)),
-        ("max_requests", count(max_requests.map_or(0, NonZeroU64::get))),
-        ("max_requests_jitter", count(*jitter)),
-        ("max_worker_memory", size(max_memory.map_or(0, NonZeroU64::get))),
-        ("max_worker_lifetime", duration(&max_lifetime.unwrap_or_default())),
-        ("supervisor", Value::Boolean(*supervisor)),
         ("log_level", text(level.as_str())),
         ("log_format", text(format.as_str())),
         ("access_log", text(&access_text(access))),
@@ -148,12 +118,15 @@ fn values(config: &Config, env_file: Option<&Path>) -> Vec<(&'static str, Option
         ("app", app_text(app).map(Value::String)),
         ("venv", venv.as_deref().map(path)),
         ("env_file", env_file.map(path)),
-        ("control_socket", control_text(control_socket)),
-        ("reload_check", reload_check.as_ref().map(|check| Value::String(check.to_string()))),
     ];
     let rules = rule_values(rules);
     let values = values.map(|(name, value)| (name, Some(value)));
-    let others = clients::values(clients).into_iter().chain(files::values(files)).chain(tls::values(tls));
+    let others = clients::values(clients)
+        .into_iter()
+        .chain(files::values(files))
+        .chain(lifecycle::values(lifecycle))
+        .chain(lifecycle::times(timeouts, recycling))
+        .chain(tls::values(tls));
     unset_or.into_iter().chain(rules).chain(values).chain(others).collect()
 }
 
@@ -280,26 +253,6 @@ impl fmt::Display for Bind {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Fd(number) => write!(f, "fd://{number}"),
         }
-    }
-}
-
-fn control_text(socket: &ControlSocket) -> Option<Value> {
-    match socket {
-        ControlSocket::Default => None,
-        ControlSocket::Off => Some(Value::String("off".into())),
-        ControlSocket::Path(path) => Some(Value::String(path.display().to_string())),
-    }
-}
-
-impl fmt::Display for ReloadCheck {
-    /// As the user wrote it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.is_https {
-            None => "",
-            Some(false) => "http://",
-            Some(true) => "https://",
-        };
-        write!(f, "{scheme}{}{}", self.host.as_deref().unwrap_or_default(), self.target)
     }
 }
 
