@@ -37,10 +37,13 @@ pub(crate) struct Answer {
     entry: Entry,
 }
 
-/// Whether plain requests of a connection from there may be answered at once: nothing about their client has to be found out
-/// or counted.
+/// Whether plain requests of a connection from there may be answered at once: there are files, and nothing about their client
+/// has to be found out or counted.
 pub(crate) fn is_possible(server: &Server, origin: &Origin) -> bool {
-    !origin.is_proxy && origin.redirect_to.is_none() && server.admission.lets_all_requests_in(&origin.peer)
+    server.sites.may_have_content()
+        && !origin.is_proxy
+        && origin.redirect_to.is_none()
+        && server.admission.lets_all_requests_in(&origin.peer)
 }
 
 /// The answer to a request whose head has passed the strict checks, if one is ready.

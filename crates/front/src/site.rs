@@ -44,6 +44,8 @@ pub(crate) struct Sites {
     /// By what is behind `*.`.
     below: HashMap<Box<[u8]>, usize>,
     default: Option<usize>,
+    /// Whether a path may name a file anywhere, without a rule that would have to be asked first.
+    may_have_content: bool,
     /// For errors that no site is there for.
     dress: Dress,
 }
@@ -71,6 +73,12 @@ pub(crate) struct Site {
 enum Owner {
     Files(OwnedPrefix),
     Application { mount: Bytes, application: Arc<Application> },
+}
+
+impl Owner {
+    fn is_files(&self) -> bool {
+        matches!(self, Self::Files(_))
+    }
 }
 
 /// Where a path leads on its site.
@@ -101,6 +109,7 @@ impl Sites {
             exact: HashMap::new(),
             below: HashMap::new(),
             default: None,
+            may_have_content: false,
             dress: Dress::new(&layout.rules),
         };
         for site in layout.sites {
@@ -114,7 +123,9 @@ impl Sites {
             if site.is_default {
                 sites.default.get_or_insert(place);
             }
-            sites.all.push(Site::new(site, applications, files));
+            let site = Site::new(site, applications, files);
+            sites.may_have_content |= site.may_have_content();
+            sites.all.push(site);
         }
         sites
     }
@@ -144,6 +155,12 @@ impl Sites {
         let Site { files, prefixes, .. } = &mut self.all[site];
         let owned = files.of_application(prefix, directory, is_of_users);
         prefixes.insert(prefix, Owner::Files(owned));
+        self.may_have_content |= self.all[site].may_have_content();
+    }
+
+    /// Whether [`Site::content`] gives anything for any path of any site.
+    pub(crate) fn may_have_content(&self) -> bool {
+        self.may_have_content
     }
 
     /// What a response of the site gets at last; without one, what those of the default site do, or else of the top level.
@@ -198,6 +215,10 @@ impl Site {
             Some((Owner::Application { mount, application }, _)) => Route::Mount(mount, application),
             None => Route::Root,
         }
+    }
+
+    fn may_have_content(&self) -> bool {
+        self.rules.is_none() && (!self.document_roots.is_empty() || self.prefixes.values().any(Owner::is_files))
     }
 
     /// The file in memory that a path names, where nothing but a file can be meant: in its normal form, on a site without

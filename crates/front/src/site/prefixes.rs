@@ -36,6 +36,10 @@ impl<T> Prefixes<T> {
         self.values.is_empty()
     }
 
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.values.values()
+    }
+
     /// The value of the longest prefix of whole segments, and the prefix's length.
     pub(super) fn find(&self, path: &[u8], reach: Reach) -> Option<(&T, usize)> {
         if self.values.is_empty() {

@@ -168,3 +168,23 @@ fn the_route_of_a_path_is_the_route_of_what_the_application_gets() {
         assert!(seen.get(route).is_some_and(|times| *times > 5), "{route}: {seen:?}");
     }
 }
+
+#[test]
+fn only_files_without_rules_before_them_are_looked_for_at_once() {
+    let root = |prefix: Option<&str>| StaticRoot { prefix: prefix.map(str::to_owned), directory: "/nowhere".into() };
+    let with = |statics, canonical_host: Option<&str>| {
+        let rules = Rules { canonical_host: canonical_host.map(str::to_owned), ..Rules::default() };
+        stack_config::Site { statics, rules, ..site(&[], true) }
+    };
+    for (statics, canonical_host, expected) in [
+        (vec![], None, false),
+        (vec![root(None)], None, true),
+        (vec![root(Some("/static"))], None, true),
+        (vec![root(None)], Some("a.example"), false),
+    ] {
+        assert_eq!(sites(vec![with(statics, canonical_host)], &[]).may_have_content(), expected);
+    }
+    let mut named_later = sites(vec![with(Vec::new(), None)], &[]);
+    named_later.add_directory(0, "/static", "/nowhere".into(), false);
+    assert!(named_later.may_have_content());
+}
