@@ -122,7 +122,8 @@ fn a_failed_reload_check_fails_the_reload() {
 
 #[test]
 fn workers_can_be_more_and_fewer() {
-    let server = Server::start("hello", &["--workers", "1"]);
+    // In `threads` there is one worker whatever is asked for.
+    let server = Server::start("hello", &["--workers", "1", "--isolation", "processes"]);
     server.signal(Signal::TTIN);
     server.wait_for_line("workers=2 threads=2");
     server.wait_for_line("another generation has taken over");
