@@ -15,6 +15,7 @@ mod relocation;
 mod start;
 mod worker_spec;
 mod workers;
+mod worn;
 
 use std::{
     env,

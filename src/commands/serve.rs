@@ -3,17 +3,18 @@
 mod admin;
 mod announce;
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stack_bridge::Queue;
 use stack_config::{Config, Loaded};
-use stack_front::{Front, GivenUp, Listeners, Stop, Tls};
+use stack_front::{Front, GivenUp, Lineage, Listeners, Stop, Tls};
 use stack_supervisor::{
     message::{Begin, Facts, Notice},
     server::{Link, Orders as ParentOrders},
 };
+use stack_wsgi::WhenWorn;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     orders::{End, Orders, Parent, Service},
     start::{Plan, SharedPython},
     workers::Workers,
+    worn::AskSupervisor,
 };
 use admin::AdminService;
 use announce::{announce, announce_tls};
@@ -43,7 +45,7 @@ pub(crate) fn run(loaded: Loaded, parent: Option<Parent>) -> anyhow::Result<Exit
     let queue = |_| Queue::shedding(config.limits.queue_size, config.clients.queue_target);
     let queues: Vec<_> = plans.iter().map(queue).collect();
     let front = Front::new(&config, queues.clone())?.with_tls(tls);
-    front.metrics().started_as(begin.generation, begin.restarts);
+    front.metrics().started_as(lineage(&begin));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(front_threads(&plans))
         .thread_name("front")
@@ -63,6 +65,12 @@ pub(crate) fn run(loaded: Loaded, parent: Option<Parent>) -> anyhow::Result<Exit
     // What still runs there goes with the process.
     runtime.shutdown_background();
     exit
+}
+
+/// What the supervisor has told of the servers before this one.
+fn lineage(begin: &Begin) -> Lineage {
+    let Begin { generation, restarts, unresponsive, reloads, worn, takes_over: _, workers: _ } = *begin;
+    Lineage { generation, ended: restarts.saturating_sub(unresponsive), unresponsive, reloads, worn }
 }
 
 /// The parent, when it has given the sockets.
@@ -105,9 +113,10 @@ async fn start_and_serve(
         Some((link, orders, _)) => Orders::of_parent(link, orders, service)?,
         None => Orders::alone(service)?,
     };
+    let when_worn = link.clone().map(|link| Arc::new(AskSupervisor(link)) as Arc<dyn WhenWorn>);
     // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
     let started = tokio::select! {
-        started = start(config, plans, queues) => started?,
+        started = start(config, plans, queues, when_worn) => started?,
         end = orders.end() => {
             tracing::info!(reason = %end, "stopped before the application was loaded");
             return Ok(Exit::Success);
@@ -164,14 +173,18 @@ struct Running {
 }
 
 /// Starts all applications at once; the first that can not be loaded ends the start.
-async fn start(config: Config, plans: Vec<Plan>, queues: Vec<Queue>) -> anyhow::Result<Started> {
+async fn start(
+    config: Config,
+    plans: Vec<Plan>,
+    queues: Vec<Queue>,
+    when_worn: Option<Arc<dyn WhenWorn>>,
+) -> anyhow::Result<Started> {
     let python = SharedPython::default();
     let mut starting = JoinSet::new();
     for (place, (plan, queue)) in plans.into_iter().zip(queues).enumerate() {
-        let (config, python) = (config.clone(), python.clone());
+        let (config, python, when_worn) = (config.clone(), python.clone(), when_worn.clone());
         starting.spawn(async move {
-            // Nobody starts a new process in the place of this one.
-            let workers = Workers::start(&config, &plan, &queue, &python, None).await?;
+            let workers = Workers::start(&config, &plan, &queue, &python, when_worn).await?;
             anyhow::Ok((place, Running { plan, workers }))
         });
     }

@@ -50,5 +50,5 @@ pub use admin::Admin;
 pub use check::CheckError;
 pub use front::{Drained, Front, Stop};
 pub use listen::{GivenUp, Listeners};
-pub use metrics::{ApplicationSnapshot, Metrics, Snapshot};
+pub use metrics::{ApplicationSnapshot, Lineage, Metrics, Snapshot};
 pub use tls::{CertificateReport, FileReason, LocalCa, LocalCaError, Tls, TlsError};

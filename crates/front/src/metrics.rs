@@ -1,14 +1,16 @@
 //! Counters of the front. Plain atomics: counting never waits.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use crate::admission::Rejected;
 
 /// The counters, shared by all connections.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    generation: AtomicU64,
-    restarts: AtomicU64,
+    lineage: OnceLock<Lineage>,
     pub(crate) connections: AtomicU64,
     pub(crate) parked: AtomicU64,
     pub(crate) in_flight: AtomicU64,
@@ -41,13 +43,26 @@ pub struct ApplicationSnapshot {
     pub refused: u64,
 }
 
+/// What the supervisor has told of this server and those before it; all 0 without a supervisor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The number of this server among those that the supervisor has started.
+    pub generation: u64,
+    /// How often a server was started in the place of one that had ended.
+    pub ended: u64,
+    /// How often in the place of one that did not respond.
+    pub unresponsive: u64,
+    /// How many reloads that were asked for took over.
+    pub reloads: u64,
+    /// How often a server took over from one that was worn.
+    pub worn: u64,
+}
+
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The number of this server among those that its supervisor has started; 0 without a supervisor.
-    pub generation: u64,
-    /// How often the supervisor has started a server in place of one that had ended.
-    pub restarts: u64,
+    /// The servers before this one.
+    pub lineage: Lineage,
     /// Open connections, idle ones included.
     pub connections: u64,
     /// Those of them that hold nothing but their socket, because nothing is known of a next request.
@@ -107,9 +122,9 @@ impl Metrics {
     }
 
     /// Notes what the supervisor has told of this server.
-    pub fn started_as(&self, generation: u64, restarts: u64) {
-        self.generation.store(generation, Relaxed);
-        self.restarts.store(restarts, Relaxed);
+    pub fn started_as(&self, lineage: Lineage) {
+        // It is told once, before this server serves.
+        let _ = self.lineage.set(lineage);
     }
 
     pub(crate) fn rejected(&self, rejected: Rejected) {
@@ -124,8 +139,7 @@ impl Metrics {
     /// Reads every counter. They are read one after the other, so sums may be off by what happens meanwhile.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            generation: self.generation.load(Relaxed),
-            restarts: self.restarts.load(Relaxed),
+            lineage: self.lineage.get().copied().unwrap_or_default(),
             connections: self.connections.load(Relaxed),
             parked: self.parked.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),

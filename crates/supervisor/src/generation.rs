@@ -42,8 +42,17 @@ pub(crate) enum Purpose {
     First,
     /// In the place of one that serves: that one goes on.
     Reload,
+    /// The same, because that one is worn.
+    Renewal,
     /// In the place of one that has ended: it is tried again.
     Restart,
+}
+
+impl Purpose {
+    /// Whether another one serves meanwhile.
+    pub(crate) fn takes_over(self) -> bool {
+        matches!(self, Self::Reload | Self::Renewal)
+    }
 }
 
 /// Why a server could not serve, in its own words.
@@ -68,6 +77,8 @@ pub(crate) struct Generation {
     pub(crate) failure: Option<Failure>,
     /// A reload was asked for while it started: it is killed, and followed by another one.
     pub(crate) is_superseded: bool,
+    /// Why it wants another one in its place, if it does.
+    pub(crate) wish: Option<String>,
     /// Requests that it had to cut off.
     pub(crate) cut_off: Option<usize>,
     pub(crate) started_at: Instant,
@@ -96,6 +107,7 @@ impl Generation {
             facts: Facts::default(),
             failure: None,
             is_superseded: false,
+            wish: None,
             cut_off: None,
             started_at: Instant::now(),
             serving_since: None,
@@ -123,6 +135,12 @@ impl Generation {
 
     fn log(&self) {
         tracing::debug!(generation = self.number, pid = self.pid.as_raw_nonzero(), state = ?self.state, "generation");
+    }
+
+    /// When it has served for so many times as long as it took to start.
+    pub(crate) fn served_times(&self, times: u32) -> Option<Instant> {
+        let since = self.serving_since?;
+        Some(since + since.saturating_duration_since(self.started_at) * times)
     }
 
     /// Whether it has yet to serve.

@@ -61,6 +61,12 @@ pub struct Begin {
     pub generation: u64,
     /// How often a server process was started in place of one that had ended.
     pub restarts: u64,
+    /// How often that was because it did not respond.
+    pub unresponsive: u64,
+    /// How many reloads that were asked for took over.
+    pub reloads: u64,
+    /// How often a server was replaced because it was worn.
+    pub worn: u64,
     /// Whether another generation serves meanwhile.
     pub takes_over: bool,
     /// The number of workers, where it is not the configuration's any more.
@@ -94,7 +100,7 @@ pub enum Notice {
         /// Requests that were cut off.
         cut_off: usize,
     },
-    /// It should be replaced, as a reload does.
+    /// It should be replaced when that suits, as a reload does. It is said once.
     WantsReload {
         /// Why, for the log.
         reason: String,

@@ -3,6 +3,7 @@
 mod clients;
 mod ends;
 mod notices;
+mod wishes;
 
 use std::{
     io,
@@ -29,6 +30,7 @@ use crate::{
     restarts::Restarts,
     signals::{Change, Signals, Told},
 };
+use wishes::Wishes;
 
 /// What the parent is to know from the configuration of the start.
 #[derive(Clone, Debug)]
@@ -130,6 +132,7 @@ pub struct Supervisor {
     failed_reloads: u64,
     /// Why the last one failed, if it did.
     reload_error: Option<String>,
+    wishes: Wishes,
     /// Requests that servers had to cut off in the stop.
     cut_off: usize,
     /// Of the servers that were told to stop: the worst.
@@ -174,6 +177,7 @@ impl Supervisor {
             reloads: 0,
             failed_reloads: 0,
             reload_error: None,
+            wishes: Wishes::default(),
             cut_off: 0,
             exit_code: 0,
             outcome: None,
@@ -234,7 +238,7 @@ impl Supervisor {
 
     fn next_time(&self) -> Option<Instant> {
         let kills = self.generations.iter().filter_map(|generation| generation.killed_at);
-        kills.chain(self.restart_at).chain(self.next_ping).chain(self.report_at).min()
+        kills.chain(self.restart_at).chain(self.next_ping).chain(self.report_at).chain(self.wish_due_at()).min()
     }
 
     fn keep_time(&mut self) {
@@ -249,6 +253,9 @@ impl Supervisor {
         }
         if self.report_at.is_some_and(|at| at <= now) {
             self.answer_status(None);
+        }
+        if self.wish_due_at().is_some_and(|at| at <= now) {
+            self.grant_wish();
         }
         if let (Some(at), Some(interval)) = (self.next_ping, self.notify.interval())
             && at <= now
@@ -294,7 +301,10 @@ impl Supervisor {
         let begin = Begin {
             generation: self.last_number + 1,
             restarts: self.restarts.total(),
-            takes_over: purpose == Purpose::Reload,
+            unresponsive: 0,
+            reloads: self.reloads + u64::from(purpose == Purpose::Reload),
+            worn: self.wishes.granted + u64::from(purpose == Purpose::Renewal),
+            takes_over: purpose.takes_over(),
             workers: self.workers,
         };
         let generation = Generation::start(&self.program, begin, purpose)?;
@@ -308,7 +318,7 @@ impl Supervisor {
         let Err(error) = self.start(purpose) else { return };
         let text = format!("the server process can not be started: {}: {error}", self.program.path.display());
         match purpose {
-            Purpose::Reload => self.reload_failed(&text),
+            Purpose::Reload | Purpose::Renewal => self.reload_failed(&text),
             Purpose::First | Purpose::Restart => self.restart(Duration::ZERO, &text),
         }
     }
@@ -326,13 +336,18 @@ impl Supervisor {
             generation.kill();
         }
         if self.serving().is_some() {
-            self.notify.tell(Stage::Reloading, "reloading");
-            self.enter(State::Reloading);
-            self.start_or_retry(Purpose::Reload);
+            self.start_beside(Purpose::Reload);
         } else if self.restart_at.is_some() {
             self.restart_at = Some(Instant::now());
         }
         // Else the one that was killed is followed by another one as soon as it is gone.
+    }
+
+    /// Starts a generation beside the one that serves.
+    fn start_beside(&mut self, purpose: Purpose) {
+        self.notify.tell(Stage::Reloading, "reloading");
+        self.enter(State::Reloading);
+        self.start_or_retry(purpose);
     }
 
     fn change_workers(&mut self, signal: &str, change: Change) {

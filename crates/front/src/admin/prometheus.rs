@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 
 use stack_bridge::Depth;
 
-use crate::Snapshot;
+use crate::{Lineage, Snapshot};
 
 pub(super) fn text(snapshot: &Snapshot, depth: Depth) -> String {
     let Snapshot {
-        generation,
-        restarts,
+        lineage: Lineage { generation, ended, unresponsive, reloads, worn },
         connections,
         parked,
         in_flight,
@@ -38,7 +37,18 @@ pub(super) fn text(snapshot: &Snapshot, depth: Depth) -> String {
         "Servers that the supervisor has started, this one included.",
         &[("", generation)],
     );
-    family("stack_restarts_total", "counter", "Those of them in place of one that had ended.", &[("", restarts)]);
+    family(
+        "stack_restarts_total",
+        "counter",
+        "Those of them in the place of one that was gone, by cause.",
+        &[("{cause=\"ended\"}", ended), ("{cause=\"unresponsive\"}", unresponsive)],
+    );
+    family(
+        "stack_reloads_total",
+        "counter",
+        "Those of them that took over from one that served, by cause.",
+        &[("{cause=\"asked\"}", reloads), ("{cause=\"worn\"}", worn)],
+    );
     family("stack_connections", "gauge", "Open connections, idle ones included.", &[("", connections)]);
     family("stack_connections_parked", "gauge", "Those of them that wait for a request.", &[("", parked)]);
     family("stack_requests_in_flight", "gauge", "Requests that are being answered.", &[("", in_flight)]);

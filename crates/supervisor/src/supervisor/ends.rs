@@ -77,9 +77,9 @@ impl Supervisor {
                 // A server that never served has failed, whatever it says.
                 self.outcome = Some(Outcome::Failed { text, exit_code: exit_code.max(1) });
             }
-            Purpose::Reload if self.serving().is_some() => self.reload_failed(&text),
+            Purpose::Reload | Purpose::Renewal if self.serving().is_some() => self.reload_failed(&text),
             // The one that it was to replace has ended meanwhile.
-            Purpose::Reload | Purpose::Restart => {
+            Purpose::Reload | Purpose::Renewal | Purpose::Restart => {
                 tracing::error!(
                     code = "STACK0703",
                     generation = generation.number,
@@ -96,6 +96,7 @@ impl Supervisor {
     pub(super) fn reload_failed(&mut self, text: &str) {
         tracing::error!(code = "STACK0702", reason = text, "reload failed: the generation before goes on serving");
         self.failed_reloads += 1;
+        self.wishes.refused();
         self.reload_error = Some(text.trim_end().to_owned());
         self.answer_reloads(&Answer::failed(text));
         self.enter(State::Serving);

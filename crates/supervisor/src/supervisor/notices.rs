@@ -55,11 +55,7 @@ impl Supervisor {
             Notice::Serving => self.taken_over(number),
             Notice::Failed { text, exit_code } => generation.failure = Some(Failure { text, exit_code }),
             Notice::Drained { cut_off } => generation.cut_off = Some(cut_off),
-            Notice::WantsReload { reason } => {
-                if generation.state() == GenerationState::Serving && self.state == State::Serving {
-                    self.reload(&reason);
-                }
-            }
+            Notice::WantsReload { reason } => self.take_wish(number, &reason),
             Notice::Report(report) => self.answer_status(Some(report)),
             Notice::Pong => generation.answered_at = Some(Instant::now()),
         }
@@ -99,7 +95,7 @@ impl Supervisor {
         generation.enter(GenerationState::Serving);
         let took = generation.started_at.elapsed();
         let pid = generation.pid.as_raw_nonzero().get();
-        let is_reload = generation.purpose == Purpose::Reload;
+        let purpose = generation.purpose;
         let addresses = generation.facts.addresses.join(" ");
         let taken = generation.sockets.clone();
         for before in &mut self.generations {
@@ -115,9 +111,14 @@ impl Supervisor {
         }
         self.let_go_of_sockets();
         self.enter(State::Serving);
-        if is_reload {
-            self.reloads += 1;
+        match purpose {
+            Purpose::Reload => self.reloads += 1,
+            Purpose::Renewal => self.wishes.granted += 1,
+            Purpose::First | Purpose::Restart => {}
+        }
+        if purpose.takes_over() {
             self.reload_error = None;
+            self.wishes.fulfilled();
         }
         self.answer_reloads(&Answer { generation: Some(number), pid: Some(pid), ..Answer::done() });
         self.notify.tell(Stage::Ready, &format!("serving on {addresses}"));

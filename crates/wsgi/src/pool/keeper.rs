@@ -71,6 +71,8 @@ pub(super) struct Keeper {
     is_leaving: bool,
     /// It has been said that nothing can be recycled here.
     told: bool,
+    /// It has been said that too much is lost here.
+    told_of_loss: bool,
     /// Threads of the main interpreter that were given up.
     lost_threads: usize,
     /// Nothing is recycled before.
@@ -83,7 +85,15 @@ impl Keeper {
         when_worn: Option<Arc<dyn WhenWorn>>,
         wishes: mpsc::Receiver<Wish>,
     ) -> Result<(), StartError> {
-        let keeper = Self { common, when_worn, is_leaving: false, told: false, lost_threads: 0, pause_until: None };
+        let keeper = Self {
+            common,
+            when_worn,
+            is_leaving: false,
+            told: false,
+            told_of_loss: false,
+            lost_threads: 0,
+            pause_until: None,
+        };
         let spawned = thread::Builder::new().name("keeper".into()).spawn(move || keeper.run(&wishes));
         spawned.map(drop).map_err(StartError::Thread)
     }
@@ -168,7 +178,7 @@ impl Keeper {
     }
 
     fn ask_for_process(&mut self, abandoned: usize) {
-        if self.is_leaving {
+        if self.is_leaving || std::mem::replace(&mut self.told_of_loss, true) {
             return;
         }
         self.is_leaving = self.when_worn.as_ref().is_some_and(|when_worn| when_worn.replace_process(Worn::Abandoned));
@@ -207,7 +217,7 @@ impl Keeper {
         if self.is_leaving {
             tracing::info!(
                 cause = cause.as_str(),
-                "the workers have served long enough; a new server process takes over"
+                "the workers have served long enough: a new server process is asked for"
             );
         } else if !std::mem::replace(&mut self.told, true) {
             tracing::warn!(

@@ -16,9 +16,11 @@ pub(super) const KEYS: &[Key] = &[
         in_file: true,
         heading: RECYCLING,
         help: "Requests after which a worker is replaced",
-        details: "One worker at a time: the new one is ready first, and the old one finishes what it has. On Python 3.13 \
-                  an interpreter can not give its memory back, so there it serves on and the log says so. With 0 there \
-                  is no limit.",
+        details: "One worker at a time: the new one is ready first, and the old one finishes what it has. An interpreter \
+                  of Python 3.13 and the threads of isolation = threads can not give their memory back: there the first \
+                  worker that has run enough has the supervisor put a new server process in the place of this one, as a \
+                  reload does, but not before this one has served for ten times as long as its start took. With 0 \
+                  there is no limit.",
         presets: both(Preset::Value("0")),
         elsewhere: &["max_requests_per_child", "limit_max_requests", "workers_max_requests"],
     },
