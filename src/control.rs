@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::process::{geteuid, getppid};
-use stack_config::{ControlSocket, DEFAULT_FILE, Loaded};
+use stack_config::{ControlSocket, DEFAULT_FILE, Loaded, Located};
 use stack_supervisor::ControlPath;
 
 /// Where the supervisor takes commands.
@@ -17,17 +17,18 @@ pub(crate) fn to_bind(loaded: &Loaded) -> Option<ControlPath> {
         ControlSocket::Path(path) => Some(ControlPath { path: path.clone(), is_named: true }),
         ControlSocket::Default => {
             let directory = directories().into_iter().find(|directory| is_ours(directory));
-            directory.map(|directory| ControlPath { path: directory.join(name(loaded)), is_named: false })
+            directory.map(|directory| ControlPath { path: directory.join(name(loaded.file())), is_named: false })
         }
     }
 }
 
 /// Where it may be found, the likeliest place first: the variables of who asks may not be those of who started it.
-pub(crate) fn to_ask(loaded: &Loaded) -> Vec<PathBuf> {
-    match &loaded.config.lifecycle.control_socket {
+pub(crate) fn to_ask(located: &Located) -> Vec<PathBuf> {
+    let name = || name(located.file.as_deref());
+    match &located.control_socket {
         ControlSocket::Off => Vec::new(),
         ControlSocket::Path(path) => vec![path.clone()],
-        ControlSocket::Default => directories().into_iter().map(|directory| directory.join(name(loaded))).collect(),
+        ControlSocket::Default => directories().into_iter().map(|directory| directory.join(name())).collect(),
     }
 }
 
@@ -56,9 +57,9 @@ fn is_ours(directory: &Path) -> bool {
 }
 
 /// A name that belongs to the configuration file or, without one, to the current directory.
-fn name(loaded: &Loaded) -> String {
+fn name(file: Option<&Path>) -> String {
     // The file that is found without being named may come and go.
-    let named = loaded.file().filter(|file| *file != Path::new(DEFAULT_FILE));
+    let named = file.filter(|file| *file != Path::new(DEFAULT_FILE));
     let place = named.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
     let place = place.canonicalize().unwrap_or(place);
     format!("{:016x}.sock", hash(place.as_os_str().as_encoded_bytes()))

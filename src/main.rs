@@ -22,6 +22,7 @@ use std::{
     io::{self, Write},
 };
 
+use anyhow::Context;
 use mimalloc::MiMalloc;
 use stack_config::{Errors, Inputs, Loaded};
 use stack_interp::Runtime;
@@ -77,7 +78,9 @@ fn run() -> Result<Exit, Failure> {
             let is_alone = !loaded.config.lifecycle.supervisor;
             if is_alone { Ok(commands::serve::run(loaded, None)?) } else { commands::supervise::run(loaded) }
         }
-        Invocation::Ask { command, flags, json } => commands::ask::run(command, load(flags)?, json),
+        Invocation::Ask { command, flags, json } => {
+            commands::ask::run(command, stack_config::locate(inputs(flags)?)?, json)
+        }
         Invocation::Server { control, flags } => commands::server::run(control, flags),
         Invocation::Check(flags) => Ok(commands::check::run(load(flags)?)?),
         Invocation::Doctor { flags, json } => Ok(commands::doctor::run(&load(flags)?, json)?),
@@ -91,13 +94,16 @@ fn run() -> Result<Exit, Failure> {
 }
 
 pub(crate) fn load(flags: Flags) -> Result<Loaded, Failure> {
-    let current_dir =
-        env::current_dir().map_err(|error| anyhow::Error::new(error).context("no current directory to start in"))?;
+    Ok(stack_config::load(inputs(flags)?)?)
+}
+
+fn inputs(flags: Flags) -> anyhow::Result<Inputs> {
+    let current_dir = env::current_dir().context("no current directory to start in")?;
     // A variable that is not UTF-8 can only be a path, and then the check of that path names it.
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let environment = env::vars_os().map(|(name, value)| (text(name), text(value)));
     let environment = environment.filter(|(name, _)| !name.starts_with("LISTEN_") || control::has_sockets()).collect();
-    Ok(stack_config::load(Inputs { flags, environment, current_dir })?)
+    Ok(Inputs { flags, environment, current_dir })
 }
 
 /// Why the process ends with an error.

@@ -1,17 +1,26 @@
 //! `stack status`, `stack reload`, `stack stop`: what the supervisor is asked for.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+};
 
 use anyhow::Context;
-use stack_config::Loaded;
+use stack_config::{Errors, Located};
 use stack_supervisor::command::{Answer, AskError, Command, GenerationStatus, Status, ask};
 
 use crate::{Exit, Failure, control};
 
 /// Asks, waits for the answer and prints it.
-pub(crate) fn run(command: Command, loaded: Loaded, json: bool) -> Result<Exit, Failure> {
-    let answer = ask_anywhere(command, &loaded)?;
-    drop(loaded);
+pub(crate) fn run(command: Command, mut located: Located, json: bool) -> Result<Exit, Failure> {
+    if let Some(errors) = located.errors.take() {
+        match command {
+            // A new server would fail for the same reasons.
+            Command::Reload => return Err(errors.into()),
+            Command::Status | Command::Stop { .. } => warn(errors),
+        }
+    }
+    let answer = ask_anywhere(command, &located)?;
     let text = if json {
         serde_json::to_string_pretty(&answer).context("the answer can not be written")? + "\n"
     } else {
@@ -24,8 +33,15 @@ pub(crate) fn run(command: Command, loaded: Loaded, json: bool) -> Result<Exit, 
     }
 }
 
-fn ask_anywhere(command: Command, loaded: &Loaded) -> anyhow::Result<Answer> {
-    let places = control::to_ask(loaded);
+/// Says what does not matter now, and will. If standard error is gone, nobody wants to know.
+fn warn(errors: Errors) {
+    let text = Failure::from(errors).text();
+    let _ =
+        write!(io::stderr().lock(), "{text}It does not matter to this command; a reload or a start would fail.\n\n");
+}
+
+fn ask_anywhere(command: Command, located: &Located) -> anyhow::Result<Answer> {
+    let places = control::to_ask(located);
     let mut nobody = None;
     for path in &places {
         match ask(path, command) {

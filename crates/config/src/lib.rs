@@ -36,5 +36,5 @@ pub use error::{Errors, Problem, Reason, SiteReason, TlsReason};
 pub use explain::{Explained, ExplainedSite};
 pub use keys::{Key, Kind, Preset, keys};
 pub use layers::DEFAULT_FILE;
-pub use load::{Inputs, Loaded, load};
+pub use load::{Inputs, Loaded, Located, load, locate};
 pub use origin::Origin;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Config, Errors,
+    Config, ControlSocket, Errors,
     check::{Checked, check},
     error::{Problem, Reason},
     explain::{self, Explained, ExplainedSite},
@@ -55,8 +55,47 @@ impl Loaded {
     }
 }
 
+/// What is needed to find the supervisor of a server that runs already.
+#[derive(Debug)]
+pub struct Located {
+    /// Where it takes commands.
+    pub control_socket: ControlSocket,
+    /// The configuration file, as it was named.
+    pub file: Option<PathBuf>,
+    /// What is wrong with the rest of the configuration, if something is.
+    pub errors: Option<Errors>,
+}
+
 /// Reads all sources and checks every value. All problems are found in one go.
 pub fn load(inputs: Inputs) -> Result<Loaded, Errors> {
+    let (layers, Checked { config, env_file }, problems) = read(inputs)?;
+    if !problems.is_empty() {
+        return Err(Errors::sorted(problems));
+    }
+    let origins = keys().iter().map(|key| (key.name, layers.origin(key, 0))).collect();
+    let sites = explain::explain_sites(&config.sites.sections, layers.sites());
+    Ok(Loaded { config, origins, file: layers.file().map(Path::to_path_buf), env_file, sites })
+}
+
+/// The same for who only wants to talk to a server that runs already: what is wrong with other keys of the file or of the
+/// environment does not matter to that. A wrong flag does, since it was written for this.
+pub fn locate(inputs: Inputs) -> Result<Located, Errors> {
+    let (layers, Checked { config, env_file: _ }, problems) = read(inputs)?;
+    let matters = |problem: &Problem| {
+        matches!(problem.origin, Origin::Flag(_)) || matches!(problem.name.as_str(), "config" | "control_socket")
+    };
+    if problems.iter().any(matters) {
+        return Err(Errors::sorted(problems));
+    }
+    Ok(Located {
+        control_socket: config.lifecycle.control_socket,
+        file: layers.file().map(Path::to_path_buf),
+        errors: (!problems.is_empty()).then(|| Errors::sorted(problems)),
+    })
+}
+
+/// Reads all sources. Where there are problems there are placeholders in the configuration.
+fn read(inputs: Inputs) -> Result<(Layers, Checked, Vec<Problem>), Errors> {
     let Inputs { flags, environment, current_dir } = inputs;
     let mut problems = Vec::new();
     let layers = Layers::read(&flags, &environment, current_dir, &mut problems);
@@ -70,13 +109,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, Errors> {
             return Err(Errors::sorted(problems));
         }
     };
-    let Checked { config, env_file } = check(raw, &layers, &environment, &mut problems);
-    if !problems.is_empty() {
-        return Err(Errors::sorted(problems));
-    }
-    let origins = keys().iter().map(|key| (key.name, layers.origin(key, 0))).collect();
-    let sites = explain::explain_sites(&config.sites.sections, layers.sites());
-    Ok(Loaded { config, origins, file: layers.file().map(Path::to_path_buf), env_file, sites })
+    let checked = check(raw, &layers, &environment, &mut problems);
+    Ok((layers, checked, problems))
 }
 
 #[cfg(test)]

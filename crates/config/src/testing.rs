@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use tempfile::TempDir;
 
-use crate::{Config, Errors, Inputs, Loaded, load};
+use crate::{Config, Errors, Inputs, Loaded, Located, load, locate};
 
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -54,6 +54,10 @@ impl Setup {
 
     pub(crate) fn load(&self) -> Result<Loaded, Errors> {
         load(self.inputs.clone())
+    }
+
+    pub(crate) fn locate(&self) -> Result<Located, Errors> {
+        locate(self.inputs.clone())
     }
 
     pub(crate) fn config(&self) -> Config {

@@ -74,6 +74,31 @@ fn a_reload_that_fails_prints_the_new_server_s_error() {
 }
 
 #[test]
+fn status_and_stop_need_no_sound_configuration() {
+    let file = "control_socket = 'here.sock'\nthreads = 2\n";
+    for (broken, problem) in [
+        (format!("{file}nonsense = 1\nqueue_size = -1\n"), "2 problems in the configuration"),
+        (format!("{file}workers = = 1\n"), "stack.toml:3:11"),
+        ("control_socket = 'here.sock\nthreads = 2\n".to_owned(), "stack.toml:1"),
+    ] {
+        let server = server_of(&versioned("one")).file("stack.toml", file).server();
+        let path = server.process().directory().join("stack.toml");
+        fs::write(&path, &broken).unwrap();
+        // Where even that line can not be read it has to be named.
+        let named: &[&str] = if problem == "stack.toml:1" { &["--control-socket", "here.sock"] } else { &[] };
+        let asked = |command: &[&'static str]| ask(&server, &[command, named].concat());
+        let status = asked(&["status", "--json"]).expect(0).says(&[problem, "does not matter to this command"]);
+        let status: serde_json::Value = serde_json::from_str(&status.stdout()).unwrap();
+        assert_eq!(status["status"]["state"], "serving");
+        asked(&["reload"]).expect(64).says(&[problem]).never_says(&["does not matter"]);
+        asked(&["stop", "--threads", "none"]).expect(64);
+        server.get("/").expect(200);
+        assert_eq!(asked(&["stop"]).expect(0).says(&[problem]).stdout(), "stopped\n");
+        server.finished().expect(0);
+    }
+}
+
+#[test]
 fn a_stop_answers_when_the_last_request_is_done() {
     let gate = Gate::new();
     let server = Server::start("gated", &["--threads", "1"]);

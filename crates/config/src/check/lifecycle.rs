@@ -65,6 +65,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_found_whatever_else_is_wrong_with_the_file() {
+        let broken = Setup::new().file("control_socket = \"a.sock\"\nworkers = 0\nnonsense = 1\n");
+        let located = broken.locate().unwrap();
+        assert_eq!(located.control_socket, ControlSocket::Path(broken.directory().join("a.sock")));
+        assert_eq!(located.errors.map(|errors| errors.problems().len()), Some(2));
+        assert!(Setup::new().locate().unwrap().errors.is_none());
+        // What was written for this very command has to be right, and what the command needs.
+        broken.flag("threads", "many").locate().unwrap_err();
+        Setup::new().flag("config", "nowhere.toml").locate().unwrap_err();
+        Setup::new().file("control_socket = \"/nowhere/a.sock\"\n").locate().unwrap_err();
+    }
+
+    #[test]
     fn a_reload_check_is_a_path_or_a_url() {
         let check = |written: &str| Setup::new().flag("reload_check", written).config().lifecycle.reload_check.unwrap();
         let path = ReloadCheck { target: "/healthz?full=1".into(), host: None, is_https: None };

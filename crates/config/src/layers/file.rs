@@ -77,7 +77,10 @@ impl File {
         let mut reader = Reader { path, text: &text, problems };
         match DeTable::parse(&text) {
             Ok(table) => reader.read(&mut file, table.get_ref()),
-            Err(error) => reader.syntax_error(&error),
+            Err(error) => {
+                reader.syntax_error(&error);
+                reader.rescue(&mut file);
+            }
         }
         Ok(file)
     }
@@ -110,6 +113,17 @@ impl Reader<'_> {
                     Key::nearest(name).map(|key| key.name)
                 }),
             }
+        }
+    }
+
+    /// Takes from a file that is no TOML what finds the server that runs: who wants to stop that need not mend the file first.
+    fn rescue(&mut self, file: &mut File) {
+        let (table, _errors) = DeTable::parse_recoverable(self.text);
+        let key = keys::find("control_socket").expect("in the table");
+        let found = table.get_ref().iter().find(|(name, _)| name.get_ref().as_ref() == key.name);
+        if let Some((name, value)) = found {
+            let line = self.line(name.span().start);
+            self.entry(key.name, value, line, Some(key), (&mut file.values, &mut file.lines), |_| None);
         }
     }
 
@@ -324,6 +338,14 @@ mod tests {
         assert!(problems[0].starts_with("stack.toml:2:11: "), "{problems:?}");
         let (_, problems) = read("app = \"a\"\nthreads = 1\napp = \"b\"\n");
         assert!(problems[0].starts_with("stack.toml:3:"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_file_with_a_syntax_error_still_names_the_control_socket() {
+        let (file, problems) = read("app = \"app\"\nworkers = = 4\ncontrol_socket = \"a.sock\"\n");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(file.values.keys().collect::<Vec<_>>(), ["control_socket"]);
+        assert_eq!(file.origin("control_socket", 0).to_string(), "stack.toml:3");
     }
 
     #[test]
