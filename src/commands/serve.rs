@@ -238,14 +238,11 @@ async fn serve(
             let is_abort = matches!(end, End::Abort { .. });
             let drain = async {
                 begin_drain(end, drain_delay, &given_up, &stop, admin).await;
-                serving.await
+                (&mut serving).await
             };
             if is_abort {
                 let cut_off = drain.await.context("the front ended")?.cut_off;
-                if let Some(link) = &link {
-                    link.tell(&Notice::Drained { cut_off });
-                }
-                tracing::info!(cut_off, "stopped");
+                tell_cut_off(link.as_ref(), cut_off);
                 return Ok(if cut_off == 0 { Exit::Success } else { Exit::Failure });
             }
             tokio::select! {
@@ -253,6 +250,7 @@ async fn serve(
                 end = orders.end() => {
                     tracing::warn!(reason = %end, "stopping at once");
                     stop.send_replace(Stop::Aborting);
+                    tell_cut_off(link.as_ref(), serving.await.context("the front ended")?.cut_off);
                     return Ok(Exit::Failure);
                 }
             }
@@ -274,6 +272,14 @@ async fn serve(
     }
     tracing::info!(cut_off = drained.cut_off, "stopped");
     Ok(Exit::Success)
+}
+
+/// Of a stop that did not wait.
+fn tell_cut_off(link: Option<&Link>, cut_off: usize) {
+    if let Some(link) = link {
+        link.tell(&Notice::Drained { cut_off });
+    }
+    tracing::info!(cut_off, "stopped");
 }
 
 async fn begin_drain(

@@ -88,6 +88,8 @@ pub(crate) struct Generation {
     pub(crate) answered_at: Option<Instant>,
     /// When it is to be gone at the latest.
     pub(crate) killed_at: Option<Instant>,
+    /// It has been told to end at once.
+    is_aborted: bool,
 }
 
 impl Generation {
@@ -113,6 +115,7 @@ impl Generation {
             serving_since: None,
             answered_at: None,
             killed_at: None,
+            is_aborted: false,
         };
         generation.log();
         Ok(generation)
@@ -143,6 +146,11 @@ impl Generation {
         Some(since + since.saturating_duration_since(self.started_at) * times)
     }
 
+    /// Whether it finishes what it has, and has the time for it.
+    pub(crate) fn drains(&self) -> bool {
+        self.state == State::Draining && !self.is_aborted
+    }
+
     /// Whether it has yet to serve.
     pub(crate) fn is_candidate(&self) -> bool {
         matches!(self.state, State::Starting | State::Ready)
@@ -171,6 +179,7 @@ impl Generation {
 
     /// Tells it to end at once.
     pub(crate) fn abort(&mut self, reason: &str) {
+        self.is_aborted = true;
         self.tell(&Order::Abort { reason: reason.to_owned() });
         self.be_gone_in(LAST_MOMENTS);
     }

@@ -78,6 +78,37 @@ fn a_reload_during_a_reload_starts_with_what_is_there_now() {
 }
 
 #[test]
+fn reloads_that_come_faster_than_drains_end_do_not_pile_up_servers() {
+    let gate = Gate::new();
+    let arguments = ["--threads", "1", "--isolation", "processes", "--grace-period", "1h", "--log-level", "debug"];
+    let server = Server::start("gated", &arguments);
+    let mut held = Vec::new();
+    for generation in 1..=6 {
+        let mut connection = server.connect();
+        connection.send(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", gate.target("/")));
+        held.push((connection, gate.entered()));
+        server.signal(Signal::HUP);
+        server.process().wait_for("the hand-over", |lines| {
+            let closed = lines.iter().filter(|line| line.text.contains("listener closed")).count();
+            (closed == generation).then_some(())
+        });
+    }
+    // Four drain; the two before them had the longest time.
+    for generation in [1, 2] {
+        server.wait_for_line(&format!("the oldest is cut off code=STACK0711 generation={generation} most=4"));
+        server.wait_for_line(&format!("did not end cleanly code=STACK0705 generation={generation} cut_off=1"));
+    }
+    for (generation, (mut connection, held)) in (1..).zip(held) {
+        held.release();
+        match connection.response("GET") {
+            Ok(response) => assert!(generation > 2 && response.status == 200, "{generation} was answered"),
+            Err(error) => assert!(generation <= 2, "{generation}: {error}"),
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn a_changed_bind_is_taken_and_the_old_one_given_up() {
     let server = server_of(&versioned("one")).file("stack.toml", "bind = ['127.0.0.1:0']\n").server_with(1);
     let directory = server.process().directory().to_owned();

@@ -14,6 +14,9 @@ use crate::{
     notify::Stage,
 };
 
+/// Generations that finish what they have beside the one that serves. Each is a whole server, with all its workers.
+const MOST_DRAINING: usize = 4;
+
 /// Messages that are taken from one server before others have their turn.
 const AT_A_TIME: usize = 16;
 
@@ -105,6 +108,7 @@ impl Supervisor {
                 before.drain(&Order::HandOver { given_up });
             }
         }
+        self.limit_draining();
         if number > 1 {
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             tracing::info!(generation = number, pid, took_ms, "a new generation serves");
@@ -122,6 +126,21 @@ impl Supervisor {
         }
         self.answer_reloads(&Answer { generation: Some(number), pid: Some(pid), ..Answer::done() });
         self.notify.tell(Stage::Ready, &format!("serving on {addresses}"));
+    }
+
+    /// Cuts off the oldest where reloads come faster than drains end.
+    fn limit_draining(&mut self) {
+        let draining = self.generations.iter().filter(|generation| generation.drains()).count();
+        let oldest = self.generations.iter_mut().filter(|generation| generation.drains());
+        for generation in oldest.take(draining.saturating_sub(MOST_DRAINING)) {
+            tracing::warn!(
+                code = "STACK0711",
+                generation = generation.number,
+                most = MOST_DRAINING,
+                "too many generations finish what they have: the oldest is cut off"
+            );
+            generation.abort("too many generations finish what they have");
+        }
     }
 
     /// Closes the sockets that no generation listens on any more. Without one that serves, clients wait in all of them.
