@@ -174,7 +174,11 @@ impl Service {
             message::Order::Abort { reason } => return Some(Order::End(End::Abort { reason })),
             message::Order::HandOver { given_up } => return Some(Order::End(End::HandOver { given_up })),
             message::Order::Serve => return Some(Order::Serve),
-            message::Order::Ping => link.tell(&Notice::Pong),
+            // By a thread of the front: that this one turns means little.
+            message::Order::Ping => drop(tokio::spawn({
+                let link = link.clone();
+                async move { link.tell(&Notice::Pong) }
+            })),
             message::Order::Report => link.tell(&Notice::Report(self.admin.report())),
             message::Order::ReopenLogs => self.reopen_log(),
             message::Order::Begin(_) | message::Order::Listening { .. } | message::Order::NotListening { .. } => {}

@@ -1,6 +1,6 @@
 //! `stack serve`, the parent: starts the server process and looks after it.
 
-use std::{env, os::unix::process::CommandExt, path::PathBuf, process::Command};
+use std::{env, os::unix::process::CommandExt, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::Context;
 use rustix::thread::disable_transparent_huge_pages;
@@ -25,6 +25,7 @@ const VARIABLE: &str = "__stack_supervisor";
 pub(crate) struct OfParent {
     log_level: LogLevel,
     log_format: LogFormat,
+    watchdog: Option<Duration>,
     /// The control socket's path, and whether it was named.
     control: Option<(PathBuf, bool)>,
 }
@@ -32,9 +33,10 @@ pub(crate) struct OfParent {
 /// Runs until the last server process has ended.
 pub(crate) fn run(loaded: Loaded) -> Result<Exit, Failure> {
     let Log { level: log_level, format: log_format, access: _ } = loaded.config.log;
+    let watchdog = loaded.config.lifecycle.watchdog;
     let control = control::to_bind(&loaded).map(|ControlPath { path, is_named }| (path, is_named));
     drop(loaded);
-    let settings = OfParent { log_level, log_format, control };
+    let settings = OfParent { log_level, log_format, watchdog, control };
     begin_afresh(&settings);
     supervise(settings)
 }
@@ -61,12 +63,12 @@ pub(crate) fn read_before() -> Option<OfParent> {
 }
 
 pub(crate) fn supervise(settings: OfParent) -> Result<Exit, Failure> {
-    let OfParent { log_level, log_format, control } = settings;
+    let OfParent { log_level, log_format, watchdog, control } = settings;
     logging::init(&Log { level: log_level, format: log_format, access: AccessLog::Off })?;
     let options = env::args_os().skip(BEFORE_OPTIONS).collect();
     let program = Program::this(SERVER, options).context("this program does not find itself")?.without(VARIABLE);
     let control = control.map(|(path, is_named)| ControlPath { path, is_named });
-    let supervisor = Supervisor::new(Settings { program, control }).map_err(anyhow::Error::new)?;
+    let supervisor = Supervisor::new(Settings { program, control, watchdog }).map_err(anyhow::Error::new)?;
     match supervisor.run().map_err(anyhow::Error::new)? {
         Outcome::Stopped(code) => Ok(if code == 0 { Exit::Success } else { Exit::Other(code) }),
         Outcome::Failed { text, exit_code } => Err(Failure::Server { text, exit_code }),

@@ -11,6 +11,7 @@ mod crashes;
 mod reloads;
 mod stopping;
 mod systemd;
+mod watchdog;
 
 /// An application that says which version of its file it is.
 fn versioned(version: &str) -> String {

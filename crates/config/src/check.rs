@@ -140,6 +140,7 @@ pub(crate) fn check(
         health_path,
         admin_bind,
         supervisor,
+        watchdog_timeout,
         control_socket,
         reload_check,
         log_level,
@@ -265,7 +266,8 @@ pub(crate) fn check(
         health_path,
         admin_bind,
     });
-    let lifecycle = check.lifecycle(lifecycle::RawLifecycle { supervisor, control_socket, reload_check });
+    let lifecycle =
+        check.lifecycle(lifecycle::RawLifecycle { supervisor, watchdog_timeout, control_socket, reload_check });
     let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
     let log = Log {
         level: check.word("log_level", &log_level, &levels),

@@ -164,6 +164,7 @@ pub(crate) struct Raw {
     #[serde(default)]
     pub(crate) admin_bind: Several,
     pub(crate) supervisor: Written,
+    pub(crate) watchdog_timeout: Written,
     pub(crate) control_socket: Option<Written>,
     pub(crate) reload_check: Option<Written>,
     pub(crate) log_level: Written,

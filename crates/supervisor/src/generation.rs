@@ -48,6 +48,17 @@ pub(crate) enum Purpose {
     Restart,
 }
 
+/// Why a generation was not left to end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndedFor {
+    /// A reload was asked for while it started: it is followed by another one.
+    Reload,
+    /// It gave no sign of life.
+    Silence,
+    /// Its time was cut short.
+    Haste,
+}
+
 impl Purpose {
     /// Whether another one serves meanwhile.
     pub(crate) fn takes_over(self) -> bool {
@@ -75,8 +86,8 @@ pub(crate) struct Generation {
     pub(crate) sockets: Vec<SocketId>,
     pub(crate) facts: Facts,
     pub(crate) failure: Option<Failure>,
-    /// A reload was asked for while it started: it is killed, and followed by another one.
-    pub(crate) is_superseded: bool,
+    /// Why it was told to end at once, or killed, if it was.
+    ended_for: Option<EndedFor>,
     /// Why it wants another one in its place, if it does.
     pub(crate) wish: Option<String>,
     /// Requests that it had to cut off.
@@ -84,12 +95,12 @@ pub(crate) struct Generation {
     pub(crate) started_at: Instant,
     /// When it was seen accepting connections.
     pub(crate) serving_since: Option<Instant>,
+    /// How often it was asked for a sign of life since it last gave one.
+    pub(crate) unanswered: u32,
     /// When it last gave a sign of life that it was asked for.
     pub(crate) answered_at: Option<Instant>,
     /// When it is to be gone at the latest.
     pub(crate) killed_at: Option<Instant>,
-    /// It has been told to end at once.
-    is_aborted: bool,
 }
 
 impl Generation {
@@ -108,14 +119,14 @@ impl Generation {
             sockets: Vec::new(),
             facts: Facts::default(),
             failure: None,
-            is_superseded: false,
+            ended_for: None,
             wish: None,
             cut_off: None,
             started_at: Instant::now(),
             serving_since: None,
+            unanswered: 0,
             answered_at: None,
             killed_at: None,
-            is_aborted: false,
         };
         generation.log();
         Ok(generation)
@@ -132,6 +143,7 @@ impl Generation {
         self.state = state;
         if state == State::Serving {
             self.serving_since = Some(Instant::now());
+            self.unanswered = 0;
         }
         self.log();
     }
@@ -148,12 +160,34 @@ impl Generation {
 
     /// Whether it finishes what it has, and has the time for it.
     pub(crate) fn drains(&self) -> bool {
-        self.state == State::Draining && !self.is_aborted
+        self.state == State::Draining && self.ended_for.is_none()
+    }
+
+    /// Whether a reload was asked for while it started.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.ended_for == Some(EndedFor::Reload)
+    }
+
+    /// Whether it was ended because it gave no sign of life.
+    pub(crate) fn is_unresponsive(&self) -> bool {
+        self.ended_for == Some(EndedFor::Silence)
+    }
+
+    /// Ends one that starts, so that another one can.
+    pub(crate) fn supersede(&mut self) {
+        self.ended_for = Some(EndedFor::Reload);
+        self.kill();
     }
 
     /// Whether it has yet to serve.
     pub(crate) fn is_candidate(&self) -> bool {
         matches!(self.state, State::Starting | State::Ready)
+    }
+
+    /// It has given a sign of life.
+    pub(crate) fn lives(&mut self) {
+        self.answered_at = Some(Instant::now());
+        self.unanswered = 0;
     }
 
     /// Tells it something. What a process that is gone or stuck does not hear is seen by its end.
@@ -179,7 +213,7 @@ impl Generation {
 
     /// Tells it to end at once.
     pub(crate) fn abort(&mut self, reason: &str) {
-        self.is_aborted = true;
+        self.ended_for.get_or_insert(EndedFor::Haste);
         self.tell(&Order::Abort { reason: reason.to_owned() });
         self.be_gone_in(LAST_MOMENTS);
     }
@@ -187,6 +221,15 @@ impl Generation {
     /// The other side of the channel is closed, which happens with the end of the process, or is its end.
     pub(crate) fn disconnected(&mut self) {
         self.is_connected = false;
+        self.be_gone_in(LAST_MOMENTS);
+    }
+
+    /// Ends one that gives no sign of life, with a core file where the system keeps those.
+    pub(crate) fn end_unresponsive(&mut self) {
+        self.ended_for.get_or_insert(EndedFor::Silence);
+        let _ = kill_process(self.pid, Signal::ABORT);
+        // One that was stopped hears of it only so.
+        let _ = kill_process(self.pid, Signal::CONT);
         self.be_gone_in(LAST_MOMENTS);
     }
 

@@ -3,6 +3,8 @@
 mod clients;
 mod ends;
 mod notices;
+mod times;
+mod watchdog;
 mod wishes;
 
 use std::{
@@ -15,7 +17,6 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::Pid,
 };
 use serde::{Deserialize, Serialize};
 use stack_listen::{BindError, SocketFile, Sockets};
@@ -30,6 +31,7 @@ use crate::{
     restarts::Restarts,
     signals::{Change, Signals, Told},
 };
+use watchdog::Watchdog;
 use wishes::Wishes;
 
 /// What the parent is to know from the configuration of the start.
@@ -39,6 +41,8 @@ pub struct Settings {
     pub program: Program,
     /// Where commands are taken; `None`: nowhere.
     pub control: Option<ControlPath>,
+    /// How long a server may give no sign of life.
+    pub watchdog: Option<Duration>,
 }
 
 /// The path of a control socket.
@@ -121,6 +125,9 @@ pub struct Supervisor {
     restart_at: Option<Instant>,
     /// The number of workers, once somebody has asked for more or fewer.
     workers: Option<usize>,
+    watchdog: Watchdog,
+    /// How often a server was started in the place of one that gave no sign of life.
+    unresponsive: u64,
     notify: Notify,
     next_ping: Option<Instant>,
     out_of_memory: OutOfMemory,
@@ -154,7 +161,7 @@ enum Source {
 impl Supervisor {
     /// Takes the signals of this process, which must have one thread.
     pub fn new(settings: Settings) -> Result<Self, SupervisorError> {
-        let Settings { program, control } = settings;
+        let Settings { program, control, watchdog } = settings;
         let control = control.as_ref().map(bind_control).transpose()?.unwrap_or_default();
         let notify = Notify::from_environment();
         Ok(Self {
@@ -168,6 +175,8 @@ impl Supervisor {
             restarts: Restarts::default(),
             restart_at: None,
             workers: None,
+            watchdog: Watchdog::new(watchdog),
+            unresponsive: 0,
             next_ping: notify.interval().map(|interval| Instant::now() + interval),
             notify,
             out_of_memory: OutOfMemory::watch(),
@@ -236,52 +245,6 @@ impl Supervisor {
         Ok(ready.map(|(source, _)| source).collect())
     }
 
-    fn next_time(&self) -> Option<Instant> {
-        let kills = self.generations.iter().filter_map(|generation| generation.killed_at);
-        kills.chain(self.restart_at).chain(self.next_ping).chain(self.report_at).chain(self.wish_due_at()).min()
-    }
-
-    fn keep_time(&mut self) {
-        let now = Instant::now();
-        let due: Vec<Pid> = self.generations.iter_mut().filter_map(|generation| generation.kill_if_due(now)).collect();
-        for pid in due {
-            self.look_after(pid);
-        }
-        if self.restart_at.is_some_and(|at| at <= now) {
-            self.restart_at = None;
-            self.start_or_retry(Purpose::Restart);
-        }
-        if self.report_at.is_some_and(|at| at <= now) {
-            self.answer_status(None);
-        }
-        if self.wish_due_at().is_some_and(|at| at <= now) {
-            self.grant_wish();
-        }
-        if let (Some(at), Some(interval)) = (self.next_ping, self.notify.interval())
-            && at <= now
-        {
-            self.next_ping = Some(now + interval);
-            self.watch(now, interval);
-        }
-    }
-
-    /// Tells the service manager that all is well, if the server has answered since it was asked last.
-    fn watch(&mut self, now: Instant, interval: Duration) {
-        let recently = |at: Instant| now.saturating_duration_since(at) < interval * 2;
-        let serving = self.generations.iter().find(|generation| generation.state() == GenerationState::Serving);
-        let is_well = match (serving, self.state) {
-            (Some(serving), _) => {
-                serving.tell(&Order::Ping);
-                serving.answered_at.or(serving.serving_since).is_some_and(recently)
-            }
-            // It can not be expected to answer, and what it does has limits of its own.
-            (None, _) => true,
-        };
-        if is_well {
-            self.notify.tell(Stage::Alive, "");
-        }
-    }
-
     fn take_signals(&mut self) -> io::Result<()> {
         while let Some(told) = self.signals.next()? {
             match told {
@@ -301,7 +264,7 @@ impl Supervisor {
         let begin = Begin {
             generation: self.last_number + 1,
             restarts: self.restarts.total(),
-            unresponsive: 0,
+            unresponsive: self.unresponsive,
             reloads: self.reloads + u64::from(purpose == Purpose::Reload),
             worn: self.wishes.granted + u64::from(purpose == Purpose::Renewal),
             takes_over: purpose.takes_over(),
@@ -332,8 +295,7 @@ impl Supervisor {
         tracing::info!(reason, "reload: a new generation is started");
         // What is being started may have read the files already that the reload is about.
         for generation in self.generations.iter_mut().filter(|generation| generation.is_candidate()) {
-            generation.is_superseded = true;
-            generation.kill();
+            generation.supersede();
         }
         if self.serving().is_some() {
             self.start_beside(Purpose::Reload);

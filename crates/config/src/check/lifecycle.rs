@@ -6,15 +6,17 @@ use crate::{Lifecycle, ReloadCheck, checked::ControlSocket, error::Reason, raw::
 /// As it was written.
 pub(super) struct RawLifecycle {
     pub(super) supervisor: Written,
+    pub(super) watchdog_timeout: Written,
     pub(super) control_socket: Option<Written>,
     pub(super) reload_check: Option<Written>,
 }
 
 impl Check<'_> {
     pub(super) fn lifecycle(&mut self, raw: RawLifecycle) -> Lifecycle {
-        let RawLifecycle { supervisor, control_socket, reload_check } = raw;
+        let RawLifecycle { supervisor, watchdog_timeout, control_socket, reload_check } = raw;
         Lifecycle {
             supervisor: self.switch("supervisor", &supervisor),
+            watchdog: self.limit("watchdog_timeout", &watchdog_timeout),
             control_socket: self.optional("control_socket", control_socket, socket).unwrap_or(ControlSocket::Default),
             reload_check: self.optional("reload_check", reload_check, |_, text| reload_check_of(text)),
         }

@@ -1,12 +1,14 @@
 //! How the server lives.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// How the server is started, replaced and stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
     /// Whether the server is the child of a supervisor.
     pub supervisor: bool,
+    /// How long it may give no sign of life until the supervisor replaces it.
+    pub watchdog: Option<Duration>,
     /// Where the supervisor is found.
     pub control_socket: ControlSocket,
     /// What a new server is asked for before it takes over.
@@ -38,6 +40,11 @@ pub struct ReloadCheck {
 impl Default for Lifecycle {
     /// As it is where nobody has set anything.
     fn default() -> Self {
-        Self { supervisor: true, control_socket: ControlSocket::Default, reload_check: None }
+        Self {
+            supervisor: true,
+            watchdog: Some(Duration::from_secs(30)),
+            control_socket: ControlSocket::Default,
+            reload_check: None,
+        }
     }
 }

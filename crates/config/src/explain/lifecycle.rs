@@ -7,9 +7,11 @@ use toml::Value;
 use crate::{ControlSocket, Lifecycle, Recycling, ReloadCheck, Timeouts, units};
 
 pub(super) fn values(lifecycle: &Lifecycle) -> Vec<(&'static str, Option<Value>)> {
-    let Lifecycle { supervisor, control_socket, reload_check } = lifecycle;
+    let Lifecycle { supervisor, watchdog, control_socket, reload_check } = lifecycle;
+    let watchdog = units::format_duration(watchdog.unwrap_or_default());
     vec![
         ("supervisor", Some(Value::Boolean(*supervisor))),
+        ("watchdog_timeout", Some(Value::String(watchdog))),
         ("control_socket", control_text(control_socket)),
         ("reload_check", reload_check.as_ref().map(|check| Value::String(check.to_string()))),
     ]

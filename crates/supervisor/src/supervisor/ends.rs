@@ -61,14 +61,14 @@ impl Supervisor {
     }
 
     fn never_served(&mut self, generation: &Generation, ending: Ending) {
-        if generation.is_superseded {
+        if generation.is_superseded() {
             if !self.generations.iter().any(Generation::is_candidate) {
                 self.start_or_retry(generation.purpose);
             }
             return;
         }
         let text = generation.failure.as_ref().map_or_else(
-            || format!("the server process ended while it started: {ending}"),
+            || format!("the server process ended while it started: {}", cause(generation, ending)),
             |failure| failure.text.clone(),
         );
         match generation.purpose {
@@ -87,6 +87,7 @@ impl Supervisor {
                     "a server process could not be started again"
                 );
                 self.answer_reloads(&Answer::failed(&text));
+                self.unresponsive += u64::from(generation.is_unresponsive());
                 self.restart(Duration::ZERO, &text);
             }
         }
@@ -109,7 +110,7 @@ impl Supervisor {
             code = "STACK0701",
             generation = generation.number,
             pid = generation.pid.as_raw_nonzero(),
-            cause = %ending,
+            cause = cause(generation, ending),
             served_for_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX),
             "the server process has ended"
         );
@@ -117,7 +118,8 @@ impl Supervisor {
             // Its successor is on its way already.
             return self.enter(State::Restarting);
         }
-        self.restart(life, &format!("the server process has ended: {ending}"));
+        self.unresponsive += u64::from(generation.is_unresponsive());
+        self.restart(life, &format!("the server process has ended: {}", cause(generation, ending)));
     }
 
     /// Starts a server process in place of one that served for `life`, now or after a pause.
@@ -152,6 +154,11 @@ impl Supervisor {
             self.outcome = Some(Outcome::Stopped(self.exit_code));
         }
     }
+}
+
+fn cause(generation: &Generation, ending: Ending) -> String {
+    let why = if generation.is_unresponsive() { ", because it gave no sign of life" } else { "" };
+    format!("{ending}{why}")
 }
 
 fn report_drained(generation: &Generation, ending: Ending) {

@@ -1,6 +1,6 @@
 //! What servers say.
 
-use std::{error::Error, os::fd::AsFd, time::Instant};
+use std::{error::Error, os::fd::AsFd};
 
 use stack_config::Bind;
 use stack_listen::SocketId;
@@ -60,7 +60,7 @@ impl Supervisor {
             Notice::Drained { cut_off } => generation.cut_off = Some(cut_off),
             Notice::WantsReload { reason } => self.take_wish(number, &reason),
             Notice::Report(report) => self.answer_status(Some(report)),
-            Notice::Pong => generation.answered_at = Some(Instant::now()),
+            Notice::Pong => generation.lives(),
         }
     }
 

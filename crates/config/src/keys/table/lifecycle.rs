@@ -22,6 +22,21 @@ pub(super) const KEYS: &[Key] = &[
         elsewhere: &["master", "daemon", "daemonize", "respawn", "respawn_failed_workers"],
     },
     Key {
+        name: "watchdog_timeout",
+        value_name: "DURATION",
+        kind: Kind::Duration,
+        repeatable: false,
+        in_file: true,
+        heading: LIFECYCLE,
+        help: "How long a server may be silent until the supervisor replaces it",
+        details: "The supervisor asks five times in that time whether the event loop turns. The server gets SIGABRT, then \
+                  SIGKILL, and another one is started. Requests of the application do not count, however long they \
+                  take: see request_timeout. Time in which the supervisor stood still itself does not count either. 0 \
+                  switches it off.",
+        presets: both(Preset::Value("30s")),
+        elsewhere: &["watchdog", "watchdog_sec", "WatchdogSec"],
+    },
+    Key {
         name: "control_socket",
         value_name: "PATH|off",
         kind: Kind::Text,
