@@ -224,12 +224,10 @@ impl Generation {
         self.be_gone_in(LAST_MOMENTS);
     }
 
-    /// Ends one that gives no sign of life, with a core file where the system keeps those.
-    pub(crate) fn end_unresponsive(&mut self) {
+    /// Ends one that gives no sign of life, by a signal after which it is killed.
+    pub(crate) fn end_unresponsive(&mut self, signal: Signal) {
         self.ended_for.get_or_insert(EndedFor::Silence);
-        let _ = kill_process(self.pid, Signal::ABORT);
-        // One that was stopped hears of it only so.
-        let _ = kill_process(self.pid, Signal::CONT);
+        let _ = kill_process(self.pid, signal);
         self.be_gone_in(LAST_MOMENTS);
     }
 

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
+
 use super::Supervisor;
 use crate::{
     generation::{Generation, State as GenerationState},
@@ -91,7 +93,17 @@ fn end(generation: &mut Generation) {
         silent_for_s = last,
         "a server process gives no sign of life and is ended"
     );
-    generation.end_unresponsive();
+    generation.end_unresponsive(signal(process_state));
+}
+
+/// What ends it.
+fn signal(process_state: &str) -> Signal {
+    match process_state.bytes().next() {
+        // It does nothing with another signal before it goes on, and then it might do anything.
+        Some(b'T') => Signal::KILL,
+        // With a core file, where the system keeps those, that says in what it hangs.
+        _ => Signal::ABORT,
+    }
 }
 
 /// Of a file of lines with a name each.
@@ -120,5 +132,9 @@ mod tests {
     fn a_process_tells_its_state() {
         let status = "Name:\tstack\nState:\tT (stopped)\nTracerPid:\t0\n";
         assert_eq!((field(status, "State:"), field(status, "TracerPid:")), ("T (stopped)", "0"));
+        assert_eq!(
+            (signal("T (stopped)"), signal("S (sleeping)"), signal("")),
+            (Signal::KILL, Signal::ABORT, Signal::ABORT)
+        );
     }
 }

@@ -29,8 +29,8 @@ pub(super) const KEYS: &[Key] = &[
         in_file: true,
         heading: LIFECYCLE,
         help: "How long a server may be silent until the supervisor replaces it",
-        details: "The supervisor asks five times in that time whether the event loop turns. The server gets SIGABRT, then \
-                  SIGKILL, and another one is started. Requests of the application do not count, however long they \
+        details: "The supervisor asks five times in that time whether the event loop turns. The server gets SIGABRT and \
+                  after 5 seconds SIGKILL, and another one is started. Requests of the application do not count, however long they \
                   take: see request_timeout. Time in which the supervisor stood still itself does not count either. 0 \
                   switches it off.",
         presets: both(Preset::Value("30s")),
