@@ -25,7 +25,7 @@ use std::{
 use anyhow::Context;
 use mimalloc::MiMalloc;
 use stack_config::{Errors, Inputs, Loaded};
-use stack_interp::Runtime;
+use stack_interp::{Runtime, end_by_sent_faults};
 
 use crate::cli::{Flags, Invocation};
 
@@ -58,6 +58,7 @@ impl Exit {
 }
 
 fn main() -> ! {
+    end_by_sent_faults();
     let exit = run().unwrap_or_else(|failure| {
         failure.print();
         failure.exit()

@@ -17,6 +17,7 @@ mod calls;
 mod class;
 mod convert;
 mod error;
+mod faults;
 mod interpreter;
 mod interrupt;
 mod object;
@@ -32,6 +33,7 @@ pub use bootstrap::{ExtensionRefusal, refusals_in_this_process, refusals_on_this
 pub use class::{Arguments, Class, MethodDef, MethodFn, Type};
 pub use convert::Text;
 pub use error::{Exception, Raise, Raised, Raises};
+pub use faults::end_by_sent_faults;
 pub use interpreter::{CreateError, Ending, Interpreter, InterpreterHandle, LoadGuard};
 pub use interrupt::{Interruption, ThreadIdent};
 pub use object::{Items, Object};

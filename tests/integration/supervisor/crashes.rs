@@ -10,13 +10,12 @@ use crate::harness::{Gate, Server, eventually, serve};
 #[test]
 fn a_server_that_crashes_is_replaced_and_no_connection_is_refused() {
     let server = Server::start("hello", &[]);
-    for (signal, name) in [(Signal::KILL, "SIGKILL"), (Signal::SEGV, "SIGSEGV"), (Signal::ABORT, "SIGABRT")] {
+    for (signal, name) in
+        [(Signal::KILL, "SIGKILL"), (Signal::SEGV, "SIGSEGV"), (Signal::BUS, "SIGBUS"), (Signal::ABORT, "SIGABRT")]
+    {
         let before = server.process().server_pid();
-        // The first SIGSEGV goes to Rust's handler, which lets a real fault happen again, and one by hand never.
-        eventually("the server's end", || {
-            kill(before, signal);
-            (!runs(before)).then_some(())
-        });
+        kill(before, signal);
+        eventually("the server's end", || (!runs(before)).then_some(()));
         // It waits in the kernel until there is somebody to accept it.
         assert_eq!(server.get("/").expect(200).text(), "hello\n");
         let line = server.wait_for_line(&format!("cause={name}"));
@@ -68,13 +67,18 @@ fn a_first_start_that_fails_is_not_tried_again() {
 
 #[test]
 fn a_server_that_ends_itself_is_replaced() {
-    let text = versioned("one")
-        .replace("    start_response", "    environ['QUERY_STRING'] and os._exit(3)\n    start_response");
-    let server = server_of(&text).arguments(["--isolation", "interpreters"]).server();
-    let mut lost = server.connect();
-    lost.send("GET /?leave HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(lost.response("GET").is_err());
-    assert_eq!(server.get("/").expect(200).text(), "one");
-    server.wait_for_line("cause=\"exit code 3\"");
-    server.stop();
+    let text = versioned("one").replace("    start_response", "    exec(environ['HTTP_X_CODE'])\n    start_response");
+    for (code, cause) in [
+        ("os._exit(3)", "cause=\"exit code 3\""),
+        ("import ctypes; ctypes.string_at(8)", "cause=SIGSEGV"),
+        ("import ctypes; ctypes.memset(8, 1, 1)", "cause=SIGSEGV"),
+    ] {
+        let server = server_of(&text).arguments(["--isolation", "threads"]).server();
+        let mut lost = server.connect();
+        lost.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Code: {code}\r\n\r\n"));
+        assert!(lost.response("GET").is_err());
+        server.wait_for_line(cause);
+        assert_eq!(server.connect().request("GET", "/", &[("X-Code", "pass")], b"").expect(200).text(), "one");
+        server.stop();
+    }
 }
