@@ -9,11 +9,11 @@ pub(crate) struct AskSupervisor(pub(crate) Link);
 
 impl WhenWorn for AskSupervisor {
     fn replace_process(&self, why: Worn) -> bool {
-        let reason = match why {
-            Worn::Abandoned => "too many requests do not end",
-            Worn::Recycled => "its workers have served long enough",
+        let (reason, is_urgent) = match why {
+            Worn::Abandoned => ("too many requests do not end", true),
+            Worn::Recycled => ("its workers have served long enough", false),
         };
-        self.0.tell(&Notice::WantsReload { reason: reason.to_owned() });
+        self.0.tell(&Notice::WantsReload { reason: reason.to_owned(), is_urgent });
         true
     }
 }

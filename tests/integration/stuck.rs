@@ -114,6 +114,39 @@ fn a_worker_process_that_is_stuck_leaves_its_stack_when_it_is_ended() {
 }
 
 #[test]
+fn a_thread_that_does_not_end_is_replaced_and_with_too_many_of_them_the_server_process() {
+    let server = stuck(&["--threads", "1", "--isolation", "threads"]);
+    let pid = server.process().server_pid();
+    times_out(&server, "/sleep");
+    server.wait_for_line("STACK0337");
+    // By the only thread, which is another one.
+    server.get("/").expect(200);
+    times_out(&server, "/lock");
+    let line = server.wait_for_line("STACK0339");
+    assert!(line.contains("abandoned=2 replaced=true"), "{line}");
+    server.get("/").expect(200);
+    server.wait_for_line("a new generation serves generation=2");
+    eventually("the old server's end", || (server.process().server_pid() != pid).then_some(()));
+    server.get("/").expect(200);
+    server
+        .stop()
+        .says(&["a server wants another one in its place generation=1 reason=\"too many requests do not end\""]);
+}
+
+#[test]
+fn a_server_process_whose_only_gil_is_held_for_ever_is_replaced() {
+    let server = stuck(&["--threads", "2", "--isolation", "threads"]);
+    let pid = server.process().server_pid();
+    times_out(&server, "/gil");
+    server.wait_for_line("STACK0339");
+    // What the old one had taken by then can not be answered; the new one answers at once.
+    server.wait_for_line("a new generation serves generation=2");
+    eventually("an answer", || (server.get("/").status == 200).then_some(()));
+    eventually("the old server's end", || (server.process().server_pid() != pid).then_some(()));
+    server.stop();
+}
+
+#[test]
 fn a_slow_request_is_told_of_while_it_runs() {
     for isolation in isolations() {
         let server = stuck(&["--slow-request-threshold", "100ms", "--request-timeout", "1h", "--isolation", isolation]);
@@ -159,10 +192,17 @@ fn a_job_that_waits_for_a_stalled_worker_is_taken_back_and_run_later() {
         let server = stuck(&["--workers", "1", "--threads", "2", "--request-timeout", "1h", "--isolation", isolation]);
         let mut holder = server.connect();
         holder.send("GET /gil-for-a-while HTTP/1.1\r\nHost: a\r\n\r\n");
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
         let mut waiting = server.connect();
-        server.wait_until_read(holder.port());
-        waiting.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
-        server.wait_for_line("STACK0338");
+        waiting.send(post);
+        eventually("a job that waits", || {
+            // It was there before the other one held the GIL.
+            if waiting.has_input() {
+                waiting.response("POST").unwrap().expect(200);
+                waiting.send(post);
+            }
+            server.process().lines().iter().any(|line| line.text.contains("STACK0338")).then_some(())
+        });
         server.wait_for_line("to=Stalled");
         waiting.response("POST").unwrap().expect(200);
         holder.response("GET").unwrap().expect(200);

@@ -8,6 +8,7 @@ use crate::harness::{Server, Stack, stack};
 
 mod commands;
 mod crashes;
+mod http2;
 mod reloads;
 mod stopping;
 mod systemd;

@@ -66,6 +66,14 @@ impl Purpose {
     }
 }
 
+/// What a server says that wants another one in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) reason: String,
+    /// It does not wait for the one before to be gone.
+    pub(crate) is_urgent: bool,
+}
+
 /// Why a server could not serve, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -89,7 +97,7 @@ pub(crate) struct Generation {
     /// Why it was told to end at once, or killed, if it was.
     ended_for: Option<EndedFor>,
     /// Why it wants another one in its place, if it does.
-    pub(crate) wish: Option<String>,
+    pub(crate) wish: Option<Wish>,
     /// Requests that it had to cut off.
     pub(crate) cut_off: Option<usize>,
     pub(crate) started_at: Instant,

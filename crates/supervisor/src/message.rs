@@ -104,6 +104,9 @@ pub enum Notice {
     WantsReload {
         /// Why, for the log.
         reason: String,
+        /// It can not do all that it should any more.
+        #[serde(default)]
+        is_urgent: bool,
     },
     /// The answer to [`Order::Report`].
     Report(serde_json::Value),

@@ -201,7 +201,7 @@ impl Http2 {
 }
 
 /// `:status`, which comes first: an entry of the static table, or one of those names with a value of its own.
-fn status(block: &[u8]) -> u16 {
+pub(crate) fn status(block: &[u8]) -> u16 {
     // A change of the table's size may stand before.
     let start = block.iter().position(|byte| byte & 0xe0 != 0x20).expect("a field");
     let block = &block[start..];

@@ -37,6 +37,23 @@ fn a_server_that_can_not_be_started_again_is_tried_again() {
 }
 
 #[test]
+fn a_server_that_never_comes_up_again_is_given_up_in_the_end() {
+    let server = server_of(&versioned("one")).server();
+    change(&server, "raise RuntimeError('not today')\n");
+    let pid = server.process().server_pid();
+    kill(pid, Signal::KILL);
+    // After pauses that grow.
+    let finished = server.finished().expect(1).says(&["STACK0704"]);
+    let stderr = finished.stderr();
+    assert_eq!(stderr.matches("STACK0703").count(), 9, "nine tries");
+    let (_, last) =
+        stderr.split_once("the server ended 10 times in a row, each time at once; the last time: ").unwrap();
+    assert!(last.contains("RuntimeError: not today"), "{last}");
+    // The first of all was the crash.
+    assert!(stderr.contains(&format!("STACK0701 generation=1 pid={pid} cause=SIGKILL")), "{stderr}");
+}
+
+#[test]
 fn a_server_whose_supervisor_is_gone_finishes_what_it_has_and_ends() {
     let gate = Gate::new();
     let server = Server::start("gated", &["--threads", "1"]);

@@ -9,7 +9,7 @@ use super::{State, Supervisor};
 use crate::{
     channel::{MOST_DESCRIPTORS, Received},
     command::Answer,
-    generation::{Failure, Generation, Purpose, State as GenerationState},
+    generation::{Failure, Generation, Purpose, State as GenerationState, Wish},
     message::{Notice, Order},
     notify::Stage,
 };
@@ -58,7 +58,7 @@ impl Supervisor {
             Notice::Serving => self.taken_over(number),
             Notice::Failed { text, exit_code } => generation.failure = Some(Failure { text, exit_code }),
             Notice::Drained { cut_off } => generation.cut_off = Some(cut_off),
-            Notice::WantsReload { reason } => self.take_wish(number, &reason),
+            Notice::WantsReload { reason, is_urgent } => self.take_wish(number, Wish { reason, is_urgent }),
             Notice::Report(report) => self.answer_status(Some(report)),
             Notice::Pong => generation.lives(),
         }

@@ -178,7 +178,8 @@ impl Keeper {
     }
 
     fn ask_for_process(&mut self, abandoned: usize) {
-        if self.is_leaving || std::mem::replace(&mut self.told_of_loss, true) {
+        // Urgent, even where another process is on its way for a lesser reason.
+        if std::mem::replace(&mut self.told_of_loss, true) {
             return;
         }
         self.is_leaving = self.when_worn.as_ref().is_some_and(|when_worn| when_worn.replace_process(Worn::Abandoned));
