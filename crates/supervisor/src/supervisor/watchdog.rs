@@ -20,6 +20,9 @@ use crate::{
 /// How often a server is asked in the time that it has.
 const ASKED: u32 = 5;
 
+/// A parent that comes so much too late is only busy, as the machine is.
+const LATE: Duration = Duration::from_secs(1);
+
 /// When servers are asked.
 #[derive(Debug)]
 pub(super) struct Watchdog {
@@ -41,7 +44,7 @@ impl Watchdog {
     pub(super) fn look(&mut self, now: Instant) -> Option<bool> {
         let (next, interval) = self.next.zip(self.interval).filter(|(next, _)| *next <= now)?;
         self.next = Some(now + interval);
-        Some(now.saturating_duration_since(next) < interval / 2)
+        Some(now.saturating_duration_since(next) < interval.max(LATE))
     }
 }
 
@@ -118,13 +121,16 @@ mod tests {
     #[test]
     fn time_in_which_the_parent_stood_still_does_not_count() {
         let second = Duration::from_secs(1);
-        let mut watchdog = Watchdog::new(Some(5 * second));
+        let mut watchdog = Watchdog::new(Some(10 * second));
         let first = watchdog.next().unwrap();
         assert_eq!(watchdog.look(Instant::now()), None);
-        assert_eq!(watchdog.look(first + second / 10), Some(true));
-        assert_eq!(watchdog.look(first + second), None, "an interval after the last look");
+        assert_eq!(watchdog.look(first + second), Some(true));
+        assert_eq!(watchdog.look(first + 2 * second), None, "an interval after the last look");
         assert_eq!(watchdog.look(first + 60 * second), Some(false));
-        assert_eq!(watchdog.look(first + 61 * second), Some(true));
+        assert_eq!(watchdog.look(first + 62 * second), Some(true));
+        let mut quick = Watchdog::new(Some(second));
+        let first = quick.next().unwrap();
+        assert_eq!(quick.look(first + second / 2), Some(true), "busy");
         assert_eq!(Watchdog::new(None).next(), None);
     }
 
