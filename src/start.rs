@@ -106,6 +106,7 @@ impl Plan {
         let timeouts = &config.timeouts;
         let watch = WatchSettings {
             kill: timeouts.kill,
+            pause: timeouts.request,
             slow: timeouts.slow_request,
             interrupt_on_disconnect: timeouts.interrupt_on_disconnect,
         };

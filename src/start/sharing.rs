@@ -118,7 +118,12 @@ mod tests {
             apart: None,
             is_alone: false,
             find_directories: false,
-            watch: WatchSettings { kill: Duration::from_secs(10), slow: None, interrupt_on_disconnect: false },
+            watch: WatchSettings {
+                kill: Duration::from_secs(10),
+                pause: None,
+                slow: None,
+                interrupt_on_disconnect: false,
+            },
             recycling: Recycling::default(),
         }
     }

@@ -146,6 +146,67 @@ fn a_server_process_whose_only_gil_is_held_for_ever_is_replaced() {
     server.stop();
 }
 
+/// All of them, or only the one that is tested.
+fn all_isolations() -> Vec<&'static str> {
+    let mut all = isolations();
+    all.push("threads");
+    all
+}
+
+#[test]
+fn a_response_that_does_not_go_on_is_cut_and_its_request_interrupted() {
+    for isolation in all_isolations() {
+        let server = stuck(&["--isolation", isolation]);
+        let mut connection = server.connect();
+        let begun = Instant::now();
+        connection.send("GET /stream/spin HTTP/1.1\r\nHost: a\r\n\r\n");
+        connection.response_head().unwrap().expect(200);
+        assert_eq!(connection.chunk().unwrap().as_deref(), Some(&b"block\n"[..]));
+        // Without the last chunk: it does not look whole.
+        connection.chunk().unwrap_err();
+        assert!(begun.elapsed() >= TIMEOUT);
+        let line = server.wait_for_line("STACK0347");
+        assert!(line.contains("target=/stream/spin"), "{line}");
+        server.wait_for_line("in spin");
+        marks(&server, "closed");
+        server.stop().never_says(&["STACK0337", "STACK0201"]);
+    }
+}
+
+#[test]
+fn a_worker_whose_response_is_stuck_in_c_is_replaced_and_the_client_does_not_wait_for_that() {
+    for isolation in isolations() {
+        let server = stuck(&["--workers", "1", "--threads", "1", "--isolation", isolation]);
+        let mut connection = server.connect();
+        connection.send("GET /stream/sleep HTTP/1.1\r\nHost: a\r\n\r\n");
+        connection.response_head().unwrap().expect(200);
+        connection.chunk().unwrap();
+        connection.chunk().unwrap_err();
+        server.wait_for_line("STACK0346");
+        server.wait_for_line("STACK0337");
+        server.wait_for_line("to=Abandoned");
+        server.get("/").expect(200);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_response_may_last_as_long_as_it_goes_on_or_its_client_takes_its_time() {
+    for isolation in all_isolations() {
+        let server = stuck(&["--isolation", isolation]);
+        let (mut steady, mut slow) = (server.connect(), server.connect());
+        slow.send("GET /stream/much HTTP/1.1\r\nHost: a\r\n\r\n");
+        slow.response_head().unwrap().expect(200);
+        assert_eq!(steady.get("/stream/go-on").expect(200).body.len(), 11 * 6);
+        let mut length = 0;
+        while let Some(chunk) = slow.chunk().unwrap() {
+            length += chunk.len();
+        }
+        assert_eq!(length, 6 + (32 << 20));
+        server.stop().never_says(&["STACK0346", "STACK0347", "STACK0336"]);
+    }
+}
+
 #[test]
 fn a_slow_request_is_told_of_while_it_runs() {
     for isolation in isolations() {

@@ -85,7 +85,7 @@ impl Application {
         let (parts, body) = request.into_parts();
         let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
         let body = body.await?;
-        let reply = WaitingReply::new(self.push(&context, parts, body)?, context);
+        let reply = WaitingReply::new(self.push(&context, parts, body)?, context, self.request_timeout);
         reply.into_response(self.request_timeout).await
     }
 
@@ -169,8 +169,8 @@ struct WaitingReply {
 }
 
 impl WaitingReply {
-    fn new(reply: Reply, context: Context) -> Self {
-        Self { body: ReplyBody::new(reply, context) }
+    fn new(reply: Reply, context: Context, pause: Option<Duration>) -> Self {
+        Self { body: ReplyBody::new(reply, context, pause) }
     }
 
     async fn into_response(mut self, request_timeout: Option<Duration>) -> Result<Response, Error> {

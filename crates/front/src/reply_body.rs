@@ -5,12 +5,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{self, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use stack_bridge::{Chunk, Failure, FileRegion, Reply};
+use tokio::time::{Sleep, sleep};
 
 use crate::{access_log::Passage, file_stream::FileStream, request::Context};
 
@@ -20,6 +21,10 @@ pub(crate) struct ReplyBody {
     reading: Option<Reading>,
     context: Context,
     queued_at: Instant,
+    /// How long the application may pause.
+    pause: Option<Duration>,
+    /// Until when it may, while it is waited for.
+    pauses_until: Option<Pin<Box<Sleep>>>,
 }
 
 enum Reading {
@@ -34,14 +39,17 @@ enum Reading {
 pub(crate) enum Cut {
     #[error("the application failed after its response had begun")]
     Failed(#[source] Failure),
+    #[error("the application paused for longer than request_timeout")]
+    Paused,
     #[error("a part of the response could not be read")]
     Unreadable(#[source] io::Error),
 }
 
 impl ReplyBody {
-    /// Reads the reply to a job that has just been queued.
-    pub(crate) fn new(reply: Reply, context: Context) -> Self {
-        Self { reply, reading: None, context, queued_at: Instant::now() }
+    /// Reads the reply to a job that has just been queued. From one block to the next it waits for as long as `pause`, not
+    /// counting the time that the client takes.
+    pub(crate) fn new(reply: Reply, context: Context, pause: Option<Duration>) -> Self {
+        Self { reply, reading: None, context, queued_at: Instant::now(), pause, pauses_until: None }
     }
 
     pub(crate) fn reply(&mut self) -> &mut Reply {
@@ -62,7 +70,12 @@ impl ReplyBody {
                     None => self.reading = None,
                 }
             }
-            match ready!(self.reply.poll_chunk(cx)) {
+            let Poll::Ready(chunk) = self.reply.poll_chunk(cx) else {
+                ready!(self.poll_pause(cx));
+                return Poll::Ready(Some(Err(Cut::Paused)));
+            };
+            self.pauses_until = None;
+            match chunk {
                 None => return Poll::Ready(None),
                 Some(Err(failure)) => return Poll::Ready(Some(Err(Cut::Failed(failure)))),
                 Some(Ok(Chunk::Memory(block))) if block.is_empty() => {}
@@ -77,10 +90,17 @@ impl ReplyBody {
         }
     }
 
+    /// Waits until the application has paused for too long.
+    fn poll_pause(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        let Some(pause) = self.pause else { return Poll::Pending };
+        self.pauses_until.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx)
+    }
+
     fn log(&self, cut: &Cut) {
         let request_id = self.context.id;
         match cut {
             Cut::Failed(error) => tracing::warn!(code = "STACK0203", %request_id, %error, "response cut short"),
+            Cut::Paused => tracing::warn!(code = "STACK0346", %request_id, error = %cut, "response cut short"),
             Cut::Unreadable(error) => tracing::error!(code = "STACK0305", %request_id, %error, "response cut short"),
         }
     }

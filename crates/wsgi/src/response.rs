@@ -165,7 +165,6 @@ impl Response {
             Stage::Started(responder, head) => {
                 state.promised = head.promised;
                 state.bodiless = state.is_head || head.is_bodiless();
-                self.slot.begin_response();
                 (responder, Some((head.response, head.flow)))
             }
             Stage::Open(responder) => (responder, None),
@@ -189,6 +188,7 @@ impl Response {
         let complete = last || state.bodiless || state.promised == Some(state.sent);
         let block = if state.bodiless { &[] } else { block };
         let mut push = Push { head, block, last: complete, may_wait: after == After::Nothing };
+        self.slot.sending();
         // Under the mutex, because it waits for nothing: the blocks of two threads go out one after the other.
         let sent = match responder.try_push(&mut push) {
             Ok(true) => Ok(()),
@@ -200,6 +200,7 @@ impl Response {
             }
             Err(gone) => Err(gone),
         };
+        self.slot.sent(complete);
         let over = matches!(state.stage, Stage::Over);
         let (stage, sent) = match sent {
             Err(SendError::ClientGone) => (Stage::ClientGone, Sent::ClientGone),
@@ -220,7 +221,7 @@ impl Response {
             Stage::Started(responder, head) => (responder, head),
             stage => return refuse_block(state, stage, b"file"),
         };
-        self.slot.begin_response();
+        self.slot.sent(true);
         if state.is_head || head.is_bodiless() {
             region.length = 0;
         } else if let Some(promised) = head.promised {

@@ -33,6 +33,8 @@ use self::{attendant::Report, post::Post};
 pub struct WatchSettings {
     /// From the interruption of a request until nobody counts on its end any more.
     pub kill: Duration,
+    /// How long the application may pause in a response that has begun, until its request is interrupted.
+    pub pause: Option<Duration>,
     /// A request that runs for longer is told of.
     pub slow: Option<Duration>,
     /// Whether a request is interrupted whose client has left.

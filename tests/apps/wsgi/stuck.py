@@ -1,5 +1,5 @@
 """Requests that do not end, each in a way of its own: `/spin`, `/sleep`, `/gil`, `/lock`, `/swallow`; anything else answers at
-once. `/marks` tells what ran on the way out."""
+once. `/stream/spin` and the like do so behind the first block of a response. `/marks` tells what ran on the way out."""
 
 import ctypes
 import sys
@@ -53,12 +53,26 @@ WAYS = {
 }
 
 
+def go_on():
+    for _ in range(10):
+        time.sleep(0.25)
+        yield b"block\n"
+
+
+def much():
+    for _ in range(32):
+        yield bytes(1 << 20)
+
+
 class Blocks:
     """The response's iterable, whose `close()` leaves a mark."""
 
+    def __init__(self, way):
+        self.way = way
+
     def __iter__(self):
         yield b"block\n"
-        spin()
+        yield from self.way() or ()
 
     def close(self):
         marks.append("closed")
@@ -77,9 +91,10 @@ def application(environ, start_response):
             raise
         finally:
             marks.append(f"{path} finally")
-    if path == "/stream":
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return Blocks()
+    if path.startswith("/stream"):
+        start_response("200 OK", [("Content-Type", "text/plain"), ("X-Accel-Buffering", "no")])
+        way = path.removeprefix("/stream") or "/spin"
+        return Blocks({"/go-on": go_on, "/much": much, **WAYS}[way])
     body = "\n".join(marks).encode() if path == "/marks" else b"ok"
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-Version", sys.version.split()[0])])
     return [body]

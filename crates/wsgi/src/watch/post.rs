@@ -12,7 +12,7 @@ use stack_interp::{InterpreterHandle, Interruption};
 use super::{
     Overseer, Shared, WatchSettings,
     attendant::{Attendant, Report},
-    slot::{About, Run, Seen, Serial, SharedSlot},
+    slot::{About, Progress, Run, Seen, Serial, SharedSlot},
     tell,
 };
 
@@ -54,6 +54,8 @@ pub(super) enum Kind {
     /// Whether the interpreter can be entered.
     Presence,
     Slow,
+    /// Interrupted, because its response has begun and does not go on.
+    Paused,
     Interrupted(Interruption),
     GivenUp,
 }
@@ -148,8 +150,8 @@ impl Post {
                     due.at(now + ENTER_TIME);
                 }
             }
-            Seen::Running { serial, mut run, begun } => {
-                let kinds = decide(&mut run, begun, now, settings, due);
+            Seen::Running { serial, mut run, progress } => {
+                let kinds = decide(&mut run, progress, now, settings, due);
                 if kinds.is_empty() {
                     return;
                 }
@@ -206,11 +208,18 @@ impl Due {
 }
 
 /// What is due of a request now, and when something is again. What was decided is noted in `run`.
-fn decide(run: &mut Run, begun: bool, now: Instant, settings: &WatchSettings, due: &mut Due) -> Vec<Kind> {
+fn decide(run: &mut Run, progress: Progress, now: Instant, settings: &WatchSettings, due: &mut Due) -> Vec<Kind> {
     let mut kinds = Vec::new();
     if run.interruption.is_none() && !run.sealed {
-        // Once the response has begun its client is not answered with 504 any more.
-        if let Some(deadline) = run.deadline.filter(|_| !begun) {
+        let deadline = match (progress, settings.pause) {
+            (Progress::Nothing, _) => run.deadline,
+            // Once the response has begun it may last, as long as it goes on.
+            (Progress::Open(last), Some(pause)) => Some(last + pause),
+            // Who waits for its client does not hang. Nobody rings when it goes on.
+            (Progress::Sending, Some(pause)) => Some(now + pause),
+            (Progress::Complete, _) | (_, None) => None,
+        };
+        if let Some(deadline) = deadline {
             if now >= deadline {
                 run.interruption = Some((Interruption::RequestTimeout, now));
             } else {
@@ -227,7 +236,9 @@ fn decide(run: &mut Run, begun: bool, now: Instant, settings: &WatchSettings, du
     }
     if let Some((interruption, at)) = run.interruption {
         if !std::mem::replace(&mut run.told.interrupted, true) {
-            kinds.push(Kind::Interrupted(interruption));
+            let has_begun = progress != Progress::Nothing;
+            let is_paused = has_begun && interruption == Interruption::RequestTimeout;
+            kinds.push(if is_paused { Kind::Paused } else { Kind::Interrupted(interruption) });
         }
         if !run.told.given_up {
             let end = at + settings.kill;

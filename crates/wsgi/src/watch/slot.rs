@@ -3,9 +3,9 @@
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -19,9 +19,28 @@ pub(crate) struct Slot {
     state: Mutex<State>,
     /// An exception has been put on its way.
     interrupted: Condvar,
-    /// Something of the response was sent.
-    begun: AtomicBool,
+    /// A [`Progress`]; times are nanoseconds since `epoch`, and the numbers in use for the others.
+    progress: AtomicU64,
+    epoch: Instant,
 }
+
+/// How far the response of a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing of it was sent.
+    Nothing,
+    /// A block is being handed over, which may wait for the client.
+    Sending,
+    /// All of it was sent.
+    Complete,
+    /// The last block was handed over then.
+    Open(Instant),
+}
+
+const NOTHING: u64 = 0;
+const SENDING: u64 = 1;
+const COMPLETE: u64 = 2;
+const FIRST_TIME: u64 = 3;
 
 #[derive(Debug)]
 struct State {
@@ -102,15 +121,15 @@ pub(crate) enum Seen {
     Running {
         serial: Serial,
         run: Box<Run>,
-        /// Whether something of the response was sent.
-        begun: bool,
+        progress: Progress,
     },
 }
 
 impl Slot {
     pub(crate) fn new() -> Self {
         let state = State { stage: Stage::Idle, thread: None, serial: 0 };
-        Self { state: Mutex::new(state), interrupted: Condvar::new(), begun: AtomicBool::new(false) }
+        let (interrupted, progress) = (Condvar::new(), AtomicU64::new(NOTHING));
+        Self { state: Mutex::new(state), interrupted, progress, epoch: Instant::now() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -132,7 +151,7 @@ impl Slot {
         let mut state = self.lock();
         match std::mem::replace(&mut state.stage, Stage::Idle) {
             Stage::Entering(Some(job), _) => {
-                self.begun.store(false, Ordering::Relaxed);
+                self.progress.store(NOTHING, Ordering::Relaxed);
                 state.serial += 1;
                 state.stage = Stage::Running(Run::new(&job, watch_client));
                 Some(*job)
@@ -154,9 +173,24 @@ impl Slot {
         }
     }
 
-    /// The first part of the response is on its way.
-    pub(crate) fn begin_response(&self) {
-        self.begun.store(true, Ordering::Relaxed);
+    /// A part of the response is on its way, and may wait for the client.
+    pub(crate) fn sending(&self) {
+        self.progress.store(SENDING, Ordering::Relaxed);
+    }
+
+    /// The application goes on, with its response sent or not.
+    pub(crate) fn sent(&self, is_complete: bool) {
+        let time = || u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX).max(FIRST_TIME);
+        self.progress.store(if is_complete { COMPLETE } else { time() }, Ordering::Relaxed);
+    }
+
+    fn progress(&self) -> Progress {
+        match self.progress.load(Ordering::Relaxed) {
+            NOTHING => Progress::Nothing,
+            SENDING => Progress::Sending,
+            COMPLETE => Progress::Complete,
+            time => Progress::Open(self.epoch + Duration::from_nanos(time)),
+        }
     }
 
     /// The application has come to its end: what was to be raised in it, and was not yet, is taken back. Called by the slot's
@@ -204,11 +238,9 @@ impl Slot {
         match &state.stage {
             Stage::Idle => Seen::Idle,
             Stage::Entering(_, since) => Seen::Entering(*since),
-            Stage::Running(run) => Seen::Running {
-                serial: Serial(state.serial),
-                run: Box::new(run.clone()),
-                begun: self.begun.load(Ordering::Relaxed),
-            },
+            Stage::Running(run) => {
+                Seen::Running { serial: Serial(state.serial), run: Box::new(run.clone()), progress: self.progress() }
+            }
         }
     }
 

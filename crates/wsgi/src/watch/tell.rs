@@ -18,6 +18,9 @@ pub(super) fn news(worker: WorkerId, news: &News, stack: &str) {
         Kind::Slow => {
             tracing::warn!(code = "STACK0335", worker, %request_id, %method, %target, ?elapsed, stack, "a request is slow");
         }
+        Kind::Paused => {
+            tracing::warn!(code = "STACK0347", worker, %request_id, %method, %target, ?elapsed, stack, "a response that has begun paused for longer than request_timeout; stack.RequestTimeout is raised in its request");
+        }
         Kind::Interrupted(Interruption::RequestTimeout) => {
             tracing::warn!(code = "STACK0336", worker, %request_id, %method, %target, ?elapsed, stack, "a request ran past request_timeout; stack.RequestTimeout is raised in it");
         }

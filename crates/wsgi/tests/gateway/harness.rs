@@ -180,7 +180,7 @@ fn settings(
         threads: NonZeroUsize::new(threads).unwrap(),
         when_refused: None,
         find_directories: false,
-        watch: WatchSettings { kill: Duration::from_mins(1), slow: None, interrupt_on_disconnect: false },
+        watch: WatchSettings { kill: Duration::from_mins(1), pause: None, slow: None, interrupt_on_disconnect: false },
         recycling: Recycling::default(),
     };
     (folder, settings)

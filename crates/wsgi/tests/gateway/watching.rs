@@ -41,7 +41,7 @@ def application(environ, start_response):
 
 fn app(kill: Duration, recycling: Recycling) -> App {
     let change = |settings: &mut PoolSettings| {
-        settings.watch = WatchSettings { kill, slow: None, interrupt_on_disconnect: false };
+        settings.watch = WatchSettings { kill, pause: None, slow: None, interrupt_on_disconnect: false };
         settings.recycling = recycling;
     };
     App::start_with(SOURCE, 1, change).expect("the application loads")
@@ -144,7 +144,8 @@ fn a_new_process_is_asked_for_when_too_many_workers_are_stuck() {
     }
     let asked = Arc::new(Asked::default());
     let change = |settings: &mut PoolSettings| {
-        settings.watch = WatchSettings { kill: Duration::from_millis(20), slow: None, interrupt_on_disconnect: false };
+        settings.watch =
+            WatchSettings { kill: Duration::from_millis(20), pause: None, slow: None, interrupt_on_disconnect: false };
     };
     let app = App::start_asking(SOURCE, 1, change, Some(asked.clone())).expect("the application loads");
     let mut replies = Vec::new();

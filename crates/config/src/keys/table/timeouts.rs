@@ -40,7 +40,8 @@ pub(super) const KEYS: &[Key] = &[
         in_file: true,
         heading: TIMEOUTS,
         help: "From the complete request to the head of its response",
-        details: "Then the request is answered with 504. With 0 there is no limit.",
+        details: "Then the request is answered with 504. Between two blocks of its response the application has as much \
+                  time again, not counting what the client takes; then the connection is cut. With 0 there is no limit.",
         presets: [Preset::Value("0"), Preset::Value("60s")],
         elsewhere: &["timeout", "proxy_read_timeout", "harakiri", "worker_timeout"],
     },
