@@ -21,6 +21,7 @@ use stack_listen::{BindError, SocketFile, Sockets};
 
 use crate::{
     Program,
+    command::Answer,
     control::Control,
     generation::{Generation, Purpose, State as GenerationState},
     message::{Begin, Order},
@@ -125,6 +126,8 @@ pub struct Supervisor {
     control: Control,
     /// When those who wait for a server's report get an answer without it.
     report_at: Option<Instant>,
+    /// What those are told who wait for a reload, once the server before accepts no more.
+    taking_over: Option<TakingOver>,
     started_at: Instant,
     reloads: u64,
     failed_reloads: u64,
@@ -135,6 +138,18 @@ pub struct Supervisor {
     /// Of the servers that were told to stop: the worst.
     exit_code: u8,
     outcome: Option<Outcome>,
+}
+
+/// A generation serves, and the one before may still accept connections.
+#[derive(Debug)]
+struct TakingOver {
+    /// The number of the one before.
+    from: u64,
+    answer: Answer,
+    /// Clients that came later wait for another reload.
+    newest_client: u64,
+    /// When it is told in any case.
+    until: Instant,
 }
 
 /// Where something happened.
@@ -170,6 +185,7 @@ impl Supervisor {
             out_of_memory: OutOfMemory::watch(),
             control,
             report_at: None,
+            taking_over: None,
             started_at: Instant::now(),
             reloads: 0,
             failed_reloads: 0,
@@ -234,7 +250,8 @@ impl Supervisor {
 
     fn next_time(&self) -> Option<Instant> {
         let kills = self.generations.iter().filter_map(|generation| generation.killed_at);
-        kills.chain(self.restart_at).chain(self.next_ping).chain(self.report_at).min()
+        let answers = self.report_at.into_iter().chain(self.taking_over.as_ref().map(|taking_over| taking_over.until));
+        kills.chain(self.restart_at).chain(self.next_ping).chain(answers).min()
     }
 
     fn keep_time(&mut self) {
@@ -250,6 +267,7 @@ impl Supervisor {
         if self.report_at.is_some_and(|at| at <= now) {
             self.answer_status(None);
         }
+        self.taken_over_at_last(|taking_over| taking_over.until <= now);
         if let (Some(at), Some(interval)) = (self.next_ping, self.notify.interval())
             && at <= now
         {
@@ -320,6 +338,7 @@ impl Supervisor {
             State::Starting | State::Serving | State::Reloading | State::Restarting => {}
         }
         tracing::info!(reason, "reload: a new generation is started");
+        self.taken_over_at_last(|_| true);
         // What is being started may have read the files already that the reload is about.
         for generation in self.generations.iter_mut().filter(|generation| generation.is_candidate()) {
             generation.is_superseded = true;

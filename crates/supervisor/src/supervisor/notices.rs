@@ -1,11 +1,15 @@
 //! What servers say.
 
-use std::{error::Error, os::fd::AsFd, time::Instant};
+use std::{
+    error::Error,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 use stack_config::Bind;
 use stack_listen::SocketId;
 
-use super::{State, Supervisor};
+use super::{State, Supervisor, TakingOver};
 use crate::{
     channel::{MOST_DESCRIPTORS, Received},
     command::Answer,
@@ -16,6 +20,9 @@ use crate::{
 
 /// Messages that are taken from one server before others have their turn.
 const AT_A_TIME: usize = 16;
+
+/// How long a server may take to accept no more.
+const HAND_OVER_TIME: Duration = Duration::from_secs(2);
 
 impl Supervisor {
     /// Takes what a server has sent.
@@ -54,6 +61,7 @@ impl Supervisor {
             }
             Notice::Serving => self.taken_over(number),
             Notice::Failed { text, exit_code } => generation.failure = Some(Failure { text, exit_code }),
+            Notice::HandedOver => self.taken_over_at_last(|taking_over| taking_over.from == number),
             Notice::Drained { cut_off } => generation.cut_off = Some(cut_off),
             Notice::WantsReload { reason } => {
                 if generation.state() == GenerationState::Serving && self.state == State::Serving {
@@ -102,11 +110,13 @@ impl Supervisor {
         let is_reload = generation.purpose == Purpose::Reload;
         let addresses = generation.facts.addresses.join(" ");
         let taken = generation.sockets.clone();
+        let mut from = None;
         for before in &mut self.generations {
             if before.number != number && before.state() == GenerationState::Serving {
                 let places = before.sockets.iter().enumerate();
                 let given_up = places.filter(|(_, id)| !taken.contains(id)).map(|(place, _)| place).collect();
                 before.drain(&Order::HandOver { given_up });
+                from = Some(before.number);
             }
         }
         if number > 1 {
@@ -119,7 +129,15 @@ impl Supervisor {
             self.reloads += 1;
             self.reload_error = None;
         }
-        self.answer_reloads(&Answer { generation: Some(number), pid: Some(pid), ..Answer::done() });
+        let answer = Answer { generation: Some(number), pid: Some(pid), ..Answer::done() };
+        match from {
+            // Who asked for new code is not to meet the old one with the next connection.
+            Some(from) => {
+                let (newest_client, until) = (self.control.newest(), Instant::now() + HAND_OVER_TIME);
+                self.taking_over = Some(TakingOver { from, answer, newest_client, until });
+            }
+            None => self.answer_reloads(&answer),
+        }
         self.notify.tell(Stage::Ready, &format!("serving on {addresses}"));
     }
 
