@@ -70,7 +70,8 @@ fn a_first_start_that_fails_is_not_tried_again() {
 fn a_server_that_ends_itself_is_replaced() {
     let text = versioned("one")
         .replace("    start_response", "    environ['QUERY_STRING'] and os._exit(3)\n    start_response");
-    let server = server_of(&text).arguments(["--isolation", "interpreters"]).server();
+    // Where the application is in the server's process, and every Python has it there.
+    let server = server_of(&text).arguments(["--isolation", "threads"]).server();
     let mut lost = server.connect();
     lost.send("GET /?leave HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(lost.response("GET").is_err());
