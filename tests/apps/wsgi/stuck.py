@@ -27,6 +27,7 @@ def hold_gil():
 
 
 def hold_gil_for_a_while():
+    print("the GIL is held from here on", file=sys.stderr, flush=True)
     holding_gil.sleep(4)
 
 
