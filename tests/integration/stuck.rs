@@ -159,7 +159,7 @@ fn a_job_that_waits_for_a_stalled_worker_is_taken_back_and_run_later() {
         let server = stuck(&["--workers", "1", "--threads", "2", "--request-timeout", "1h", "--isolation", isolation]);
         let mut holder = server.connect();
         holder.send("GET /gil-for-a-while HTTP/1.1\r\nHost: a\r\n\r\n");
-        server.wait_for_line("the GIL is held from here on");
+        server.wait_for_line("the GIL is held");
         let mut waiting = server.connect();
         waiting.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
         server.wait_for_line("STACK0338");
