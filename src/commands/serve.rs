@@ -221,7 +221,7 @@ fn front_threads(plans: &[Plan]) -> usize {
 
 async fn serve(
     front: Front,
-    listeners: Listeners,
+    mut listeners: Listeners,
     started: Started,
     mut orders: Orders,
     link: Option<Link>,
@@ -230,15 +230,22 @@ async fn serve(
     let Started { config, applications } = started;
     let drain_delay = config.timeouts.drain_delay;
     let (stop, stopping) = watch::channel(Stop::Serving);
-    let given_up = listeners.given_up();
+    let (given_up, closing) = (listeners.given_up(), listeners.closing());
     let mut serving = tokio::spawn(front.serve(listeners, stopping));
     let drained = tokio::select! {
         drained = &mut serving => drained,
         end = orders.end() => {
             let is_abort = matches!(end, End::Abort { .. });
             let drain = async {
+                let hands_over = matches!(end, End::HandOver { .. });
                 begin_drain(end, drain_delay, &given_up, &stop, admin).await;
-                (&mut serving).await
+                let handed_over = async {
+                    closing.closed().await;
+                    if let Some(link) = link.as_ref().filter(|_| hands_over) {
+                        link.tell(&Notice::HandedOver);
+                    }
+                };
+                tokio::join!(&mut serving, handed_over).0
             };
             if is_abort {
                 let cut_off = drain.await.context("the front ended")?.cut_off;

@@ -1,6 +1,9 @@
 //! The commands beside `serve`.
 
-use crate::harness::{serve, stack, tests_argument};
+use crate::{
+    harness::{serve, stack, tests_argument},
+    isolation::auto_tries_the_application,
+};
 
 fn check(app: &str, chdir: &str) -> crate::harness::Finished {
     stack(["check", "--chdir", &tests_argument(chdir), "--app", app]).run()
@@ -27,7 +30,8 @@ fn check_imports_an_application_once() {
     let imports = tempfile::NamedTempFile::new().unwrap();
     let application = "import os\n\nwith open(os.environ['IMPORTS'], 'a') as imports:\n    imports.write('once ')\n\n\n\
                        def app(environ, start_response):\n    return []\n";
-    for isolation in ["auto", "interpreters", "processes", "threads"] {
+    let interpreters = auto_tries_the_application().then_some("interpreters");
+    for isolation in ["auto", "processes", "threads"].into_iter().chain(interpreters) {
         std::fs::write(imports.path(), "").unwrap();
         let check = stack(["check", "--app", "counted:app", "--isolation", isolation]);
         check.file("counted.py", application).env("IMPORTS", imports.path()).run().expect(0);

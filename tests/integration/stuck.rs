@@ -253,17 +253,10 @@ fn a_job_that_waits_for_a_stalled_worker_is_taken_back_and_run_later() {
         let server = stuck(&["--workers", "1", "--threads", "2", "--request-timeout", "1h", "--isolation", isolation]);
         let mut holder = server.connect();
         holder.send("GET /gil-for-a-while HTTP/1.1\r\nHost: a\r\n\r\n");
-        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+        server.wait_for_line("the GIL is held");
         let mut waiting = server.connect();
-        waiting.send(post);
-        eventually("a job that waits", || {
-            // It was there before the other one held the GIL.
-            if waiting.has_input() {
-                waiting.response("POST").unwrap().expect(200);
-                waiting.send(post);
-            }
-            server.process().lines().iter().any(|line| line.text.contains("STACK0338")).then_some(())
-        });
+        waiting.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+        server.wait_for_line("STACK0338");
         server.wait_for_line("to=Stalled");
         waiting.response("POST").unwrap().expect(200);
         holder.response("GET").unwrap().expect(200);

@@ -11,6 +11,7 @@ mod crew;
 mod crew_tests;
 mod mailbox;
 mod overload;
+mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -19,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::state::{Counted, Unanswered};
 pub use self::{
     consumer::{Consumer, TaskConsumer},
     crew::Crew,
@@ -26,10 +28,11 @@ pub use self::{
 use self::{
     mailbox::{Letter, Mailbox},
     overload::Overload,
+    state::{Dispatch, Key, State, Waiting, Worker},
 };
 use crate::{
     Failure, Request, Responder,
-    sync::{Arc, AtomicUsize, Mutex, Ordering, lock},
+    sync::{Arc, Mutex, lock},
 };
 
 /// How long a thread that has answered may take to come back for a job that is kept for it (its `close()` runs, or it waits
@@ -94,176 +97,6 @@ pub trait Jobs: Send {
     fn take_or_signal(&mut self) -> Result<Option<Job>, Closed> {
         self.take().map(Some)
     }
-}
-
-/// One life of a worker. Its successor may begin under the same number before it has ended.
-#[derive(Debug)]
-struct Worker {
-    key: Key,
-    id: WorkerId,
-    /// Jobs whose response is not complete. A client can send its next request before the thread that answered the last
-    /// one is back; by its threads alone that worker would look as busy as one in the middle of a long computation.
-    unanswered: Unanswered,
-    /// Jobs that have a thread, up to the end of `close()`.
-    running: usize,
-    /// Threads that wait, the one that ran last at the end: its caches are warm.
-    idle: Vec<Mailbox>,
-    /// It gets no more jobs.
-    retired: bool,
-    /// It gets none for now.
-    held: bool,
-    /// Its threads that are left.
-    consumers: usize,
-}
-
-/// Tells the lives of workers apart.
-type Key = u64;
-
-impl Worker {
-    /// All it had is answered and its threads are on their way back: it is idle in a moment, which is better than a
-    /// thread now in a worker that computes.
-    fn is_returning(&self) -> bool {
-        self.unanswered.count() == 0 && self.running > 0 && self.idle.is_empty() && !self.retired && !self.held
-    }
-
-    fn has_idle_thread(&self) -> bool {
-        !self.idle.is_empty() && !self.held
-    }
-}
-
-/// How many jobs of a worker have no complete response.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Unanswered(Arc<AtomicUsize>);
-
-impl Unanswered {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// One of them, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Counted(Unanswered);
-
-impl Counted {
-    pub(crate) fn new(unanswered: &Unanswered) -> Self {
-        unanswered.0.fetch_add(1, Ordering::Relaxed);
-        Self(unanswered.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[derive(Debug)]
-struct State {
-    waiting: VecDeque<Waiting>,
-    workers: Vec<Worker>,
-    next_key: Key,
-    closed: bool,
-    overload: Option<Overload>,
-}
-
-/// A job that waits for a thread.
-#[derive(Debug)]
-struct Waiting {
-    job: Job,
-    /// When it came; not known of one that was given back, whose wait says nothing about the queue.
-    since: Option<Instant>,
-}
-
-impl Waiting {
-    fn new(job: Job) -> Self {
-        Self { job, since: Some(Instant::now()) }
-    }
-}
-
-impl State {
-    /// A worker that has consumers left.
-    fn worker(&mut self, key: Key) -> Option<&mut Worker> {
-        self.workers.iter_mut().find(|known| known.key == key)
-    }
-
-    fn add_worker(&mut self, id: WorkerId) -> Key {
-        let key = self.next_key;
-        self.next_key += 1;
-        self.workers.push(Worker {
-            key,
-            id,
-            unanswered: Unanswered::default(),
-            running: 0,
-            idle: Vec::new(),
-            retired: false,
-            held: false,
-            consumers: 0,
-        });
-        key
-    }
-
-    /// The worker that goes by this number now.
-    fn current(&mut self, id: WorkerId) -> Key {
-        let current = self.workers.iter().find(|known| known.id == id && !known.retired).map(|worker| worker.key);
-        current.unwrap_or_else(|| self.add_worker(id))
-    }
-
-    /// Forgets a worker that gets no more jobs and has no thread left.
-    fn forget(&mut self, key: Key) {
-        self.workers.retain(|worker| worker.key != key || !worker.retired || worker.consumers > 0);
-    }
-
-    /// The idle thread that is to get the next job; it is idle no longer. `None` with all threads busy.
-    fn pick(&mut self, capacity: usize) -> Option<Pick> {
-        let is_returning = self.workers.iter().any(Worker::is_returning) && self.waiting.len() < capacity;
-        let with_thread = self.workers.iter_mut().enumerate().filter(|(_, worker)| worker.has_idle_thread());
-        let (index, worker) = with_thread.min_by_key(|(_, worker)| (worker.unanswered.count(), worker.running))?;
-        let mailbox = worker.idle.pop().expect("filtered for one that is not empty");
-        Some(Pick { index, mailbox, in_reserve: is_returning && worker.unanswered.count() > 0 })
-    }
-
-    /// Gives the job to the thread that was picked for it, or keeps it for one that is about to be back.
-    fn dispatch(&mut self, Pick { index, mailbox, in_reserve }: Pick, mut job: Job) -> Dispatch {
-        let worker = &mut self.workers[index];
-        let letter = if in_reserve {
-            self.waiting.push_back(Waiting::new(job));
-            Letter::Reserve
-        } else {
-            if let Some(overload) = &mut self.overload {
-                overload.not_waited();
-            }
-            worker.running += 1;
-            job.responder.count_in(&worker.unanswered);
-            Letter::Job(Box::new(job))
-        };
-        Dispatch { worker: worker.key, mailbox, letter }
-    }
-
-    /// Whether one job more would wait too long.
-    fn is_overloaded(&mut self) -> bool {
-        let Some(overload) = &mut self.overload else { return false };
-        let now = Instant::now();
-        let longest = self.waiting.iter().find_map(|waiting| waiting.since);
-        let longest = longest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let threads = self.workers.iter().filter(|worker| !worker.held).map(|worker| worker.running).sum();
-        // Where no thread is at work, a worker is about to be replaced, and what waits says nothing of the next one's speed.
-        threads > 0 && overload.refuses(now, self.waiting.len(), longest, threads)
-    }
-}
-
-/// An idle thread that was chosen.
-struct Pick {
-    index: usize,
-    mailbox: Mailbox,
-    in_reserve: bool,
-}
-
-/// A letter on its way.
-struct Dispatch {
-    worker: Key,
-    mailbox: Mailbox,
-    letter: Letter,
 }
 
 /// The queue. Clones share it.

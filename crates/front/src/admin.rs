@@ -61,7 +61,7 @@ impl Admin {
     /// Answers on these listeners until `end`. On return they are closed.
     pub async fn serve(self, listeners: Listeners, end: impl Future<Output = ()>) {
         let mut acceptors: JoinSet<()> =
-            listeners.listeners.into_iter().map(|listener| self.clone().accept(listener)).collect();
+            listeners.all.into_iter().map(|listener| self.clone().accept(listener)).collect();
         end.await;
         acceptors.shutdown().await;
     }

@@ -135,8 +135,8 @@ impl Front {
         let following = server.tls.as_ref().map(|tls| AbortOnDrop(tokio::spawn(tls::follow(Arc::clone(tls)))));
         let redirect_to = listeners.tls_port().filter(|_| server.https_redirect);
         let mut acceptors = JoinSet::new();
-        let given_up = listeners.given_up();
-        for (place, listener) in listeners.listeners.into_iter().enumerate() {
+        let (given_up, open) = (listeners.given_up(), listeners.open);
+        for (place, listener) in listeners.all.into_iter().enumerate() {
             let acceptor = Acceptor {
                 place,
                 given_up: given_up.clone(),
@@ -145,10 +145,11 @@ impl Front {
                 stop: stop.clone(),
                 cut_off: cut_off.clone(),
                 redirect_to,
+                _open: open.clone(),
             };
             acceptors.spawn(acceptor.run(listener));
         }
-        drop(cut_off);
+        drop((cut_off, open));
         // An acceptor may be waiting for a place, which only the drain makes.
         tokio::select! {
             () = join(&mut acceptors) => {}
@@ -234,6 +235,8 @@ struct Acceptor {
     cut_off: mpsc::UnboundedSender<usize>,
     /// The port of TLS that plain TCP connections are sent to, where they are.
     redirect_to: Option<u16>,
+    /// Says that it accepts, to those who wait for its end.
+    _open: Option<watch::Receiver<()>>,
 }
 
 impl Acceptor {

@@ -49,6 +49,6 @@ pub use access_log::{AccessLogError, ReopenLog};
 pub use admin::Admin;
 pub use check::CheckError;
 pub use front::{Drained, Front, Stop};
-pub use listen::{GivenUp, Listeners};
+pub use listen::{Closing, GivenUp, Listeners};
 pub use metrics::{ApplicationSnapshot, Lineage, Metrics, Snapshot};
 pub use tls::{CertificateReport, FileReason, LocalCa, LocalCaError, Tls, TlsError};

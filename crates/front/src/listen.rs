@@ -8,12 +8,15 @@ use std::{
 use stack_bridge::Local;
 use stack_config::{Bind, Endpoint, Transport};
 use stack_listen::{BindError, Bound, ListenSocket, SocketFile, Sockets};
+use tokio::sync::watch;
 
 /// Every listener of the server. Dropping it closes them and removes the files of Unix sockets.
 #[derive(Debug)]
 pub struct Listeners {
-    pub(crate) listeners: Vec<Listener>,
+    pub(crate) all: Vec<Listener>,
     given_up: GivenUp,
+    /// Every acceptor keeps one of these for as long as it accepts.
+    pub(crate) open: Option<watch::Receiver<()>>,
 }
 
 /// Listeners that nobody accepts on when another server takes over, by their places. Clones share what they know.
@@ -28,6 +31,17 @@ impl GivenUp {
 
     pub(crate) fn contains(&self, place: usize) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&place)
+    }
+}
+
+/// Knows when nobody accepts on the listeners any more.
+#[derive(Debug)]
+pub struct Closing(watch::Sender<()>);
+
+impl Closing {
+    /// Waits until then.
+    pub async fn closed(&self) {
+        self.0.closed().await;
     }
 }
 
@@ -59,7 +73,7 @@ impl Listeners {
         let listeners = endpoints.iter().zip(sockets).flat_map(|(endpoint, sockets)| {
             sockets.into_iter().map(|bound| Listener::new(bound).with_transport(endpoint.transport))
         });
-        Self { listeners: listeners.collect(), given_up: GivenUp::default() }
+        Self { all: listeners.collect(), given_up: GivenUp::default(), open: None }
     }
 
     /// Where to note listeners that nobody will accept on any more.
@@ -67,20 +81,27 @@ impl Listeners {
         self.given_up.clone()
     }
 
+    /// Where to wait until they are accepted on no more.
+    pub fn closing(&mut self) -> Closing {
+        let (sender, receiver) = watch::channel(());
+        self.open = Some(receiver);
+        Closing(sender)
+    }
+
     /// The port of the first TCP listener that speaks TLS.
     pub(crate) fn tls_port(&self) -> Option<u16> {
-        let encrypted = self.listeners.iter().filter(|listener| listener.is_tls);
+        let encrypted = self.all.iter().filter(|listener| listener.is_tls);
         encrypted.filter_map(|listener| listener.socket.tcp_address()).map(|address| address.port()).next()
     }
 
     /// Where the server can be reached: `http://127.0.0.1:8000`, with the real port where 0 was asked for.
     pub fn describe(&self) -> Vec<String> {
-        self.listeners.iter().map(|listener| listener.address.clone()).collect()
+        self.all.iter().map(|listener| listener.address.clone()).collect()
     }
 
     /// The TCP addresses that are bound, in the order they were asked for.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.socket.tcp_address()).collect()
+        self.all.iter().filter_map(|listener| listener.socket.tcp_address()).collect()
     }
 }
 
@@ -155,7 +176,7 @@ mod tests {
         drop(listeners);
         let encrypted = Listeners::bind(&[endpoint(Bind::Unix(path.clone()), Transport::Tls)], 16).unwrap();
         assert_eq!(encrypted.describe(), [format!("https://unix:{}", path.display())]);
-        assert_eq!(encrypted.listeners[0].local.port, "443");
+        assert_eq!(encrypted.all[0].local.port, "443");
         assert_eq!(encrypted.tls_port(), None);
     }
 }

@@ -86,10 +86,20 @@ impl Control {
         }
     }
 
+    /// The number of the client that came last.
+    pub(crate) fn newest(&self) -> u64 {
+        self.next
+    }
+
     /// Answers all clients that wait for what `of` picks.
     pub(crate) fn answer(&mut self, answer: &Answer, of: impl Fn(Command) -> bool) {
+        self.answer_up_to(u64::MAX, answer, of);
+    }
+
+    /// The same, but only those that came before another one, or are it.
+    pub(crate) fn answer_up_to(&mut self, newest: u64, answer: &Answer, of: impl Fn(Command) -> bool) {
         self.clients.retain_mut(|client| {
-            let is_meant = client.command.is_some_and(&of);
+            let is_meant = client.number <= newest && client.command.is_some_and(&of);
             if is_meant {
                 client.write(answer);
             }
@@ -176,6 +186,7 @@ mod tests {
             let (_, command) = wait_for_client(&mut control);
             assert_eq!(command, Command::Reload);
             control.answer(&Answer::failed("no"), |command| command == Command::Status);
+            control.answer_up_to(control.newest() - 1, &Answer::failed("no"), |_| true);
             assert!(control.is_waited_for(|command| command == Command::Reload));
             let answer = Answer { generation: Some(7), ..Answer::done() };
             control.answer(&answer, |command| command == Command::Reload);

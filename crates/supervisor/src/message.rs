@@ -95,6 +95,8 @@ pub enum Notice {
         /// The exit code that goes with it.
         exit_code: u8,
     },
+    /// It has been told to hand over, and accepts no more.
+    HandedOver,
     /// Nothing is in flight any more.
     Drained {
         /// Requests that were cut off.

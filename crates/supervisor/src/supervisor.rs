@@ -23,6 +23,7 @@ use stack_listen::{BindError, SocketFile, Sockets};
 
 use crate::{
     Program,
+    command::Answer,
     control::Control,
     generation::{Generation, Purpose, State as GenerationState},
     message::{Begin, Order},
@@ -134,6 +135,8 @@ pub struct Supervisor {
     control: Control,
     /// When those who wait for a server's report get an answer without it.
     report_at: Option<Instant>,
+    /// What those are told who wait for a reload, once the server before accepts no more.
+    taking_over: Option<TakingOver>,
     started_at: Instant,
     reloads: u64,
     failed_reloads: u64,
@@ -145,6 +148,18 @@ pub struct Supervisor {
     /// Of the servers that were told to stop: the worst.
     exit_code: u8,
     outcome: Option<Outcome>,
+}
+
+/// A generation serves, and the one before may still accept connections.
+#[derive(Debug)]
+struct TakingOver {
+    /// The number of the one before.
+    from: u64,
+    answer: Answer,
+    /// Clients that came later wait for another reload.
+    newest_client: u64,
+    /// When it is told in any case.
+    until: Instant,
 }
 
 /// Where something happened.
@@ -182,6 +197,7 @@ impl Supervisor {
             out_of_memory: OutOfMemory::watch(),
             control,
             report_at: None,
+            taking_over: None,
             started_at: Instant::now(),
             reloads: 0,
             failed_reloads: 0,
@@ -293,6 +309,7 @@ impl Supervisor {
             State::Starting | State::Serving | State::Reloading | State::Restarting => {}
         }
         tracing::info!(reason, "reload: a new generation is started");
+        self.taken_over_at_last(|_| true);
         // What is being started may have read the files already that the reload is about.
         for generation in self.generations.iter_mut().filter(|generation| generation.is_candidate()) {
             generation.supersede();

@@ -62,9 +62,12 @@ fn as_process_1_it_waits_for_orphans_and_passes_the_exit_code_on() {
     let text = format!(
         "{orphans}import os\ndef application(environ, start_response):\n    if environ['QUERY_STRING']:\n        {}\n    \
          start_response('200 OK', [])\n    \
-         zombies = [pid for pid in os.listdir('/proc') if pid.isdigit() \
-         and open(f'/proc/{{pid}}/stat').read().rpartition(')')[2].split()[0] == 'Z']\n    \
-         return [b'%d %d' % (os.getppid(), len(zombies))]\n",
+         return [b'%d %d' % (os.getppid(), sum(map(is_zombie, filter(str.isdigit, os.listdir('/proc')))))]\n\
+         def is_zombie(pid):\n    \
+         try:\n        \
+         with open(f'/proc/{{pid}}/stat') as stat: return stat.read().rpartition(')')[2].split()[0] == 'Z'\n    \
+         except (FileNotFoundError, ProcessLookupError):\n        \
+         return False\n",
         orphans.replace('\n', "; ").trim_end_matches("; ")
     );
     let stack = super::server_of(&text).arguments(["--isolation", "threads"]);

@@ -53,11 +53,12 @@ fn a_server_that_hangs_gives_no_sign_of_life() {
     let server = server_of(&versioned("one")).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000").server();
     hear(&manager, "WATCHDOG=1");
     super::kill(server.process().server_pid(), Signal::STOP);
-    // The time that an answer counts for has to pass once; then there is silence for as long as one likes.
+    // What waits in the socket may be many; the time that an answer counts for has to pass once; then there is silence for as
+    // long as one likes.
     manager.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
     let mut buffer = [0; 64];
-    let heard = (0..100).take_while(|_| manager.recv(&mut buffer).is_ok()).count();
-    assert!(heard < 10, "{heard} signs of life of a server that was stopped");
+    let heard = (0..50).take_while(|_| manager.recv(&mut buffer).is_ok()).count();
+    assert!(heard < 50, "{heard} signs of life of a server that was stopped");
     super::kill(server.process().server_pid(), Signal::CONT);
     manager.set_read_timeout(Some(LIMIT)).unwrap();
     hear(&manager, "WATCHDOG=1");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{State, Supervisor};
+use super::{State, Supervisor, TakingOver};
 use crate::{
     command::{Answer, Command, GenerationStatus, Status},
     message::Order,
@@ -50,6 +50,14 @@ impl Supervisor {
         }
         let answer = Answer { status: Some(self.status(server)), ..Answer::done() };
         self.control.answer(&answer, |command| command == Command::Status);
+    }
+
+    /// Tells those who wait for a reload that it is done, if that is so of the one that is under way.
+    pub(super) fn taken_over_at_last(&mut self, is_done: impl FnOnce(&TakingOver) -> bool) {
+        if let Some(taking_over) = self.taking_over.take_if(|taking_over| is_done(taking_over)) {
+            self.control
+                .answer_up_to(taking_over.newest_client, &taking_over.answer, |command| command == Command::Reload);
+        }
     }
 
     pub(super) fn answer_reloads(&mut self, answer: &Answer) {

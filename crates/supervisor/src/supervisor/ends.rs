@@ -48,6 +48,7 @@ impl Supervisor {
         let mut generation = self.generations.remove(place);
         let last = generation.state();
         generation.enter(GenerationState::Ended);
+        self.taken_over_at_last(|taking_over| taking_over.from == number);
         if self.state == State::Stopping {
             self.ended_in_stop(&generation, ending);
             return self.end_if_empty();

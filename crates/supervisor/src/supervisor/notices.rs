@@ -1,11 +1,15 @@
 //! What servers say.
 
-use std::{error::Error, os::fd::AsFd};
+use std::{
+    error::Error,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 use stack_config::Bind;
 use stack_listen::SocketId;
 
-use super::{State, Supervisor};
+use super::{State, Supervisor, TakingOver};
 use crate::{
     channel::{MOST_DESCRIPTORS, Received},
     command::Answer,
@@ -19,6 +23,9 @@ const MOST_DRAINING: usize = 4;
 
 /// Messages that are taken from one server before others have their turn.
 const AT_A_TIME: usize = 16;
+
+/// How long a server may take to accept no more.
+const HAND_OVER_TIME: Duration = Duration::from_secs(2);
 
 impl Supervisor {
     /// Takes what a server has sent.
@@ -57,6 +64,7 @@ impl Supervisor {
             }
             Notice::Serving => self.taken_over(number),
             Notice::Failed { text, exit_code } => generation.failure = Some(Failure { text, exit_code }),
+            Notice::HandedOver => self.taken_over_at_last(|taking_over| taking_over.from == number),
             Notice::Drained { cut_off } => generation.cut_off = Some(cut_off),
             Notice::WantsReload { reason, is_urgent } => self.take_wish(number, Wish { reason, is_urgent }),
             Notice::Report(report) => self.answer_status(Some(report)),
@@ -101,11 +109,13 @@ impl Supervisor {
         let purpose = generation.purpose;
         let addresses = generation.facts.addresses.join(" ");
         let taken = generation.sockets.clone();
+        let mut from = None;
         for before in &mut self.generations {
             if before.number != number && before.state() == GenerationState::Serving {
                 let places = before.sockets.iter().enumerate();
                 let given_up = places.filter(|(_, id)| !taken.contains(id)).map(|(place, _)| place).collect();
                 before.drain(&Order::HandOver { given_up });
+                from = Some(before.number);
             }
         }
         self.limit_draining();
@@ -124,7 +134,15 @@ impl Supervisor {
             self.reload_error = None;
             self.wishes.fulfilled();
         }
-        self.answer_reloads(&Answer { generation: Some(number), pid: Some(pid), ..Answer::done() });
+        let answer = Answer { generation: Some(number), pid: Some(pid), ..Answer::done() };
+        match from {
+            // Who asked for new code is not to meet the old one with the next connection.
+            Some(from) => {
+                let (newest_client, until) = (self.control.newest(), Instant::now() + HAND_OVER_TIME);
+                self.taking_over = Some(TakingOver { from, answer, newest_client, until });
+            }
+            None => self.answer_reloads(&answer),
+        }
         self.notify.tell(Stage::Ready, &format!("serving on {addresses}"));
     }
 

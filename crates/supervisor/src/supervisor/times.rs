@@ -18,6 +18,7 @@ impl Supervisor {
             .chain(self.restart_at)
             .chain(self.next_ping)
             .chain(self.report_at)
+            .chain(self.taking_over.as_ref().map(|taking_over| taking_over.until))
             .chain(self.wish_due_at())
             .chain(self.watchdog.next())
             .min()
@@ -36,6 +37,7 @@ impl Supervisor {
         if self.report_at.is_some_and(|at| at <= now) {
             self.answer_status(None);
         }
+        self.taken_over_at_last(|taking_over| taking_over.until <= now);
         if self.wish_due_at().is_some_and(|at| at <= now) {
             self.grant_wish();
         }

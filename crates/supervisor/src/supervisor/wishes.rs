@@ -72,6 +72,7 @@ impl Supervisor {
         let Some(serving) = self.serving() else { return };
         let (generation, reason) = (serving.number, serving.wish.as_ref().map(|wish| wish.reason.clone()));
         tracing::info!(generation, reason, "a new generation is started in the place of one that is worn");
+        self.taken_over_at_last(|_| true);
         self.start_beside(Purpose::Renewal);
     }
 }
