@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{Server, eventually, isolation, serve};
+use crate::harness::{Gate, Held, Server, eventually, isolation, serve};
 
 /// How long a request may take, unless a test says more.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -248,15 +248,54 @@ fn a_request_whose_client_has_left_is_interrupted_where_that_is_asked_for() {
 }
 
 #[test]
+fn jobs_that_went_to_a_worker_whose_gil_is_held_are_run_by_another_one() {
+    for isolation in isolations() {
+        let (gate, holding) = (Gate::new(), Gate::new());
+        let arguments = ["--workers", "2", "--threads", "2", "--request-timeout", "1h", "--isolation", isolation];
+        let server = serve("gil", &arguments).default("--log-level", "debug").server();
+        let mut holder = server.connect();
+        holder.send(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", holding.target("/hold")));
+        let held = holding.entered();
+        // One thread is left for them there, and two in the other worker.
+        let mut waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let mut connection = server.connect();
+                connection.send(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", gate.target("/wait")));
+                connection
+            })
+            .collect();
+        server.wait_for_line("STACK0338");
+        let first = [gate.entered(), gate.entered()];
+        first.into_iter().for_each(Held::release);
+        gate.entered().release();
+        for connection in &mut waiting {
+            assert_eq!(connection.response("GET").unwrap().expect(200).text(), "free");
+        }
+        assert!(!holder.has_input(), "the GIL is still held");
+        held.release();
+        holder.response("GET").unwrap().expect(200);
+        server.stop();
+    }
+}
+
+#[test]
 fn a_job_that_waits_for_a_stalled_worker_is_taken_back_and_run_later() {
     for isolation in isolations() {
         let server = stuck(&["--workers", "1", "--threads", "2", "--request-timeout", "1h", "--isolation", isolation]);
         let mut holder = server.connect();
         holder.send("GET /gil-for-a-while HTTP/1.1\r\nHost: a\r\n\r\n");
         server.wait_for_line("the GIL is held");
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
         let mut waiting = server.connect();
-        waiting.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
-        server.wait_for_line("STACK0338");
+        waiting.send(post);
+        eventually("a job that waits", || {
+            // Between the word and the call it could slip through.
+            if waiting.has_input() {
+                waiting.response("POST").unwrap().expect(200);
+                waiting.send(post);
+            }
+            server.process().lines().iter().any(|line| line.text.contains("STACK0338")).then_some(())
+        });
         server.wait_for_line("to=Stalled");
         waiting.response("POST").unwrap().expect(200);
         holder.response("GET").unwrap().expect(200);
