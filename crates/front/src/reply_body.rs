@@ -44,6 +44,11 @@ impl ReplyBody {
         Self { reply, reading: None, context, queued_at: Instant::now() }
     }
 
+    /// The request's way so far.
+    pub(crate) fn passage(&self) -> Passage {
+        Passage { queued_at: self.queued_at, trace: self.reply.trace() }
+    }
+
     pub(crate) fn reply(&mut self) -> &mut Reply {
         &mut self.reply
     }
@@ -110,9 +115,8 @@ impl Body for ReplyBody {
 
 impl Drop for ReplyBody {
     fn drop(&mut self) {
-        let passage = Passage { queued_at: self.queued_at, trace: self.reply.trace() };
         // Nobody else notes it.
-        let _ = self.context.passage.set(passage);
+        let _ = self.context.passage.set(self.passage());
     }
 }
 

@@ -39,6 +39,7 @@ fn job(method: Method) -> (Job, Reply) {
         body: RequestBody::Memory(Bytes::from_static(b"body")),
         connection: None,
         received_at: Instant::now(),
+        details: None,
     };
     let (responder, reply) = exchange(BodyLimits { memory: 1 << 20, spill: 0, directory: Path::new("/tmp").into() });
     (Job { request, responder, deadline: None, retried: false }, reply)
