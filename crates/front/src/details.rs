@@ -21,7 +21,7 @@ use crate::{
 
 /// Nothing is loaded, nothing is run, nothing is sent, and nobody puts the page into another. The one style is the page's own.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'sha256-SVF8qZK0BsitnoH+syS2P5XKIzmAo7USVn0SqYhdEAw='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'sha256-c5Wxggs6d1Qge60pB+6QXSpdVVap+SorbaRBwpHu5LQ='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
 /// Fields in which proxies speak of clients, beside `X-Forwarded-*`.
