@@ -207,16 +207,14 @@ struct WaitingReply {
 impl WaitingReply {
     async fn into_response(mut self, deadline: Option<Instant>) -> Result<Response, Unanswered> {
         let ResponseHead { status, reason, headers } = self.head(deadline).await?;
-        let whole = self.body.reply().whole();
-        let mut response = match whole {
+        let mut response = if let Some(block) = self.body.reply().whole() {
             // Dropping the reply notes where and when it was made.
-            Some(block) => Response::new(Body::from(block)),
-            None => {
-                let passage = self.body.passage();
-                let mut response = Response::new(Body::new(self.body));
-                response.extensions_mut().insert(passage);
-                response
-            }
+            Response::new(Body::from(block))
+        } else {
+            let passage = self.body.passage();
+            let mut response = Response::new(Body::new(self.body));
+            response.extensions_mut().insert(passage);
+            response
         };
         *response.status_mut() = status;
         *response.headers_mut() = headers;

@@ -41,7 +41,7 @@ pub(crate) struct Answer {
 /// to be found out or counted, and no time is to be told.
 pub(crate) fn is_possible(server: &Server, origin: &Origin) -> bool {
     server.sites.may_have_content()
-        && !server.server_timing
+        && !server.tells_times
         && !origin.is_proxy
         && origin.redirect_to.is_none()
         && server.admission.lets_all_requests_in(&origin.peer)

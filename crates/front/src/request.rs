@@ -159,7 +159,7 @@ fn complete(
     let status = response.status();
     entry.answered(status);
     server.sites.dress(asked.site).put_page(&mut response, asked.id, asked.accept.as_ref());
-    if server.server_timing {
+    if server.tells_times {
         let passage = response.extensions().get().copied().or_else(|| entry.passage().get().copied());
         server_timing::put(response.headers_mut(), asked.started_at, passage.as_ref());
     }

@@ -40,7 +40,8 @@ pub(crate) struct Server {
     pub(crate) security_headers: bool,
     /// Who is shown why an application failed.
     pub(crate) error_details: ErrorDetails,
-    pub(crate) server_timing: bool,
+    /// Whether responses say how long they took.
+    pub(crate) tells_times: bool,
     pub(crate) rates: Rates,
     ids: Ids,
 }
@@ -73,7 +74,7 @@ impl Server {
             keepalive_requests: config.clients.keepalive_requests.map_or(u64::MAX, NonZero::get),
             security_headers: config.clients.security_headers,
             error_details: config.clients.error_details,
-            server_timing: config.clients.server_timing,
+            tells_times: config.clients.server_timing,
             rates,
             metrics,
             log,

@@ -30,6 +30,9 @@ fn form(shown_to: ErrorDetails, origin: &Origin, client: Option<&str>, fields: &
 
 const HERE: (&str, &str) = ("host", "localhost:8000");
 
+/// RFC 4648 §4.
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 #[test]
 fn who_is_local_is_shown_details_and_nobody_else() {
     let local = |peer, fields: &[_]| form(ErrorDetails::Local, &origin(peer, false), None, fields).is_some();
@@ -92,8 +95,6 @@ fn the_policy_allows_the_page_s_style() {
     for byte in digest.as_ref() {
         write!(bits, "{byte:08b}").unwrap();
     }
-    // RFC 4648 §4, of 32 bytes.
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let sextet = |bits: &[u8]| {
         let value = bits.iter().fold(0, |value, bit| value * 2 + usize::from(bit - b'0'));
         char::from(DIGITS[value << (6 - bits.len())])
