@@ -99,18 +99,21 @@ impl Application {
         let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
         let body = body.await?;
         let details = context.details;
-        let (reply, deadline) = self.push(&context, parts, body)?;
-        let reply = WaitingReply { body: ReplyBody::new(reply, context), details };
+        let queued_at = Instant::now();
+        let deadline = self.request_timeout.and_then(|timeout| queued_at.checked_add(timeout));
+        let reply = self.push(&context, parts, body, queued_at, deadline)?;
+        let reply = WaitingReply { body: ReplyBody::new(reply, context, queued_at), details };
         reply.into_response(deadline).await
     }
 
-    /// The reply that is waited for, and until when.
     fn push(
         &self,
         context: &Context,
         mut parts: http::request::Parts,
         body: RequestBody,
-    ) -> Result<(Reply, Option<Instant>), Error> {
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Reply, Error> {
         let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
         let (target, origin_form) = targets(&parts.uri);
         let target = original.map_or(target, |original| targets(&original).0);
@@ -118,7 +121,6 @@ impl Application {
         let below = path::below(&mount, &path).expect("routed here because it is below").len();
         let path = path.slice(path.len() - below..);
         let Client { peer, scheme, local } = context.client.clone();
-        let now = Instant::now();
         let request = stack_bridge::Request {
             id: context.id,
             method: parts.method,
@@ -138,12 +140,11 @@ impl Application {
             details: context.details,
         };
         let (responder, reply) = exchange(self.response.clone());
-        let deadline = self.request_timeout.and_then(|timeout| now.checked_add(timeout));
         if let Some(counters) = self.counters() {
             counters.requests.fetch_add(1, Relaxed);
         }
         match self.pressure.queue().push(Job { request, responder, deadline, retried: false }) {
-            Ok(()) => Ok((reply, deadline)),
+            Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
                 self.metrics.refused.fetch_add(1, Relaxed);
                 self.refused();

@@ -72,10 +72,19 @@ impl Asker<'_> {
     fn is_local(&self, sites: &Sites) -> bool {
         let speaks_for_itself = self.origin.is_proxy || !self.is_forwarded;
         speaks_for_itself
+            && !is_of_another_site(&self.parts.headers)
             && is_loopback(&self.origin.peer)
             && is_loopback(&self.client.peer)
             && host::of(self.parts).is_some_and(|host| means_this_machine(host) || sites.are_named(host))
     }
+}
+
+/// Whether a page of another site asks for it, in whose scripts the answer could end where a rule of this site's allows that
+/// (CORS). A browser that goes there itself shows it to its user only (Fetch Metadata, W3C).
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let is =
+        |name, value: &str| headers.get(name).is_some_and(|field: &HeaderValue| field.as_bytes() == value.as_bytes());
+    is("sec-fetch-site", "cross-site") && !is("sec-fetch-mode", "navigate")
 }
 
 /// A peer on a Unix domain socket is a proxy, as a rule, that says nothing of its client.

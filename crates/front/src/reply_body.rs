@@ -39,9 +39,9 @@ pub(crate) enum Cut {
 }
 
 impl ReplyBody {
-    /// Reads the reply to a job that has just been queued.
-    pub(crate) fn new(reply: Reply, context: Context) -> Self {
-        Self { reply, reading: None, context, queued_at: Instant::now() }
+    /// Reads the reply to a job that was complete at that instant, and has been queued.
+    pub(crate) fn new(reply: Reply, context: Context, queued_at: Instant) -> Self {
+        Self { reply, reading: None, context, queued_at }
     }
 
     /// The request's way so far.

@@ -55,6 +55,22 @@ fn who_is_local_is_shown_details_and_nobody_else() {
 }
 
 #[test]
+fn a_page_of_another_site_is_not_local_but_a_way_from_there_is() {
+    for (site, mode, is_shown) in [
+        ("cross-site", "cors", false),
+        ("cross-site", "no-cors", false),
+        ("cross-site", "navigate", true),
+        ("same-site", "cors", true),
+        ("same-origin", "cors", true),
+        ("none", "navigate", true),
+    ] {
+        let fields = [HERE, ("sec-fetch-site", site), ("sec-fetch-mode", mode)];
+        let given = form(ErrorDetails::Local, &origin("127.0.0.1:9", false), None, &fields);
+        assert_eq!(given.is_some(), is_shown, "{site} {mode}");
+    }
+}
+
+#[test]
 fn a_trusted_proxy_says_who_is_local() {
     let fields = [HERE, ("x-forwarded-for", "as it was read")];
     let proxy = origin("127.0.0.1:9", true);

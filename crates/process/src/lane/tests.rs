@@ -148,6 +148,18 @@ async fn an_answer_that_ends_at_any_byte_is_whole_or_known_as_not_whole() {
 }
 
 #[tokio::test]
+async fn what_a_client_is_to_see_of_a_failure_crosses_with_it() {
+    for (rest, expected) in [(&b"<p>why"[..], Some(&b"<p>why"[..])), (b"", None)] {
+        let mut peer = Peer::with_job();
+        peer.read_job().await;
+        let failed = frame(&ToServer::Failed(FailureKind::Application), rest);
+        peer.answers.write_all(&[failed, frame(&ToServer::Done, b"")].concat()).unwrap();
+        assert_eq!(peer.reply.head().await, Err(Failure::Application));
+        assert_eq!(peer.reply.take_details().as_deref(), expected);
+    }
+}
+
+#[tokio::test]
 async fn garbage_ends_the_lane_and_answers_nothing() {
     let without_file = ToServer::FileBlock { head: Some(head(200)), offset: 0, length: 9, last: true };
     for (name, bytes) in [
