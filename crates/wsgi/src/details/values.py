@@ -3,16 +3,17 @@
 import re
 import sys
 from itertools import islice
-from time import monotonic
+from time import monotonic, thread_time
 
 HIDDEN = "********"
 # Characters of one value, entries of one container, and how deep containers are followed.
 LONGEST = 1000
 ENTRIES = 30
 DEEPEST = 3
-# Seconds for one value and for all of a page.
+# Seconds of the processor's time for one value and for all of a page, and of anybody's time for all: some values wait.
 FOR_ONE = 0.25
 FOR_ALL = 2.0
+WAIT = 10.0
 
 NAMES = (
     r"passw|passphrase|passcode|pwd|secret|token|cookie|authori[sz]ation|credential|private|api_?key|csrf|xsrf"
@@ -49,15 +50,15 @@ def cut(text, longest=LONGEST):
 
 
 def within(seconds, function, *arguments, **options):
-    """Calls it. Python code that it runs is ended when the time is over; a wait in C is not."""
+    """Calls it. Python code that it runs is ended when it has run for that time; a wait in C is not."""
     if sys.gettrace() is not None:
         return function(*arguments, **options)  # a debugger is at work
-    end = monotonic() + seconds
+    end = thread_time() + seconds
 
     def trace(frame, event, argument):
         # A loop within one line has no other events.
         frame.f_trace_opcodes = True
-        if monotonic() > end:
+        if thread_time() > end:
             raise TooSlow
         return trace
 
@@ -72,14 +73,14 @@ class Values:
     """Shows values, as long as there is time for it."""
 
     def __init__(self):
-        self.end = monotonic() + FOR_ALL
+        self.end, self.latest = thread_time() + FOR_ALL, monotonic() + WAIT
 
     def named(self, name, value):
         return HIDDEN if is_secret(name) else self.text(value)
 
     def text(self, value):
-        left = self.end - monotonic()
-        if left <= 0:
+        left = self.end - thread_time()
+        if left <= 0 or monotonic() > self.latest:
             return "<not shown: there was no time left>"
         try:
             return within(min(FOR_ONE, left), self.short, value, 0)
