@@ -9,12 +9,16 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Uri};
 use hyper::ext::ReasonPhrase;
-use stack_bridge::{BodyLimits, ClientConnection, Job, Refused, Reply, RequestBody, ResponseHead, exchange};
+use stack_bridge::{
+    BodyLimits, ClientConnection, DetailsForm, Failure, Job, Refused, Reply, RequestBody, ResponseHead, exchange,
+};
 use stack_config::{Limits, Rates, Timeouts};
+use tokio::time::{timeout, timeout_at};
 
 use crate::{
     client::Client,
     connection::Stream,
+    details::Details,
     error::Error,
     health::Pressure,
     metrics::{ApplicationMetrics, Metrics},
@@ -24,6 +28,9 @@ use crate::{
     request_body::{self, Patience},
     site::Routed,
 };
+
+/// How long a client that is shown why the application failed waits for that once its time is over.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The application, as the front sees it: a queue.
 #[derive(Debug)]
@@ -77,19 +84,36 @@ impl Application {
         let id = context.id;
         match self.run(context, request).await {
             Ok(response) => response,
-            Err(error) => error.respond(id),
+            Err(Unanswered { error, details }) => {
+                let mut response = error.respond(id);
+                if let Some(details) = details {
+                    details.put(&mut response);
+                }
+                response
+            }
         }
     }
 
-    async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Error> {
+    async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Unanswered> {
         let (parts, body) = request.into_parts();
         let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
         let body = body.await?;
-        let reply = WaitingReply::new(self.push(&context, parts, body)?, context, self.request_timeout);
-        reply.into_response(self.request_timeout).await
+        let details = context.details;
+        let queued_at = Instant::now();
+        let deadline = self.request_timeout.and_then(|timeout| queued_at.checked_add(timeout));
+        let reply = self.push(&context, parts, body, queued_at, deadline)?;
+        let reply = WaitingReply { body: ReplyBody::new(reply, context, queued_at, self.request_timeout), details };
+        reply.into_response(deadline).await
     }
 
-    fn push(&self, context: &Context, mut parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
+    fn push(
+        &self,
+        context: &Context,
+        mut parts: http::request::Parts,
+        body: RequestBody,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Reply, Error> {
         let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
         let (target, origin_form) = targets(&parts.uri);
         let target = original.map_or(target, |original| targets(&original).0);
@@ -97,7 +121,6 @@ impl Application {
         let below = path::below(&mount, &path).expect("routed here because it is below").len();
         let path = path.slice(path.len() - below..);
         let Client { peer, scheme, local } = context.client.clone();
-        let now = Instant::now();
         let request = stack_bridge::Request {
             id: context.id,
             method: parts.method,
@@ -114,9 +137,9 @@ impl Application {
             body,
             connection: closes_for(&context.stream),
             received_at: now,
+            details: context.details,
         };
         let (responder, reply) = exchange(self.response.clone());
-        let deadline = self.request_timeout.and_then(|timeout| now.checked_add(timeout));
         if let Some(counters) = self.counters() {
             counters.requests.fetch_add(1, Relaxed);
         }
@@ -163,31 +186,37 @@ fn without_ambiguous_names(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
+/// A request without a response of the application's.
+struct Unanswered {
+    error: Error,
+    /// What the client is shown in the place of the short text.
+    details: Option<Details>,
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        Self { error, details: None }
+    }
+}
+
 /// A reply whose head has not come. Dropped, it tells the worker that the client has gone.
 struct WaitingReply {
     body: ReplyBody,
+    details: Option<DetailsForm>,
 }
 
 impl WaitingReply {
-    fn new(reply: Reply, context: Context, pause: Option<Duration>) -> Self {
-        Self { body: ReplyBody::new(reply, context, pause) }
-    }
-
-    async fn into_response(mut self, request_timeout: Option<Duration>) -> Result<Response, Error> {
-        let head = match request_timeout {
-            None => self.body.reply().head().await,
-            Some(limit) => match tokio::time::timeout(limit, self.body.reply().head()).await {
-                Ok(head) => head,
-                Err(_) => return Err(Error::RequestTimeout),
-            },
-        };
-        let ResponseHead { status, reason, headers } = head?;
-        let body = match self.body.reply().whole() {
+    async fn into_response(mut self, deadline: Option<Instant>) -> Result<Response, Unanswered> {
+        let ResponseHead { status, reason, headers } = self.head(deadline).await?;
+        let mut response = if let Some(block) = self.body.reply().whole() {
             // Dropping the reply notes where and when it was made.
-            Some(block) => Body::from(block),
-            None => Body::new(self.body),
+            Response::new(Body::from(block))
+        } else {
+            let passage = self.body.passage();
+            let mut response = Response::new(Body::new(self.body));
+            response.extensions_mut().insert(passage);
+            response
         };
-        let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         // A phrase that is not one is left out: the registered one says the same.
@@ -195,5 +224,31 @@ impl WaitingReply {
             response.extensions_mut().insert(reason);
         }
         Ok(response)
+    }
+
+    async fn head(&mut self, deadline: Option<Instant>) -> Result<ResponseHead, Unanswered> {
+        let reply = self.body.reply();
+        let head = match deadline {
+            None => Some(reply.head().await),
+            Some(deadline) => timeout_at(deadline.into(), reply.head()).await.ok(),
+        };
+        let error = match head {
+            Some(Ok(head)) => return Ok(head),
+            // Interrupted because its time is over, and quick to end.
+            Some(Err(Failure::Application)) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                Error::RequestTimeout
+            }
+            Some(Err(failure)) => Error::from(failure),
+            None => {
+                if self.details.is_some() {
+                    // What interrupted the application has only begun to. An answer that comes now is too late all the same.
+                    let _ = timeout(LAST_WORDS, reply.head()).await;
+                }
+                Error::RequestTimeout
+            }
+        };
+        let text = self.body.reply().take_details();
+        let details = self.details.zip(text).map(|(form, text)| Details { form, text });
+        Err(Unanswered { error, details })
     }
 }

@@ -46,10 +46,15 @@ pub(crate) enum Cut {
 }
 
 impl ReplyBody {
-    /// Reads the reply to a job that has just been queued. From one block to the next it waits for as long as `pause`, not
-    /// counting the time that the client takes.
-    pub(crate) fn new(reply: Reply, context: Context, pause: Option<Duration>) -> Self {
-        Self { reply, reading: None, context, queued_at: Instant::now(), pause, pauses_until: None }
+    /// Reads the reply to a job that was complete at that instant, and has been queued. From one block to the next it waits for
+    /// as long as `pause`, not counting the time that the client takes.
+    pub(crate) fn new(reply: Reply, context: Context, queued_at: Instant, pause: Option<Duration>) -> Self {
+        Self { reply, reading: None, context, queued_at, pause, pauses_until: None }
+    }
+
+    /// The request's way so far.
+    pub(crate) fn passage(&self) -> Passage {
+        Passage { queued_at: self.queued_at, trace: self.reply.trace() }
     }
 
     pub(crate) fn reply(&mut self) -> &mut Reply {
@@ -130,9 +135,8 @@ impl Body for ReplyBody {
 
 impl Drop for ReplyBody {
     fn drop(&mut self) {
-        let passage = Passage { queued_at: self.queued_at, trace: self.reply.trace() };
         // Nobody else notes it.
-        let _ = self.context.passage.set(passage);
+        let _ = self.context.passage.set(self.passage());
     }
 }
 
