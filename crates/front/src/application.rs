@@ -7,14 +7,17 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, Uri, Version, request::Parts};
 use hyper::ext::ReasonPhrase;
-use stack_bridge::{BodyLimits, ClientConnection, Job, Refused, Reply, RequestBody, ResponseHead, exchange};
+use stack_bridge::{
+    BodyLimits, ClientConnection, Job, Refused, Reply, RequestBody, RequestId, ResponseHead, TlsFacts, exchange,
+};
 use stack_config::{Limits, Rates, Timeouts};
 
 use crate::{
     client::Client,
     connection::Stream,
+    direct::{Begun, Carried},
     error::Error,
     health::Pressure,
     metrics::{ApplicationMetrics, Metrics},
@@ -82,37 +85,47 @@ impl Application {
     }
 
     async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Error> {
-        let (parts, body) = request.into_parts();
-        let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
-        let body = body.await?;
-        let reply = WaitingReply::new(self.push(&context, parts, body)?, context);
-        reply.into_response(self.request_timeout).await
+        let (mut parts, body) = request.into_parts();
+        let carried = parts.extensions.remove::<Carried>().and_then(|carried| carried.take());
+        let begun = if let Some(begun) = carried {
+            begun
+        } else {
+            let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
+            let body = body.await?;
+            let (reply, deadline) = self.push(call(&context, parts, body));
+            Begun { reply, queued_at: Instant::now(), deadline, answer: None }
+        };
+        let Begun { reply, queued_at, deadline, answer } = begun;
+        let waiting = WaitingReply { body: ReplyBody::new(reply?, context, queued_at) };
+        match answer {
+            Some((head, body)) => Ok(waiting.response(head, body)),
+            None => waiting.into_response(deadline).await,
+        }
     }
 
-    fn push(&self, context: &Context, mut parts: http::request::Parts, body: RequestBody) -> Result<Reply, Error> {
-        let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
-        let (target, origin_form) = targets(&parts.uri);
-        let target = original.map_or(target, |original| targets(&original).0);
+    /// Queues a job, and says when the application has had its time.
+    pub(crate) fn push(&self, call: Call) -> (Result<Reply, Error>, Option<Instant>) {
+        let Call { id, method, target, origin_form, mount, version, headers, client, tls, body, connection } = call;
         let path::Target { path, query } = path::split(&origin_form);
         let below = path::below(&mount, &path).expect("routed here because it is below").len();
         let path = path.slice(path.len() - below..);
-        let Client { peer, scheme, local } = context.client.clone();
+        let Client { peer, scheme, local } = client;
         let now = Instant::now();
         let request = stack_bridge::Request {
-            id: context.id,
-            method: parts.method,
+            id,
+            method,
             target,
             path,
             script_name: mount,
             query,
-            version: parts.version,
-            headers: without_ambiguous_names(parts.headers),
+            version,
+            headers,
             scheme,
-            tls: context.stream.connection().tls.get().cloned(),
+            tls,
             peer,
             local,
             body,
-            connection: closes_for(&context.stream),
+            connection,
             received_at: now,
         };
         let (responder, reply) = exchange(self.response.clone());
@@ -120,20 +133,59 @@ impl Application {
         if let Some(counters) = self.counters() {
             counters.requests.fetch_add(1, Relaxed);
         }
-        match self.pressure.queue().push(Job { request, responder, deadline, retried: false }) {
-            Ok(()) => Ok(reply),
+        let refused = match self.pressure.queue().push(Job { request, responder, deadline, retried: false }) {
+            Ok(()) => return (Ok(reply), deadline),
             Err(Refused::Full(_)) => {
                 self.metrics.refused.fetch_add(1, Relaxed);
                 self.refused();
-                Err(Error::QueueFull)
+                Error::QueueFull
             }
             Err(Refused::Overloaded(_)) => {
                 self.metrics.shed.fetch_add(1, Relaxed);
                 self.refused();
-                Err(Error::Overloaded)
+                Error::Overloaded
             }
-            Err(Refused::Closed(_)) => Err(Error::Stopping),
-        }
+            Err(Refused::Closed(_)) => Error::Stopping,
+        };
+        (Err(refused), deadline)
+    }
+}
+
+/// What an application is asked.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: RequestId,
+    pub(crate) method: Method,
+    /// As it was sent.
+    pub(crate) target: Bytes,
+    /// The target that leads to the application.
+    pub(crate) origin_form: Bytes,
+    /// The prefix of the application, decoded.
+    pub(crate) mount: Bytes,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) client: Client,
+    pub(crate) tls: Option<Arc<TlsFacts>>,
+    pub(crate) body: RequestBody,
+    /// What is closed behind a response that proves to be of the wrong length.
+    pub(crate) connection: Option<Arc<dyn ClientConnection>>,
+}
+
+fn call(context: &Context, mut parts: Parts, body: RequestBody) -> Call {
+    let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
+    let (target, origin_form) = targets(&parts.uri);
+    Call {
+        id: context.id,
+        method: parts.method,
+        target: original.map_or(target, |original| targets(&original).0),
+        origin_form,
+        mount,
+        version: parts.version,
+        headers: without_ambiguous_names(parts.headers),
+        client: context.client.clone(),
+        tls: context.stream.connection().tls.get().cloned(),
+        body,
+        connection: closes_for(&context.stream),
     }
 }
 
@@ -169,20 +221,22 @@ struct WaitingReply {
 }
 
 impl WaitingReply {
-    fn new(reply: Reply, context: Context) -> Self {
-        Self { body: ReplyBody::new(reply, context) }
-    }
-
-    async fn into_response(mut self, request_timeout: Option<Duration>) -> Result<Response, Error> {
-        let head = match request_timeout {
+    async fn into_response(mut self, deadline: Option<Instant>) -> Result<Response, Error> {
+        let head = match deadline {
             None => self.body.reply().head().await,
-            Some(limit) => match tokio::time::timeout(limit, self.body.reply().head()).await {
+            Some(deadline) => match tokio::time::timeout_at(deadline.into(), self.body.reply().head()).await {
                 Ok(head) => head,
                 Err(_) => return Err(Error::RequestTimeout),
             },
         };
-        let ResponseHead { status, reason, headers } = head?;
-        let body = match self.body.reply().whole() {
+        let (head, body) = (head?, self.body.reply().whole());
+        Ok(self.response(head, body))
+    }
+
+    /// The response with this head, and with this body, if it is whole.
+    fn response(self, head: ResponseHead, whole: Option<Bytes>) -> Response {
+        let ResponseHead { status, reason, headers } = head;
+        let body = match whole {
             // Dropping the reply notes where and when it was made.
             Some(block) => Body::from(block),
             None => Body::new(self.body),
@@ -194,6 +248,6 @@ impl WaitingReply {
         if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.into_bytes()).ok()) {
             response.extensions_mut().insert(reason);
         }
-        Ok(response)
+        response
     }
 }

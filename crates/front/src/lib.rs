@@ -18,6 +18,7 @@ mod check;
 mod client;
 mod compression;
 mod connection;
+mod direct;
 mod error;
 mod file_stream;
 mod files;

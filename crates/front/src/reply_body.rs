@@ -39,9 +39,9 @@ pub(crate) enum Cut {
 }
 
 impl ReplyBody {
-    /// Reads the reply to a job that has just been queued.
-    pub(crate) fn new(reply: Reply, context: Context) -> Self {
-        Self { reply, reading: None, context, queued_at: Instant::now() }
+    /// Reads the reply to a job that was queued then.
+    pub(crate) fn new(reply: Reply, context: Context, queued_at: Instant) -> Self {
+        Self { reply, reading: None, context, queued_at }
     }
 
     pub(crate) fn reply(&mut self) -> &mut Reply {

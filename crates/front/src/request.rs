@@ -11,6 +11,7 @@ use crate::{
     access_log::{Described, Entry, Passage},
     client::Client,
     connection::{Order, Phase, Refused, Stream},
+    direct::Carried,
     error::Error,
     https, outgoing,
     sent_body::SentBody,
@@ -31,7 +32,8 @@ pub(crate) struct Context {
 /// Answers one request. Dropped before its end, the client has left: what it waited for is given up.
 pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request<Incoming>) -> Response<SentBody> {
     stream.enter(Phase::Answering);
-    let id = server.next_id();
+    let handed = stream.take_handed();
+    let id = handed.as_ref().map_or_else(|| server.next_id(), |handed| handed.id);
     let (mut parts, body) = request.into_parts();
     let origin = &stream.connection().origin;
     let verdict = verdict(&stream, &mut parts, server.head_limits.fields).map_err(Error::Refused);
@@ -40,12 +42,18 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         Ok(client) => (client, Ok(())),
         Err(error) => (Client::from(origin), Err(error)),
     };
-    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), || Described::of(&parts));
+    // What the gate has begun with, it has counted.
+    let (mut entry, begun) = if let Some(handed) = handed {
+        (handed.entry, Some(handed.begun))
+    } else {
+        let described = || Described::of(&parts);
+        (Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), described), None)
+    };
     entry.set_client(client.peer);
     if let Some(Refused { refusal: _, line }) = stream.connection().refused() {
         entry.refused(line.clone());
     }
-    if stream.connection().count_request() >= server.keepalive_requests {
+    if begun.is_none() && stream.connection().count_request() >= server.keepalive_requests {
         stream.connection().command(Order::Drain);
     }
     let asked = Asked {
@@ -76,6 +84,9 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
             let context = Context { id, stream: stream.clone(), client, passage: entry.passage() };
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
+            if let Some(begun) = begun {
+                request.extensions_mut().insert(Carried::new(begun));
+            }
             server.sites.respond(asked.site, request).await
         }
     };
