@@ -23,7 +23,7 @@ use crate::{
     workers::Workers,
 };
 use admin::AdminService;
-use announce::{announce, announce_tls};
+use announce::{announce, announce_details, announce_tls};
 
 /// How long the applications' own end may take: their threads, their atexit handlers.
 const END_TIME: Duration = Duration::from_secs(10);
@@ -137,6 +137,7 @@ async fn start_and_serve(
     }
     admin.start();
     announce(&started, &listeners);
+    announce_details(&started.config);
     serve(front, listeners, started, orders, link, admin).await
 }
 

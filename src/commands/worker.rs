@@ -5,7 +5,7 @@ use std::{env, fs::File, num::NonZeroUsize, sync::Arc, thread};
 use anyhow::Context;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use stack_bridge::{Failure, Job, Jobs, WorkerId, WorkerState};
-use stack_config::{AccessLog, Log};
+use stack_config::{AccessLog, Isolation, Log};
 use stack_interp::{Python, Runtime, RuntimeSettings, Venv, Version, widen_signal_stack};
 use stack_process::worker::{Assignment, Control, Forked, LargeBlocks, Preload, Start};
 use stack_wsgi::{Overseer, Watch, Watching, Worker, WorkerSettings};
@@ -122,6 +122,7 @@ fn worker(spec: &WorkerSpec, id: WorkerId, threads: usize) -> anyhow::Result<Wor
         env: spec.env.clone(),
         fresh_env: None,
         threads: NonZeroUsize::new(threads).context("a worker without a lane")?,
+        isolation: Isolation::Processes,
         multiprocess: spec.multiprocess,
         when_refused: None,
         all_threads: true,

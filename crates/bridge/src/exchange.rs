@@ -105,6 +105,8 @@ struct State {
     spill: Option<Spill>,
     /// What comes after the spill file.
     tail: Option<FileRegion>,
+    /// What the client is to see of a failure.
+    details: Option<Vec<u8>>,
     trace: Trace,
     reader_gone: bool,
     /// The worker waits for room. Without it nobody is to be notified, which costs a system call.
@@ -154,6 +156,7 @@ pub fn exchange(limits: BodyLimits) -> (Responder, Reply) {
         in_files: 0,
         spill: None,
         tail: None,
+        details: None,
         trace: Trace::default(),
         reader_gone: false,
         worker_waits: false,
@@ -220,6 +223,11 @@ impl Reply {
             return Poll::Ready(Err(failure));
         }
         park(&mut state, context)
+    }
+
+    /// What the client is to see of the failure that [`Self::head`] gave, in the form that its request names; once.
+    pub fn take_details(&mut self) -> Option<Vec<u8>> {
+        lock(&self.shared.state).details.take()
     }
 
     /// The body, where it is complete and in at most one block: the common small response needs no stream.

@@ -32,7 +32,8 @@ mod worker_state;
 pub use exchange::{BodyLimits, Chunk, Flow, Reply, SendError, Trace, exchange};
 pub use queue::{Closed, Consumer, Crew, Depth, Job, Jobs, Queue, Refused, TaskConsumer, WorkerId};
 pub use request::{
-    BodyReader, ClientCertificate, ClientConnection, Local, Peer, Request, RequestBody, RequestId, Scheme, TlsFacts,
+    BodyReader, ClientCertificate, ClientConnection, DetailsForm, Local, Peer, Request, RequestBody, RequestId, Scheme,
+    TlsFacts,
 };
 pub use responder::{ClientHandle, Push, RemoteClient, RemoteResponder, Responder, WhenClientGone};
 pub use response::{Failure, FileRegion, ResponseHead};

@@ -126,6 +126,19 @@ pub struct Request {
     pub connection: Option<Arc<dyn ClientConnection>>,
     /// When the front had read the request completely.
     pub received_at: Instant,
+    /// In which form its client may see what the application raised; `None`: it may not.
+    pub details: Option<DetailsForm>,
+}
+
+/// The form in which a client is told why the application failed: the one it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetailsForm {
+    /// A page for people.
+    Html,
+    /// A problem (RFC 9457).
+    Json,
+    /// Plain text.
+    Text,
 }
 
 /// A request body that has been read completely.

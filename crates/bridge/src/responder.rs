@@ -48,8 +48,8 @@ pub trait RemoteResponder: fmt::Debug + Send {
     fn push(&mut self, push: &mut Push<'_>) -> Result<(), SendError>;
     /// See [`Responder::finish_with_file`].
     fn finish_with_file(&mut self, head: Option<(ResponseHead, Flow)>, region: FileRegion) -> Result<(), SendError>;
-    /// See [`Responder::fail`].
-    fn fail(self: Box<Self>, failure: Failure);
+    /// See [`Responder::fail_with`].
+    fn fail_with(self: Box<Self>, failure: Failure, details: Option<Vec<u8>>);
 }
 
 /// Who waits for a response, as any thread may ask. It keeps nothing alive but what is needed to answer.
@@ -140,9 +140,17 @@ impl Responder {
 
     /// Ends the response as one that is not whole: an error where the head is still here, else a cut connection.
     pub fn fail(self, failure: Failure) {
+        self.fail_with(failure, None);
+    }
+
+    /// The same, with what the client is to see of it in the form that its request names ([`Request::details`]). It is of
+    /// use only where the head is still here.
+    ///
+    /// [`Request::details`]: crate::Request::details
+    pub fn fail_with(self, failure: Failure, details: Option<Vec<u8>>) {
         match self.0 {
-            End::Local(sending) => sending.fail(failure),
-            End::Remote(remote) => remote.fail(failure),
+            End::Local(sending) => sending.fail_with(failure, details),
+            End::Remote(remote) => remote.fail_with(failure, details),
         }
     }
 

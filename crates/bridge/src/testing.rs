@@ -32,6 +32,7 @@ pub(crate) fn job() -> (Job, Reply) {
         body: RequestBody::Empty,
         connection: None,
         received_at: Instant::now(),
+        details: None,
     };
     let (responder, reply) = exchange(limits(16, 0));
     (Job { request, responder, deadline: None, retried: false }, reply)

@@ -137,6 +137,8 @@ pub(crate) fn check(
         keepalive_requests,
         queue_target,
         security_headers,
+        error_details,
+        server_timing,
         health_path,
         admin_bind,
         supervisor,
@@ -262,6 +264,8 @@ pub(crate) fn check(
         keepalive_requests,
         queue_target,
         security_headers,
+        error_details,
+        server_timing,
         health_path,
         admin_bind,
     });

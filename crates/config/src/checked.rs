@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 mod files;
 
-pub use self::clients::{Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates};
+pub use self::clients::{Clients, ErrorDetails, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates};
 pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
 pub use layout::{Layout, Served, Site};
 pub use lifecycle::{ControlSocket, Lifecycle, ReloadCheck};

@@ -160,6 +160,8 @@ pub(crate) struct Raw {
     pub(crate) keepalive_requests: Written,
     pub(crate) queue_target: Written,
     pub(crate) security_headers: Written,
+    pub(crate) error_details: Written,
+    pub(crate) server_timing: Written,
     pub(crate) health_path: Option<Written>,
     #[serde(default)]
     pub(crate) admin_bind: Several,

@@ -10,13 +10,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Uri, Version, request::Parts};
 use hyper::ext::ReasonPhrase;
 use stack_bridge::{
-    BodyLimits, ClientConnection, Job, Refused, Reply, RequestBody, RequestId, ResponseHead, TlsFacts, exchange,
+    BodyLimits, ClientConnection, DetailsForm, Failure, Job, Refused, Reply, RequestBody, RequestId, ResponseHead,
+    TlsFacts, exchange,
 };
 use stack_config::{Limits, Rates, Timeouts};
+use tokio::time::{timeout, timeout_at};
 
 use crate::{
     client::Client,
     connection::Stream,
+    details::Details,
     direct::{Begun, Carried},
     error::Error,
     health::Pressure,
@@ -27,6 +30,9 @@ use crate::{
     request_body::{self, Patience},
     site::Routed,
 };
+
+/// How long a client that is shown why the application failed waits for that once its time is over.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The application, as the front sees it: a queue.
 #[derive(Debug)]
@@ -80,11 +86,17 @@ impl Application {
         let id = context.id;
         match self.run(context, request).await {
             Ok(response) => response,
-            Err(error) => error.respond(id),
+            Err(Unanswered { error, details }) => {
+                let mut response = error.respond(id);
+                if let Some(details) = details {
+                    details.put(&mut response);
+                }
+                response
+            }
         }
     }
 
-    async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Error> {
+    async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Unanswered> {
         let (mut parts, body) = request.into_parts();
         let carried = parts.extensions.remove::<Carried>().and_then(|carried| carried.take());
         let begun = if let Some(begun) = carried {
@@ -92,25 +104,31 @@ impl Application {
         } else {
             let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
             let body = body.await?;
-            let (reply, deadline) = self.push(call(&context, parts, body));
-            Begun { reply, queued_at: Instant::now(), deadline, answer: None }
+            self.push(call(&context, parts, body))
         };
         let Begun { reply, queued_at, deadline, answer } = begun;
-        let waiting = WaitingReply { body: ReplyBody::new(reply?, context, queued_at) };
+        let details = context.details;
+        let waiting = WaitingReply { body: ReplyBody::new(reply?, context, queued_at), details };
         match answer {
             Some((head, body)) => Ok(waiting.response(head, body)),
             None => waiting.into_response(deadline).await,
         }
     }
 
-    /// Queues a job, and says when the application has had its time.
-    pub(crate) fn push(&self, call: Call) -> (Result<Reply, Error>, Option<Instant>) {
-        let Call { id, method, target, origin_form, mount, version, headers, client, tls, body, connection } = call;
+    /// Queues a job.
+    pub(crate) fn push(&self, call: Call) -> Begun {
+        let queued_at = Instant::now();
+        let deadline = self.request_timeout.and_then(|timeout| queued_at.checked_add(timeout));
+        Begun { reply: self.try_push(call, queued_at, deadline), queued_at, deadline, answer: None }
+    }
+
+    fn try_push(&self, call: Call, now: Instant, deadline: Option<Instant>) -> Result<Reply, Error> {
+        let Call { id, method, target, origin_form, mount, version, headers, client, tls, body, connection, details } =
+            call;
         let path::Target { path, query } = path::split(&origin_form);
         let below = path::below(&mount, &path).expect("routed here because it is below").len();
         let path = path.slice(path.len() - below..);
         let Client { peer, scheme, local } = client;
-        let now = Instant::now();
         let request = stack_bridge::Request {
             id,
             method,
@@ -127,27 +145,26 @@ impl Application {
             body,
             connection,
             received_at: now,
+            details,
         };
         let (responder, reply) = exchange(self.response.clone());
-        let deadline = self.request_timeout.and_then(|timeout| now.checked_add(timeout));
         if let Some(counters) = self.counters() {
             counters.requests.fetch_add(1, Relaxed);
         }
-        let refused = match self.pressure.queue().push(Job { request, responder, deadline, retried: false }) {
-            Ok(()) => return (Ok(reply), deadline),
+        match self.pressure.queue().push(Job { request, responder, deadline, retried: false }) {
+            Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
                 self.metrics.refused.fetch_add(1, Relaxed);
                 self.refused();
-                Error::QueueFull
+                Err(Error::QueueFull)
             }
             Err(Refused::Overloaded(_)) => {
                 self.metrics.shed.fetch_add(1, Relaxed);
                 self.refused();
-                Error::Overloaded
+                Err(Error::Overloaded)
             }
-            Err(Refused::Closed(_)) => Error::Stopping,
-        };
-        (Err(refused), deadline)
+            Err(Refused::Closed(_)) => Err(Error::Stopping),
+        }
     }
 }
 
@@ -169,6 +186,8 @@ pub(crate) struct Call {
     pub(crate) body: RequestBody,
     /// What is closed behind a response that proves to be of the wrong length.
     pub(crate) connection: Option<Arc<dyn ClientConnection>>,
+    /// What the client is shown of a failure.
+    pub(crate) details: Option<DetailsForm>,
 }
 
 fn call(context: &Context, mut parts: Parts, body: RequestBody) -> Call {
@@ -186,6 +205,7 @@ fn call(context: &Context, mut parts: Parts, body: RequestBody) -> Call {
         tls: context.stream.connection().tls.get().cloned(),
         body,
         connection: closes_for(&context.stream),
+        details: context.details,
     }
 }
 
@@ -215,33 +235,44 @@ fn without_ambiguous_names(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
+/// A request without a response of the application's.
+struct Unanswered {
+    error: Error,
+    /// What the client is shown in the place of the short text.
+    details: Option<Details>,
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        Self { error, details: None }
+    }
+}
+
 /// A reply whose head has not come. Dropped, it tells the worker that the client has gone.
 struct WaitingReply {
     body: ReplyBody,
+    details: Option<DetailsForm>,
 }
 
 impl WaitingReply {
-    async fn into_response(mut self, deadline: Option<Instant>) -> Result<Response, Error> {
-        let head = match deadline {
-            None => self.body.reply().head().await,
-            Some(deadline) => match tokio::time::timeout_at(deadline.into(), self.body.reply().head()).await {
-                Ok(head) => head,
-                Err(_) => return Err(Error::RequestTimeout),
-            },
-        };
-        let (head, body) = (head?, self.body.reply().whole());
-        Ok(self.response(head, body))
+    async fn into_response(mut self, deadline: Option<Instant>) -> Result<Response, Unanswered> {
+        let head = self.head(deadline).await?;
+        let whole = self.body.reply().whole();
+        Ok(self.response(head, whole))
     }
 
     /// The response with this head, and with this body, if it is whole.
     fn response(self, head: ResponseHead, whole: Option<Bytes>) -> Response {
         let ResponseHead { status, reason, headers } = head;
-        let body = match whole {
+        let mut response = if let Some(block) = whole {
             // Dropping the reply notes where and when it was made.
-            Some(block) => Body::from(block),
-            None => Body::new(self.body),
+            Response::new(Body::from(block))
+        } else {
+            let passage = self.body.passage();
+            let mut response = Response::new(Body::new(self.body));
+            response.extensions_mut().insert(passage);
+            response
         };
-        let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         // A phrase that is not one is left out: the registered one says the same.
@@ -249,5 +280,31 @@ impl WaitingReply {
             response.extensions_mut().insert(reason);
         }
         response
+    }
+
+    async fn head(&mut self, deadline: Option<Instant>) -> Result<ResponseHead, Unanswered> {
+        let reply = self.body.reply();
+        let head = match deadline {
+            None => Some(reply.head().await),
+            Some(deadline) => timeout_at(deadline.into(), reply.head()).await.ok(),
+        };
+        let error = match head {
+            Some(Ok(head)) => return Ok(head),
+            // Interrupted because its time is over, and quick to end.
+            Some(Err(Failure::Application)) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                Error::RequestTimeout
+            }
+            Some(Err(failure)) => Error::from(failure),
+            None => {
+                if self.details.is_some() {
+                    // What interrupted the application has only begun to. An answer that comes now is too late all the same.
+                    let _ = timeout(LAST_WORDS, reply.head()).await;
+                }
+                Error::RequestTimeout
+            }
+        };
+        let text = self.body.reply().take_details();
+        let details = self.details.zip(text).map(|(form, text)| Details { form, text });
+        Err(Unanswered { error, details })
     }
 }

@@ -17,6 +17,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use stack_bridge::{Reply, RequestBody, RequestId, ResponseHead};
+use stack_config::ErrorDetails;
 
 use self::head::Head;
 use crate::{
@@ -76,9 +77,12 @@ impl Carried {
     }
 }
 
-/// Whether requests of a connection from there may go so at all.
+/// Whether requests of a connection from there may go so at all: nothing about their client has to be found out, and it is told
+/// neither times nor why an application failed.
 pub(crate) fn is_possible(server: &Server, origin: &Origin) -> bool {
-    !origin.is_proxy
+    !server.tells_times
+        && server.error_details == ErrorDetails::Off
+        && !origin.is_proxy
         && origin.redirect_to.is_none()
         && server.admission.trusts_nobody()
         && server.admission.lets_all_requests_in(&origin.peer)
@@ -113,10 +117,9 @@ pub(crate) fn ask<'a>(server: &'a Server, connection: &Arc<Connection>, head: &[
         tls: connection.tls.get().cloned(),
         body: RequestBody::Empty,
         connection: Some(Arc::clone(connection) as Arc<_>),
+        details: None,
     };
-    let (reply, deadline) = application.push(call);
-    let begun = Begun { queued_at: Instant::now(), deadline, reply, answer: None };
-    Some(UnderWay { site, handed: Handed { id, entry, begun } })
+    Some(UnderWay { site, handed: Handed { id, entry, begun: application.push(call) } })
 }
 
 fn described(uri: PathAndQuery, headers: &HeaderMap) -> Described {

@@ -10,6 +10,7 @@
 //! - A response that is cut short looks cut short to its client.
 #![deny(unsafe_code)]
 
+mod accept;
 mod access_log;
 mod admin;
 mod admission;
@@ -18,6 +19,7 @@ mod check;
 mod client;
 mod compression;
 mod connection;
+mod details;
 mod direct;
 mod error;
 mod file_stream;
@@ -40,6 +42,7 @@ mod request;
 mod request_body;
 mod sent_body;
 mod server;
+mod server_timing;
 mod site;
 mod strict;
 mod timer;

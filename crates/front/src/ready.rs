@@ -37,10 +37,11 @@ pub(crate) struct Answer {
     entry: Entry,
 }
 
-/// Whether plain requests of a connection from there may be answered at once: there are files, and nothing about their client
-/// has to be found out or counted.
+/// Whether plain requests of a connection from there may be answered at once: there are files, nothing about their client has
+/// to be found out or counted, and no time is to be told.
 pub(crate) fn is_possible(server: &Server, origin: &Origin) -> bool {
     server.sites.may_have_content()
+        && !server.tells_times
         && !origin.is_proxy
         && origin.redirect_to.is_none()
         && server.admission.lets_all_requests_in(&origin.peer)

@@ -39,9 +39,14 @@ pub(crate) enum Cut {
 }
 
 impl ReplyBody {
-    /// Reads the reply to a job that was queued then.
+    /// Reads the reply to a job that was complete at that instant, and has been queued.
     pub(crate) fn new(reply: Reply, context: Context, queued_at: Instant) -> Self {
         Self { reply, reading: None, context, queued_at }
+    }
+
+    /// The request's way so far.
+    pub(crate) fn passage(&self) -> Passage {
+        Passage { queued_at: self.queued_at, trace: self.reply.trace() }
     }
 
     pub(crate) fn reply(&mut self) -> &mut Reply {
@@ -110,9 +115,8 @@ impl Body for ReplyBody {
 
 impl Drop for ReplyBody {
     fn drop(&mut self) {
-        let passage = Passage { queued_at: self.queued_at, trace: self.reply.trace() };
         // Nobody else notes it.
-        let _ = self.context.passage.set(passage);
+        let _ = self.context.passage.set(self.passage());
     }
 }
 

@@ -1,21 +1,27 @@
 //! The way of one request through the front: checks, routes, and what every response gets.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
-use stack_bridge::{RequestId, Scheme};
+use stack_bridge::{DetailsForm, RequestId, Scheme};
+use stack_config::ErrorDetails;
 
 use crate::{
     access_log::{Described, Entry, Passage},
     client::Client,
     connection::{Order, Phase, Refused, Stream},
+    details::{self, Asker},
     direct::Carried,
     error::Error,
     https, outgoing,
     sent_body::SentBody,
     server::Server,
+    server_timing,
     site::{self, Site},
     strict::{self, Refusal},
 };
@@ -27,16 +33,20 @@ pub(crate) struct Context {
     pub(crate) stream: Stream,
     pub(crate) client: Client,
     pub(crate) passage: Arc<OnceLock<Passage>>,
+    /// In which form the client is shown why the application failed, if it is.
+    pub(crate) details: Option<DetailsForm>,
 }
 
 /// Answers one request. Dropped before its end, the client has left: what it waited for is given up.
 pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request<Incoming>) -> Response<SentBody> {
+    let started_at = Instant::now();
     stream.enter(Phase::Answering);
     let handed = stream.take_handed();
     let id = handed.as_ref().map_or_else(|| server.next_id(), |handed| handed.id);
     let (mut parts, body) = request.into_parts();
     let origin = &stream.connection().origin;
     let verdict = verdict(&stream, &mut parts, server.head_limits.fields).map_err(Error::Refused);
+    let is_forwarded = server.error_details == ErrorDetails::Local && details::is_forwarded(&parts.headers);
     let client = verdict.and_then(|()| server.admission.trust.identify(origin, &mut parts).map_err(Error::Forwarded));
     let (client, verdict) = match client {
         Ok(client) => (client, Ok(())),
@@ -62,6 +72,7 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         accept: parts.headers.get(header::ACCEPT).cloned(),
         site: server.sites.find(site::host::of(&parts)),
         scheme: client.scheme,
+        started_at,
     };
     stream.set_lingering(!body.is_end_stream());
     let response = match verdict.and_then(|()| admit(&server, &client, &parts, &mut entry)) {
@@ -81,7 +92,9 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         }
         Ok(None) if parts.uri.path() == "*" => options(),
         Ok(None) => {
-            let context = Context { id, stream: stream.clone(), client, passage: entry.passage() };
+            let asker = Asker { origin, client: &client, is_forwarded, parts: &parts };
+            let details = asker.form(server.error_details, &server.sites);
+            let context = Context { id, stream: stream.clone(), client, passage: entry.passage(), details };
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
             if let Some(begun) = begun {
@@ -120,6 +133,8 @@ struct Asked<'a> {
     site: Option<&'a Site>,
     /// How the client reached us, or its proxy.
     scheme: Scheme,
+    /// When it was here: its head, not its body.
+    started_at: Instant,
 }
 
 /// `OPTIONS *` asks the server itself (RFC 9110 §9.3.7).
@@ -155,7 +170,12 @@ fn complete(
     let status = response.status();
     entry.answered(status);
     server.sites.dress(asked.site).put_page(&mut response, asked.id, asked.accept.as_ref());
+    if server.tells_times {
+        let passage = response.extensions().get().copied().or_else(|| entry.passage().get().copied());
+        server_timing::put(response.headers_mut(), asked.started_at, passage.as_ref());
+    }
     dress(server, asked.site, asked.scheme, &mut response);
+    details::protect(&mut response);
     let headers = response.headers_mut();
     if stream.is_last() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -12,7 +12,7 @@ use std::{
 
 use http::HeaderValue;
 use stack_bridge::{Queue, RequestId};
-use stack_config::{Config, Limits, Rates, Timeouts};
+use stack_config::{Config, ErrorDetails, Limits, Rates, Timeouts};
 
 use crate::{
     access_log::Sender, admission::Admission, application::Application, files::FileService, health::Health, https,
@@ -38,6 +38,10 @@ pub(crate) struct Server {
     pub(crate) health: Arc<Health>,
     pub(crate) keepalive_requests: u64,
     pub(crate) security_headers: bool,
+    /// Who is shown why an application failed.
+    pub(crate) error_details: ErrorDetails,
+    /// Whether responses say how long they took.
+    pub(crate) tells_times: bool,
     pub(crate) rates: Rates,
     ids: Ids,
 }
@@ -69,6 +73,8 @@ impl Server {
             health,
             keepalive_requests: config.clients.keepalive_requests.map_or(u64::MAX, NonZero::get),
             security_headers: config.clients.security_headers,
+            error_details: config.clients.error_details,
+            tells_times: config.clients.server_timing,
             rates,
             metrics,
             log,

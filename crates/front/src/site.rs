@@ -139,6 +139,12 @@ impl Sites {
         Some(&self.all[named.or(self.default)?])
     }
 
+    /// Whether a site has exactly this name.
+    pub(crate) fn are_named(&self, host: &[u8]) -> bool {
+        let mut buffer = [0; LONGEST];
+        host::lowered(host, &mut buffer).is_some_and(|host| self.exact.contains_key(host))
+    }
+
     fn find_lowered(&self, host: &[u8]) -> Option<usize> {
         if let Some(&place) = self.exact.get(host) {
             return Some(place);

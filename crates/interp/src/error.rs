@@ -49,6 +49,11 @@ impl<'py> Raised<'py> {
         }
     }
 
+    /// The exception object; `None` where CPython said that it raised and had set none.
+    pub fn object(&self) -> Option<&Object<'py>> {
+        self.value.as_ref()
+    }
+
     /// Whether it is an instance of `kind` or of a subclass.
     pub fn is(&self, kind: Raises) -> bool {
         self.value.as_ref().is_some_and(|value| {
@@ -59,14 +64,19 @@ impl<'py> Raised<'py> {
 
     /// Turns it into plain data, traceback included.
     pub fn into_exception(self, py: Python<'py>) -> Exception {
-        let Some(value) = self.value else {
+        self.describe(py)
+    }
+
+    /// The same, while it is kept.
+    pub fn describe(&self, py: Python<'py>) -> Exception {
+        let Some(value) = &self.value else {
             return Exception {
                 kind: "SystemError".into(),
                 message: "no exception was set".into(),
                 ..Exception::default()
             };
         };
-        bootstrap::describe(py, &value).unwrap_or_else(|_| {
+        bootstrap::describe(py, value).unwrap_or_else(|_| {
             let (kind, message) = (value.type_name(py), value.display(py));
             let traceback = format!("{kind}: {message}\n");
             Exception { kind, message, traceback, module: None }
@@ -162,6 +172,19 @@ pub enum Raise<'py> {
     New(Raises, String),
     /// One that was raised before, on its way through.
     Again(Raised<'py>),
+}
+
+impl<'py> Raise<'py> {
+    /// The exception itself; a new one is made, and has no traceback.
+    pub fn into_raised(self, py: Python<'py>) -> Raised<'py> {
+        match self {
+            Self::Again(raised) => raised,
+            new @ Self::New(..) => {
+                new.restore(py);
+                Raised::fetch(py)
+            }
+        }
+    }
 }
 
 impl Raise<'_> {

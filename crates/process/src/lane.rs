@@ -328,7 +328,8 @@ impl ServerLane {
                 }
                 ToServer::Failed(kind) => {
                     if let Some(responder) = answer.take() {
-                        responder.fail(kind.into());
+                        let details = (!rest.is_empty()).then(|| rest.to_vec());
+                        responder.fail_with(kind.into(), details);
                     }
                 }
                 ToServer::CloseConnection => {
@@ -439,6 +440,7 @@ fn job_head(request: &Request, body: BodyPlace, deadline: Option<Instant>) -> Jo
         body,
         age: now.saturating_duration_since(request.received_at),
         time_left: deadline.map(|deadline| deadline.saturating_duration_since(now)),
+        details: request.details.map(wire::Form::from),
     }
 }
 

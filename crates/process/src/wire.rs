@@ -11,7 +11,7 @@ use serde::{
     de::{SeqAccess, Visitor},
     ser::SerializeSeq,
 };
-use stack_bridge::{ClientCertificate, Failure, Flow, TlsFacts};
+use stack_bridge::{ClientCertificate, DetailsForm, Failure, Flow, TlsFacts};
 
 /// Bytes of the length in front of each frame.
 pub(crate) const LENGTH_SIZE: usize = 4;
@@ -74,6 +74,35 @@ pub(crate) struct JobHead<'a> {
     pub(crate) age: Duration,
     /// How long it has until the server answers in its place.
     pub(crate) time_left: Option<Duration>,
+    pub(crate) details: Option<Form>,
+}
+
+/// [`DetailsForm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Form {
+    Html,
+    Json,
+    Text,
+}
+
+impl From<DetailsForm> for Form {
+    fn from(form: DetailsForm) -> Self {
+        match form {
+            DetailsForm::Html => Self::Html,
+            DetailsForm::Json => Self::Json,
+            DetailsForm::Text => Self::Text,
+        }
+    }
+}
+
+impl From<Form> for DetailsForm {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Html => Self::Html,
+            Form::Json => Self::Json,
+            Form::Text => Self::Text,
+        }
+    }
 }
 
 /// [`TlsFacts`].
@@ -170,7 +199,7 @@ pub(crate) enum ToServer<'a> {
         offset: u64,
         length: u64,
     },
-    /// The response is not whole, and will not be.
+    /// The response is not whole, and will not be. What the client is to see of it, if anything, is what is left of the frame.
     Failed(FailureKind),
     /// The client's connection is to be closed when the response is out.
     CloseConnection,
@@ -400,6 +429,7 @@ mod tests {
             body: BodyPlace::File { length: 9 },
             age: Duration::from_millis(3),
             time_left: Some(Duration::from_mins(1)),
+            details: Some(Form::Html),
         };
         let frame = frame(&ToWorker::Job(Box::new(head)), b"");
         for end in LENGTH_SIZE..frame.len() {

@@ -121,6 +121,7 @@ fn push(queue: &Queue, method: Method, path: &'static str, body: RequestBody) ->
         body,
         connection: None,
         received_at: std::time::Instant::now(),
+        details: None,
     };
     let (responder, reply) = exchange(BodyLimits { memory: 1 << 24, spill: 0, directory: Path::new("/tmp").into() });
     queue.push(Job { request, responder, deadline: None, retried: false }).expect("room in the queue");

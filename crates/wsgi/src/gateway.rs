@@ -3,10 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use http::Method;
-use stack_bridge::{ClientConnection, Failure, Job, RequestBody, RequestId};
+use stack_bridge::{ClientConnection, Failure, Job, Request, RequestBody, RequestId};
+use stack_config::Isolation;
 use stack_interp::{Interruption, Object, Python, Raise, Raised, Type, refusals_on_this_thread};
 
 use crate::{
+    details::{Failed, How},
     environ::{Environs, Facts},
     errors::Errors,
     file_wrapper::FileWrapper,
@@ -28,6 +30,7 @@ pub(crate) struct Gateway<'py> {
     responses: Type<'py, Response>,
     start_response: Object<'py>,
     close: Object<'py>,
+    isolation: Isolation,
     when_refused: Option<Arc<dyn WhenRefused>>,
 }
 
@@ -75,6 +78,7 @@ impl<'py> Gateway<'py> {
         py: Python<'py>,
         application: Object<'py>,
         facts: Facts,
+        isolation: Isolation,
         when_refused: Option<Arc<dyn WhenRefused>>,
     ) -> Result<Self, Raised<'py>> {
         let file_wrapper = FileWrapper::new(py)?;
@@ -87,6 +91,7 @@ impl<'py> Gateway<'py> {
             responses: py.class()?,
             start_response: Object::interned(py, "start_response")?,
             close: Object::interned(py, "close")?,
+            isolation,
             when_refused,
             py,
         })
@@ -115,12 +120,14 @@ impl<'py> Gateway<'py> {
         let mut outcome = Outcome::Answered;
         match self.parts(&job.request, body_length, Input::new(body), &response) {
             Ok(parts) => {
-                outcome = self.run(&parts, value, &subject, slot, spare.is_some());
+                let failed = Failed { environ: Some(&parts.environ), ..self.if_failed(&job.request) };
+                outcome = self.run(&failed, &parts, value, &subject, slot, spare.is_some());
                 self.inputs.value(&parts.input).expect("made above").expire();
                 self.errors.value(&parts.errors).expect("made above").finish(py);
             }
             Err(raised) => {
-                value.fail(Failure::Gateway);
+                let details = self.if_failed(&job.request).details(py, How::NoEnviron, &raised);
+                value.fail_with(Failure::Gateway, details);
                 subject.gateway_failed(py, raised);
             }
         }
@@ -153,9 +160,14 @@ impl<'py> Gateway<'py> {
         }
     }
 
+    /// What there is to say of the request, should it fail.
+    fn if_failed<'a>(&self, request: &'a Request) -> Failed<'a, 'py> {
+        Failed { request, isolation: self.isolation, environ: None }
+    }
+
     fn parts(
         &mut self,
-        request: &stack_bridge::Request,
+        request: &Request,
         body_length: u64,
         input: Input,
         response: &Object<'py>,
@@ -170,13 +182,25 @@ impl<'py> Gateway<'py> {
 
     /// Runs the application. Where the request can be run `elsewhere`, a failure is withheld as long as nothing was sent, if
     /// anything was refused since the start: by now, or in an import that another thread began and this one waited for.
-    fn run(&self, parts: &Parts<'py>, response: &Response, subject: &Subject, slot: &Slot, elsewhere: bool) -> Outcome {
+    fn run(
+        &self,
+        if_failed: &Failed<'_, 'py>,
+        parts: &Parts<'py>,
+        response: &Response,
+        subject: &Subject,
+        slot: &Slot,
+        elsewhere: bool,
+    ) -> Outcome {
         let py = self.py;
         let is_suspect =
             || elsewhere && self.when_refused.as_ref().is_some_and(|when_refused| when_refused.is_suspect());
         let failed = |raise| {
             if let Some(interruption) = slot.raised() {
-                response.fail(Failure::Application);
+                let details = match interruption {
+                    Interruption::RequestTimeout => if_failed.details_of(py, response, How::TimedOut, &raise),
+                    Interruption::ClientGone => None,
+                };
+                response.fail_with(Failure::Application, details);
                 subject.interrupted(py, raise, interruption);
                 return Outcome::Answered;
             }
@@ -184,7 +208,7 @@ impl<'py> Gateway<'py> {
                 subject.withheld(py, raise);
                 return Outcome::Withheld;
             }
-            self.failed(raise, response, subject);
+            self.fail(raise, response, subject, if_failed);
             Outcome::Answered
         };
         let result = match self.application.call(py, &[&parts.environ, &parts.start_response]) {
@@ -219,7 +243,7 @@ impl<'py> Gateway<'py> {
     }
 
     /// The application raised or broke the contract: the client sees an error, a cut, or a close.
-    fn failed(&self, raise: Raise<'py>, response: &Response, subject: &Subject) {
+    fn fail(&self, raise: Raise<'py>, response: &Response, subject: &Subject, failed: &Failed<'_, 'py>) {
         if response.is_client_gone() {
             return subject.client_gone(self.py);
         }
@@ -227,7 +251,8 @@ impl<'py> Gateway<'py> {
             // The client has all it was promised; that something was wrong it can only see by the close.
             subject.close_connection();
         }
-        response.fail(Failure::Application);
+        let how = if matches!(raise, Raise::Again(_)) { How::Raised } else { How::BrokeContract };
+        response.fail_with(Failure::Application, failed.details_of(self.py, response, how, &raise));
         match raise {
             Raise::Again(raised) => subject.application_raised(self.py, raised),
             Raise::New(_, message) => subject.application_broke_contract(self.py, &message),

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod details;
 mod discover;
 mod django;
 mod environ;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use stack_bridge::{Queue, WorkerId, WorkerState};
-use stack_config::{AppSpec, Recycling};
+use stack_config::{AppSpec, Isolation, Recycling};
 use stack_interp::{CreateError, InterpreterHandle};
 
 pub use self::keeper::{WhenWorn, Worn};
@@ -66,6 +66,15 @@ pub enum Place {
     MainInterpreter,
 }
 
+impl Place {
+    fn isolation(self) -> Isolation {
+        match self {
+            Self::OwnInterpreters(_) => Isolation::Interpreters,
+            Self::MainInterpreter => Isolation::Threads,
+        }
+    }
+}
+
 impl PoolSettings {
     fn workers(&self) -> usize {
         match self.place {
@@ -82,6 +91,7 @@ impl PoolSettings {
             env: self.env.clone(),
             fresh_env: self.fresh_env.clone(),
             threads: self.threads,
+            isolation: self.place.isolation(),
             multiprocess: self.workers() > 1,
             when_refused: self.when_refused.clone(),
             all_threads: false,

@@ -298,13 +298,13 @@ impl Response {
         Ok(self.send(py, b"", After::End)? != Sent::ClientGone)
     }
 
-    /// The application failed: an error where the head is still here, else a cut connection.
-    pub(crate) fn fail(&self, failure: Failure) {
+    /// The application failed: an error where the head is still here, with these details for the client, else a cut connection.
+    pub(crate) fn fail_with(&self, failure: Failure, details: Option<Vec<u8>>) {
         let mut state = self.lock();
         let stage = std::mem::replace(&mut state.stage, Stage::Cut);
         drop(state);
         if let Stage::New(responder) | Stage::Started(responder, _) | Stage::Open(responder) = stage {
-            responder.fail(failure);
+            responder.fail_with(failure, details);
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use stack_bridge::{Closed, Jobs, WorkerId, WorkerState};
-use stack_config::AppSpec;
+use stack_config::{AppSpec, Isolation};
 use stack_interp::{ExtensionRefusal, InterpreterHandle, LoadGuard, Python, Raised};
 
 use crate::{
@@ -54,6 +54,8 @@ pub struct WorkerSettings {
     pub fresh_env: Option<Arc<[(OsString, OsString)]>>,
     /// Its threads.
     pub threads: NonZeroUsize,
+    /// What it is one of; not `auto`.
+    pub isolation: Isolation,
     /// Whether others run the same application (`wsgi.multiprocess`).
     pub multiprocess: bool,
     /// Who is told of extension modules that refuse to load in a request.
@@ -213,7 +215,7 @@ impl Worker {
         let make = || {
             py.register_thread(&thread_name(self.id(), number))?;
             let application = py.kept(APPLICATION)?.expect("kept when it was loaded");
-            Gateway::new(py, application, facts, settings.when_refused.clone())
+            Gateway::new(py, application, facts, settings.isolation, settings.when_refused.clone())
         };
         make().map_err(|raised| prepare_error(py, raised))
     }

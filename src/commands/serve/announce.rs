@@ -2,6 +2,7 @@
 
 use std::process;
 
+use stack_config::{Bind, Config, ErrorDetails, Profile};
 use stack_front::{CertificateReport, Listeners, Tls};
 use stack_interp::Version;
 
@@ -44,6 +45,33 @@ pub(super) fn announce(started: &Started, listeners: &Listeners) {
         if let Some(pool) = &workers.here {
             report_refusals(pool);
         }
+    }
+}
+
+/// Warns where more people than the developer may see what an application raised.
+pub(super) fn announce_details(config: &Config) {
+    let shown_to = config.clients.error_details;
+    // In front of a server in production stands a proxy, as a rule, to which everybody may look local.
+    let is_open = match (config.profile, shown_to) {
+        (_, ErrorDetails::Off) | (Profile::Dev, ErrorDetails::Local) => false,
+        (Profile::Prod, ErrorDetails::Local | ErrorDetails::All) => true,
+        (Profile::Dev, ErrorDetails::All) => config.bind.iter().any(|endpoint| !is_of_this_machine(&endpoint.bind)),
+    };
+    if is_open {
+        tracing::warn!(
+            code = "STACK0740",
+            profile = config.profile.as_str(),
+            error_details = shown_to.as_str(),
+            "clients may be shown source and variables of the application when it fails"
+        );
+    }
+}
+
+/// Whether nobody else can connect. What a socket is that was inherited, or who speaks through a Unix socket, nobody knows.
+fn is_of_this_machine(bind: &Bind) -> bool {
+    match bind {
+        Bind::Tcp { addresses, .. } => addresses.iter().all(|address| address.ip().to_canonical().is_loopback()),
+        Bind::Unix(_) | Bind::Fd(_) => false,
     }
 }
 

@@ -190,7 +190,10 @@ impl Sending {
         Ok(())
     }
 
-    pub(crate) fn fail(mut self, failure: Failure) {
+    pub(crate) fn fail_with(mut self, failure: Failure, details: Option<Vec<u8>>) {
+        if details.is_some() {
+            lock(&self.shared.state).details = details;
+        }
         self.end_with(failure);
     }
 

@@ -201,3 +201,12 @@ fn a_client_that_leaves_before_the_end_is_told_of_once_and_one_that_leaves_after
     responder.when_client_gone(gone.clone(), RequestId(3));
     assert_eq!(*gone.0.lock().unwrap(), [1, 3]);
 }
+
+#[test]
+fn what_a_client_is_to_see_of_a_failure_comes_with_it_once() {
+    let (responder, mut reply) = exchange(limits(4, 0));
+    responder.fail_with(Failure::Application, Some(b"longer than memory holds".to_vec()));
+    assert_eq!(testing::head(&mut reply), Err(Failure::Application));
+    assert_eq!(reply.take_details().as_deref(), Some(&b"longer than memory holds"[..]));
+    assert_eq!(reply.take_details(), None);
+}

@@ -13,7 +13,7 @@ use super::{
     bind::{self, Parsed, Scheme},
 };
 use crate::{
-    Clients, Endpoint, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates,
+    Clients, Endpoint, ErrorDetails, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates,
     error::Reason,
     raw::{Several, Written},
     units,
@@ -40,6 +40,8 @@ pub(super) struct Given {
     pub(super) keepalive_requests: Written,
     pub(super) queue_target: Written,
     pub(super) security_headers: Written,
+    pub(super) error_details: Written,
+    pub(super) server_timing: Written,
     pub(super) health_path: Option<Written>,
     pub(super) admin_bind: Several,
 }
@@ -63,11 +65,14 @@ impl Check<'_> {
             keepalive_requests,
             queue_target,
             security_headers,
+            error_details,
+            server_timing,
             health_path,
             admin_bind,
         } = given;
         let trusted_proxies = self.several("trusted_proxies", trusted_proxies, network);
         let families = [ForwardedHeaders::XForwarded, ForwardedHeaders::Forwarded, ForwardedHeaders::Off];
+        let shown = [ErrorDetails::Off, ErrorDetails::Local, ErrorDetails::All];
         let per_address = self.count("max_connections_per_address", &max_connections_per_address, 0, u32::MAX.into());
         let queue_target = self.duration_or_zero("queue_target", &queue_target);
         let admin_bind = self.several("admin_bind", admin_bind, plain);
@@ -90,6 +95,8 @@ impl Check<'_> {
             keepalive_requests: NonZeroU64::new(self.count("keepalive_requests", &keepalive_requests, 0, MOST)),
             queue_target: Some(queue_target).filter(|target| !target.is_zero()),
             security_headers: self.switch("security_headers", &security_headers),
+            error_details: self.word("error_details", &error_details, &shown),
+            server_timing: self.switch("server_timing", &server_timing),
             health: Health { path: self.optional("health_path", health_path, |_, text| path(text)), admin_bind },
         }
     }

@@ -33,8 +33,24 @@ pub struct Clients {
     pub queue_target: Option<Duration>,
     /// Responses get the usual security fields.
     pub security_headers: bool,
+    /// Who is shown what the application raised.
+    pub error_details: ErrorDetails,
+    /// Responses say how long they took (Server-Timing).
+    pub server_timing: bool,
     /// Who asks how the server is.
     pub health: Health,
+}
+
+/// Who is shown what the application raised: exception, source, variables, request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorDetails {
+    /// Nobody.
+    #[default]
+    Off,
+    /// Clients of this machine, as far as that can be known.
+    Local,
+    /// Everybody.
+    All,
 }
 
 /// Some addresses.

@@ -4,7 +4,7 @@ use toml::Value;
 
 use super::{count, size, text};
 use crate::{
-    Clients, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates,
+    Clients, ErrorDetails, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates,
     check::clients::{optional_duration, rate_text},
 };
 
@@ -21,6 +21,8 @@ pub(super) fn values(clients: &Clients) -> Vec<(&'static str, Option<Value>)> {
         keepalive_requests,
         queue_target,
         security_headers,
+        error_details,
+        server_timing,
         health,
     } = clients;
     let Rates { min_receive, min_send, grace, send_limit } = rates;
@@ -42,6 +44,8 @@ pub(super) fn values(clients: &Clients) -> Vec<(&'static str, Option<Value>)> {
         ("keepalive_requests", count(keepalive_requests.map_or(0, std::num::NonZero::get))),
         ("queue_target", text(&optional_duration(*queue_target))),
         ("security_headers", Value::Boolean(*security_headers)),
+        ("error_details", text(error_details.as_str())),
+        ("server_timing", Value::Boolean(*server_timing)),
         ("admin_bind", Value::Array(admin_bind.iter().map(|endpoint| text(&endpoint.bind.to_string())).collect())),
     ];
     let unset_or = [
@@ -49,6 +53,17 @@ pub(super) fn values(clients: &Clients) -> Vec<(&'static str, Option<Value>)> {
         ("health_path", path.as_deref().map(text)),
     ];
     set.into_iter().map(|(name, value)| (name, Some(value))).chain(unset_or).collect()
+}
+
+impl ErrorDetails {
+    /// The word a user writes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Local => "local",
+            Self::All => "all",
+        }
+    }
 }
 
 impl ForwardedHeaders {

@@ -9,6 +9,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use stack_bridge::RequestId;
 use stack_config::{ErrorPage, ErrorStatus};
 
+use crate::{
+    accept::{Wanted, wanted},
+    details::Shown,
+};
+
 /// Whose a response is that says that something went wrong. An extension of it; without one it is the front's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
@@ -80,6 +85,10 @@ impl Pages {
     /// Puts a page or JSON in the place of an error's body. The status stays, and so does what belongs to it: `Connection`,
     /// `Retry-After`, `Allow`.
     pub(super) fn dress(&self, response: &mut Response, id: RequestId, accept: Option<&HeaderValue>) {
+        // Whoever is shown why the application failed is to see that.
+        if response.extensions().get::<Shown>().is_some() {
+            return;
+        }
         let status = response.status();
         let is_ours = match response.extensions().get::<Whose>() {
             None => true,
@@ -91,7 +100,9 @@ impl Pages {
             response.headers_mut().append(header::VARY, const { HeaderValue::from_static("Accept") });
         }
         let (content_type, body) = match self.find(status) {
-            _ if is_ours && accept.is_some_and(wants_json) => (PROBLEM, problem(status, id)),
+            _ if is_ours && accept.is_some_and(|accept| wanted(accept) == Wanted::Json) => {
+                (PROBLEM, problem(status, id))
+            }
             Some(page) => (page.content_type.clone(), page.fill(status, id)),
             None => return,
         };
@@ -116,28 +127,6 @@ fn problem(status: StatusCode, id: RequestId) -> Bytes {
     let mut text = problem.to_string();
     text.push('\n');
     text.into()
-}
-
-/// Whether the client names JSON and no page for people. One that takes anything gets what is there.
-fn wants_json(accept: &HeaderValue) -> bool {
-    let Ok(accept) = accept.to_str() else { return false };
-    let mut json = false;
-    for range in accept.split(',') {
-        let mut parameters = range.split(';').map(str::trim);
-        let media_type = parameters.next().unwrap_or_default().to_ascii_lowercase();
-        // RFC 9110 §12.4.2: a weight of 0 is a refusal.
-        let refused = parameters.any(|parameter| {
-            let weight = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
-            weight.and_then(|weight| weight.trim().parse::<f32>().ok()).is_some_and(|weight| weight <= 0.0)
-        });
-        match media_type.as_str() {
-            _ if refused => {}
-            "text/html" | "application/xhtml+xml" => return false,
-            "application/json" | "application/problem+json" => json = true,
-            _ => {}
-        }
-    }
-    json
 }
 
 fn is_replaceable(headers: &HeaderMap) -> bool {

@@ -42,6 +42,13 @@ fn sites(sites: Vec<stack_config::Site>, applications: &[Arc<Application>]) -> S
     )
 }
 
+impl Sites {
+    /// Sites of these hosts with nothing on them.
+    pub(crate) fn of_names(names: &[&str]) -> Self {
+        sites(vec![site(names, true)], &[])
+    }
+}
+
 #[test]
 fn the_exact_name_goes_before_the_longest_wildcard_and_that_before_the_default() {
     let all = sites(

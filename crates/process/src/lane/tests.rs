@@ -39,6 +39,7 @@ fn job(method: Method) -> (Job, Reply) {
         body: RequestBody::Memory(Bytes::from_static(b"body")),
         connection: None,
         received_at: Instant::now(),
+        details: None,
     };
     let (responder, reply) = exchange(BodyLimits { memory: 1 << 20, spill: 0, directory: Path::new("/tmp").into() });
     (Job { request, responder, deadline: None, retried: false }, reply)
@@ -143,6 +144,18 @@ async fn an_answer_that_ends_at_any_byte_is_whole_or_known_as_not_whole() {
             let expected = if is_between { "the connection is closed" } else { "the connection ended in the middle" };
             assert!(lost.error.to_string().starts_with(expected), "cut at {cut}: {}", lost.error);
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_is_to_see_of_a_failure_crosses_with_it() {
+    for (rest, expected) in [(&b"<p>why"[..], Some(&b"<p>why"[..])), (b"", None)] {
+        let mut peer = Peer::with_job();
+        peer.read_job().await;
+        let failed = frame(&ToServer::Failed(FailureKind::Application), rest);
+        peer.answers.write_all(&[failed, frame(&ToServer::Done, b"")].concat()).unwrap();
+        assert_eq!(peer.reply.head().await, Err(Failure::Application));
+        assert_eq!(peer.reply.take_details().as_deref(), expected);
     }
 }
 

@@ -103,10 +103,10 @@ impl Shared {
         Err(SendError::ClientGone)
     }
 
-    /// Puts a message about a job on its way, never waiting.
-    fn tell(&self, id: RequestId, message: &ToServer<'_>, descriptor: Option<OwnedFd>) {
+    /// Puts a message about a job on its way, with `rest` behind it, never waiting.
+    fn tell(&self, id: RequestId, message: &ToServer<'_>, rest: &[u8], descriptor: Option<OwnedFd>) {
         let mut state = self.lock();
-        if state.current == Some(id) && state.outbox.add(&self.answers, message, &[], descriptor).is_err() {
+        if state.current == Some(id) && state.outbox.add(&self.answers, message, rest, descriptor).is_err() {
             state.client_gone = true;
         }
     }
@@ -205,6 +205,7 @@ impl Lane {
             body: _,
             age,
             time_left: _,
+            details,
         } = head;
         let now = Instant::now();
         Ok(Request {
@@ -229,6 +230,7 @@ impl Lane {
             body,
             connection: Some(Arc::new(LaneConnection(Arc::clone(&self.shared), RequestId(id)))),
             received_at: now.checked_sub(age).unwrap_or(now),
+            details: details.map(Into::into),
         })
     }
 
@@ -268,7 +270,7 @@ struct LaneConnection(Arc<Shared>, RequestId);
 
 impl ClientConnection for LaneConnection {
     fn close(&self) {
-        self.0.tell(self.1, &ToServer::CloseConnection, None);
+        self.0.tell(self.1, &ToServer::CloseConnection, &[], None);
     }
 }
 
@@ -360,9 +362,9 @@ impl LaneResponder {
         write().ok()
     }
 
-    fn finish(&mut self, message: &ToServer<'_>, descriptor: Option<OwnedFd>) {
+    fn finish(&mut self, message: &ToServer<'_>, rest: &[u8], descriptor: Option<OwnedFd>) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.shared.tell(self.id, message, descriptor);
+            self.shared.tell(self.id, message, rest, descriptor);
         }
     }
 }
@@ -414,17 +416,18 @@ impl RemoteResponder for LaneResponder {
     fn finish_with_file(&mut self, head: Option<(ResponseHead, Flow)>, region: FileRegion) -> Result<(), SendError> {
         let FileRegion { file, offset, length } = region;
         self.begun = true;
-        self.finish(&ToServer::FileTail { head: head.as_ref().map(head_message), offset, length }, Some(file.into()));
+        let message = ToServer::FileTail { head: head.as_ref().map(head_message), offset, length };
+        self.finish(&message, &[], Some(file.into()));
         Ok(())
     }
 
-    fn fail(mut self: Box<Self>, failure: Failure) {
-        self.finish(&ToServer::Failed(failure.into()), None);
+    fn fail_with(mut self: Box<Self>, failure: Failure, details: Option<Vec<u8>>) {
+        self.finish(&ToServer::Failed(failure.into()), &details.unwrap_or_default(), None);
     }
 }
 
 impl Drop for LaneResponder {
     fn drop(&mut self) {
-        self.finish(&ToServer::Failed(Failure::Dropped.into()), None);
+        self.finish(&ToServer::Failed(Failure::Dropped.into()), &[], None);
     }
 }

@@ -218,6 +218,7 @@ pub(crate) fn request(method: Method, target: &str, body: RequestBody) -> Reques
         body,
         connection: None,
         received_at: Instant::now(),
+        details: None,
     }
 }
 

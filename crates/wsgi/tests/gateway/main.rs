@@ -12,6 +12,7 @@ macro_rules! tests {
 }
 
 mod bodies;
+mod details;
 mod environ;
 mod harness;
 mod inspecting;

@@ -69,19 +69,11 @@ fn a_client_that_asks_for_json_gets_it_with_or_without_a_page() {
 }
 
 #[test]
-fn only_a_client_that_names_json_and_no_page_wants_it() {
-    for (accept, wants) in [
-        ("*/*", false),
-        ("text/html,application/xhtml+xml,application/json;q=0.9", false),
-        ("application/json", true),
-        ("Application/JSON; charset=utf-8", true),
-        ("application/problem+json, */*;q=0.1", true),
-        ("application/json;q=0", false),
-        ("text/html;q=0, application/json", true),
-        ("", false),
-    ] {
-        assert_eq!(wants_json(&HeaderValue::from_static(accept)), wants, "{accept}");
-    }
+fn what_a_client_is_shown_of_a_failure_stays() {
+    let mut response = response(500, &[]);
+    response.extensions_mut().insert(Shown);
+    let (headers, body) = dressed(&pages(), response, Some("application/json"));
+    assert_eq!((body.as_str(), headers.len()), ("the old text", 0));
 }
 
 #[test]
