@@ -126,6 +126,11 @@ impl Entry {
         }
     }
 
+    /// Whether anything is to be written of the request.
+    pub(crate) fn is_written(&self) -> bool {
+        self.record.is_some()
+    }
+
     /// Nothing is to be written of the request.
     pub(crate) fn silence(&mut self) {
         self.record = None;

@@ -104,6 +104,11 @@ impl Admission {
         Err(Error::Denied)
     }
 
+    /// Whether no proxy is believed, so that no field says whom a request is from.
+    pub(crate) fn trusts_nobody(&self) -> bool {
+        self.trust.is_empty()
+    }
+
     /// Whether each request of this client is served, however many there are.
     pub(crate) fn lets_all_requests_in(&self, peer: &Peer) -> bool {
         self.rates.is_none() && self.is_allowed(peer)

@@ -7,10 +7,11 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, Uri, Version, request::Parts};
 use hyper::ext::ReasonPhrase;
 use stack_bridge::{
-    BodyLimits, ClientConnection, DetailsForm, Failure, Job, Refused, Reply, RequestBody, ResponseHead, exchange,
+    BodyLimits, ClientConnection, DetailsForm, Failure, Job, Refused, Reply, RequestBody, RequestId, ResponseHead,
+    TlsFacts, exchange,
 };
 use stack_config::{Limits, Rates, Timeouts};
 use tokio::time::{timeout, timeout_at};
@@ -19,6 +20,7 @@ use crate::{
     client::Client,
     connection::Stream,
     details::Details,
+    direct::{Begun, Carried},
     error::Error,
     health::Pressure,
     metrics::{ApplicationMetrics, Metrics},
@@ -95,49 +97,55 @@ impl Application {
     }
 
     async fn run(&self, context: Context, request: Request<Body>) -> Result<Response, Unanswered> {
-        let (parts, body) = request.into_parts();
-        let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
-        let body = body.await?;
+        let (mut parts, body) = request.into_parts();
+        let carried = parts.extensions.remove::<Carried>().and_then(|carried| carried.take());
+        let begun = if let Some(begun) = carried {
+            begun
+        } else {
+            let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);
+            let body = body.await?;
+            self.push(call(&context, parts, body))
+        };
+        let Begun { reply, queued_at, deadline, answer } = begun;
         let details = context.details;
-        let queued_at = Instant::now();
-        let deadline = self.request_timeout.and_then(|timeout| queued_at.checked_add(timeout));
-        let reply = self.push(&context, parts, body, queued_at, deadline)?;
-        let reply = WaitingReply { body: ReplyBody::new(reply, context, queued_at, self.request_timeout), details };
-        reply.into_response(deadline).await
+        let waiting = WaitingReply { body: ReplyBody::new(reply?, context, queued_at, self.request_timeout), details };
+        match answer {
+            Some((head, body)) => Ok(waiting.response(head, body)),
+            None => waiting.into_response(deadline).await,
+        }
     }
 
-    fn push(
-        &self,
-        context: &Context,
-        mut parts: http::request::Parts,
-        body: RequestBody,
-        now: Instant,
-        deadline: Option<Instant>,
-    ) -> Result<Reply, Error> {
-        let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
-        let (target, origin_form) = targets(&parts.uri);
-        let target = original.map_or(target, |original| targets(&original).0);
+    /// Queues a job.
+    pub(crate) fn push(&self, call: Call) -> Begun {
+        let queued_at = Instant::now();
+        let deadline = self.request_timeout.and_then(|timeout| queued_at.checked_add(timeout));
+        Begun { reply: self.try_push(call, queued_at, deadline), queued_at, deadline, answer: None }
+    }
+
+    fn try_push(&self, call: Call, now: Instant, deadline: Option<Instant>) -> Result<Reply, Error> {
+        let Call { id, method, target, origin_form, mount, version, headers, client, tls, body, connection, details } =
+            call;
         let path::Target { path, query } = path::split(&origin_form);
         let below = path::below(&mount, &path).expect("routed here because it is below").len();
         let path = path.slice(path.len() - below..);
-        let Client { peer, scheme, local } = context.client.clone();
+        let Client { peer, scheme, local } = client;
         let request = stack_bridge::Request {
-            id: context.id,
-            method: parts.method,
+            id,
+            method,
             target,
             path,
             script_name: mount,
             query,
-            version: parts.version,
-            headers: without_ambiguous_names(parts.headers),
+            version,
+            headers,
             scheme,
-            tls: context.stream.connection().tls.get().cloned(),
+            tls,
             peer,
             local,
             body,
-            connection: closes_for(&context.stream),
+            connection,
             received_at: now,
-            details: context.details,
+            details,
         };
         let (responder, reply) = exchange(self.response.clone());
         if let Some(counters) = self.counters() {
@@ -157,6 +165,47 @@ impl Application {
             }
             Err(Refused::Closed(_)) => Err(Error::Stopping),
         }
+    }
+}
+
+/// What an application is asked.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: RequestId,
+    pub(crate) method: Method,
+    /// As it was sent.
+    pub(crate) target: Bytes,
+    /// The target that leads to the application.
+    pub(crate) origin_form: Bytes,
+    /// The prefix of the application, decoded.
+    pub(crate) mount: Bytes,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) client: Client,
+    pub(crate) tls: Option<Arc<TlsFacts>>,
+    pub(crate) body: RequestBody,
+    /// What is closed behind a response that proves to be of the wrong length.
+    pub(crate) connection: Option<Arc<dyn ClientConnection>>,
+    /// What the client is shown of a failure.
+    pub(crate) details: Option<DetailsForm>,
+}
+
+fn call(context: &Context, mut parts: Parts, body: RequestBody) -> Call {
+    let Routed { original, mount } = parts.extensions.remove::<Routed>().unwrap_or_default();
+    let (target, origin_form) = targets(&parts.uri);
+    Call {
+        id: context.id,
+        method: parts.method,
+        target: original.map_or(target, |original| targets(&original).0),
+        origin_form,
+        mount,
+        version: parts.version,
+        headers: without_ambiguous_names(parts.headers),
+        client: context.client.clone(),
+        tls: context.stream.connection().tls.get().cloned(),
+        body,
+        connection: closes_for(&context.stream),
+        details: context.details,
     }
 }
 
@@ -207,8 +256,15 @@ struct WaitingReply {
 
 impl WaitingReply {
     async fn into_response(mut self, deadline: Option<Instant>) -> Result<Response, Unanswered> {
-        let ResponseHead { status, reason, headers } = self.head(deadline).await?;
-        let mut response = if let Some(block) = self.body.reply().whole() {
+        let head = self.head(deadline).await?;
+        let whole = self.body.reply().whole();
+        Ok(self.response(head, whole))
+    }
+
+    /// The response with this head, and with this body, if it is whole.
+    fn response(self, head: ResponseHead, whole: Option<Bytes>) -> Response {
+        let ResponseHead { status, reason, headers } = head;
+        let mut response = if let Some(block) = whole {
             // Dropping the reply notes where and when it was made.
             Response::new(Body::from(block))
         } else {
@@ -223,7 +279,7 @@ impl WaitingReply {
         if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.into_bytes()).ok()) {
             response.extensions_mut().insert(reason);
         }
-        Ok(response)
+        response
     }
 
     async fn head(&mut self, deadline: Option<Instant>) -> Result<ResponseHead, Unanswered> {

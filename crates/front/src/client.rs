@@ -69,6 +69,11 @@ impl Trust {
         Self { proxies: Networks::new(&clients.trusted_proxies), fields: clients.forwarded_headers }
     }
 
+    /// Whether nobody is believed, and nothing removed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.proxies.is_empty()
+    }
+
     /// Whether the peer may say whom it speaks for.
     pub(crate) fn is_proxy(&self, peer: &Peer) -> bool {
         self.proxies.contains(peer)

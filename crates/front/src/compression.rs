@@ -87,6 +87,20 @@ impl Policy {
     pub(crate) fn includes(&self, content_type: &HeaderValue, length: u64) -> bool {
         self.is_on() && length >= self.min_size && self.types.include(content_type.as_bytes())
     }
+
+    /// Whether a response of the application's is, where its client takes it so. Its length may not be known.
+    pub(crate) fn includes_response(&self, status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> bool {
+        let has_whole_body =
+            !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::PARTIAL_CONTENT);
+        self.is_on()
+            && has_whole_body
+            && length.is_none_or(|length| length >= self.min_size.max(1))
+            && !headers.contains_key(header::CONTENT_ENCODING)
+            && !headers.contains_key(header::CONTENT_RANGE)
+            && headers.get(header::CONTENT_TYPE).is_some_and(|value| self.types.include(value.as_bytes()))
+            // RFC 9111 §5.2.2.6.
+            && !directives(headers, header::CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case("no-transform"))
+    }
 }
 
 /// Compresses a response of the application's, if it may be and its client wants it.
@@ -99,7 +113,7 @@ pub(crate) async fn apply(policy: &Policy, facts: &Facts, mut response: Response
         return response;
     }
     let length = length(&response, facts.is_head);
-    if !is_eligible(policy, &response, length) {
+    if !policy.includes_response(response.status(), response.headers(), length) {
         return response;
     }
     let has_secret = facts.client.has_secret_in(response.headers());
@@ -124,19 +138,6 @@ fn length(response: &Response, is_head: bool) -> Option<u64> {
     let told = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // The body of a response to HEAD says nothing about that to GET.
     told.or_else(|| response.body().size_hint().exact().filter(|_| !is_head))
-}
-
-fn is_eligible(policy: &Policy, response: &Response, length: Option<u64>) -> bool {
-    let (status, headers) = (response.status(), response.headers());
-    let has_whole_body =
-        !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::PARTIAL_CONTENT);
-    has_whole_body
-        && length.is_none_or(|length| length >= policy.min_size.max(1))
-        && !headers.contains_key(header::CONTENT_ENCODING)
-        && !headers.contains_key(header::CONTENT_RANGE)
-        && headers.get(header::CONTENT_TYPE).is_some_and(|value| policy.types.include(value.as_bytes()))
-        // RFC 9111 §5.2.2.6.
-        && !directives(headers, header::CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case("no-transform"))
 }
 
 /// The elements of all fields of this name, without their arguments.

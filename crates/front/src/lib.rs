@@ -20,6 +20,7 @@ mod client;
 mod compression;
 mod connection;
 mod details;
+mod direct;
 mod error;
 mod file_stream;
 mod files;

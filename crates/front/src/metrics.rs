@@ -16,6 +16,7 @@ pub struct Metrics {
     pub(crate) in_flight: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) ready: AtomicU64,
+    pub(crate) direct: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) shed: AtomicU64,
     pub(crate) denied: AtomicU64,
@@ -73,6 +74,8 @@ pub struct Snapshot {
     pub requests: u64,
     /// Those of them that were answered with a file in memory and nothing else, since the start.
     pub ready: u64,
+    /// Those of them that went to an application as soon as they were read, since the start.
+    pub direct: u64,
     /// Requests that were refused because the queue was full, since the start.
     pub refused: u64,
     /// Requests that were refused because those before them waited too long, since the start.
@@ -145,6 +148,7 @@ impl Metrics {
             in_flight: self.in_flight.load(Relaxed),
             requests: self.requests.load(Relaxed),
             ready: self.ready.load(Relaxed),
+            direct: self.direct.load(Relaxed),
             refused: self.refused.load(Relaxed),
             shed: self.shed.load(Relaxed),
             denied: self.denied.load(Relaxed),

@@ -7,8 +7,8 @@
 use std::{io::IoSlice, sync::atomic::Ordering::Relaxed};
 
 use axum::response::Response;
-use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::{
     access_log::{Described, Entry},
@@ -70,7 +70,29 @@ pub(crate) fn answer(server: &Server, connection: &Connection, head: &[u8]) -> O
         Entry::new(server.log.as_ref(), &server.metrics, server.next_id(), connection, || described(&request));
     entry.answered(StatusCode::OK);
     let content = if request.is_head { Bytes::new() } else { content };
-    Some(Answer { head, last_lines: date::last_lines(), content, sent: 0, entry })
+    Some(Answer::new(head, content, entry))
+}
+
+/// A head without its end.
+pub(crate) fn serialised(status: StatusCode, fields: &HeaderMap, length: Option<usize>) -> Bytes {
+    const VERSION: &[u8] = b"HTTP/1.1 ";
+    let reason = status.canonical_reason().unwrap_or_default();
+    let size = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
+    let mut head = BytesMut::with_capacity(VERSION.len() + reason.len() + size + 64);
+    for part in [VERSION, status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"] {
+        head.put_slice(part);
+    }
+    for (name, value) in fields {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.put_slice(part);
+        }
+    }
+    if let Some(length) = length {
+        head.put_slice(b"content-length: ");
+        head.put_slice(HeaderValue::from(length).as_bytes());
+        head.put_slice(b"\r\n");
+    }
+    head.freeze()
 }
 
 fn described(request: &Plain<'_>) -> Described {
@@ -85,6 +107,11 @@ fn described(request: &Plain<'_>) -> Described {
 }
 
 impl Answer {
+    /// An answer with this head, but for the date and the empty line at its end.
+    pub(crate) fn new(head: Bytes, content: Bytes, entry: Entry) -> Self {
+        Self { head, last_lines: date::last_lines(), content, sent: 0, entry }
+    }
+
     /// What is left to send. The first slices are empty when they have been sent.
     pub(crate) fn rest(&self) -> [IoSlice<'_>; 3] {
         let mut before = self.sent;

@@ -16,6 +16,7 @@ use crate::{
     client::Client,
     connection::{Order, Phase, Refused, Stream},
     details::{self, Asker},
+    direct::Carried,
     error::Error,
     https, outgoing,
     sent_body::SentBody,
@@ -40,7 +41,8 @@ pub(crate) struct Context {
 pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request<Incoming>) -> Response<SentBody> {
     let started_at = Instant::now();
     stream.enter(Phase::Answering);
-    let id = server.next_id();
+    let handed = stream.take_handed();
+    let id = handed.as_ref().map_or_else(|| server.next_id(), |handed| handed.id);
     let (mut parts, body) = request.into_parts();
     let origin = &stream.connection().origin;
     let verdict = verdict(&stream, &mut parts, server.head_limits.fields).map_err(Error::Refused);
@@ -50,12 +52,18 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         Ok(client) => (client, Ok(())),
         Err(error) => (Client::from(origin), Err(error)),
     };
-    let mut entry = Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), || Described::of(&parts));
+    // What the gate has begun with, it has counted.
+    let (mut entry, begun) = if let Some(handed) = handed {
+        (handed.entry, Some(handed.begun))
+    } else {
+        let described = || Described::of(&parts);
+        (Entry::new(server.log.as_ref(), &server.metrics, id, stream.connection(), described), None)
+    };
     entry.set_client(client.peer);
     if let Some(Refused { refusal: _, line }) = stream.connection().refused() {
         entry.refused(line.clone());
     }
-    if stream.connection().count_request() >= server.keepalive_requests {
+    if begun.is_none() && stream.connection().count_request() >= server.keepalive_requests {
         stream.connection().command(Order::Drain);
     }
     let asked = Asked {
@@ -89,6 +97,9 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
             let context = Context { id, stream: stream.clone(), client, passage: entry.passage(), details };
             let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(context);
+            if let Some(begun) = begun {
+                request.extensions_mut().insert(Carried::new(begun));
+            }
             server.sites.respond(asked.site, request).await
         }
     };

@@ -16,7 +16,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Uri, request::Parts};
+use http::{HeaderValue, Request, Uri, header, request::Parts};
 use stack_bridge::RequestId;
 use stack_config::{Host, Layout, StaticRoot};
 
@@ -239,6 +239,25 @@ impl Site {
             Route::Mount(..) => None,
             Route::Root => self.document_roots.first().filter(|_| !self.files.is_internal(path))?.content(decoded),
         }
+    }
+
+    /// The application that a path leads to, and its prefix, where nothing is looked at before: the path in its normal form, on
+    /// a site without rules and document roots, which has no date of its own.
+    pub(crate) fn application_of(&self, path: &str) -> Option<(Bytes, &Application)> {
+        if self.rules.is_some() || self.dress.fields.change(&header::DATE) {
+            return None;
+        }
+        match self.route(&path::decode(path.as_bytes())) {
+            Route::Files(_) => None,
+            Route::Mount(mount, application) => Some((mount.clone(), application)),
+            Route::Root if !self.document_roots.is_empty() => None,
+            Route::Root => Some((Bytes::new(), self.application.as_deref()?)),
+        }
+    }
+
+    /// What of an application's responses is compressed.
+    pub(crate) fn compression(&self) -> &compression::Policy {
+        &self.files.compression
     }
 
     async fn respond(&self, request: Request<Body>) -> Response {

@@ -14,6 +14,7 @@ pub(super) fn text(snapshot: &Snapshot, depth: Depth) -> String {
         in_flight,
         requests,
         ready,
+        direct,
         refused,
         shed,
         denied,
@@ -54,6 +55,12 @@ pub(super) fn text(snapshot: &Snapshot, depth: Depth) -> String {
     family("stack_requests_in_flight", "gauge", "Requests that are being answered.", &[("", in_flight)]);
     family("stack_requests_total", "counter", "Requests whose head has been read.", &[("", requests)]);
     family("stack_requests_ready_total", "counter", "Those of them answered with a file in memory.", &[("", ready)]);
+    family(
+        "stack_requests_direct_total",
+        "counter",
+        "Those of them that nothing held up on their way.",
+        &[("", direct)],
+    );
     family(
         "stack_requests_refused_total",
         "counter",

@@ -5,9 +5,12 @@
 //! in its place goes a request of the gate's own, which is answered with the refusal ([`Connection::refused`]), so that
 //! a refusal has its place in the order of responses, its error page and its line in the access log like any other.
 //!
-//! What is asked for a file in memory, and no more, is answered here ([`mod@ready`]): hyper does not hear of it.
+//! What is asked for a file in memory, and no more, is answered here ([`mod@ready`]), and what only an application has to do with
+//! goes to it from here ([`mod@direct`]): hyper does not hear of either, unless the application's answer is not simple.
 //!
 //! It owns the timeouts of every phase but the body's, which its reader keeps.
+
+mod body;
 
 use std::{
     future::Future,
@@ -20,13 +23,14 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use self::body::{Body, hand_on};
 use super::{Begun, Connection, Order, Phase, sending::Sending};
 use crate::{
+    direct::{self, UnderWay},
     ready::{self, Answer},
     server::Server,
     strict::{
         Malformed, Refusal,
-        chunks::Chunks,
         head::{Framing, HeadLimits, HeadReader, Progress},
     },
     timer::{LazyTimer, Pause},
@@ -49,9 +53,11 @@ pub(super) struct Gate<'a> {
     server: &'a Server,
     /// Whether answers that are ready may be given on this connection.
     answers: bool,
+    /// Whether its requests may go to the application from here.
+    asks: bool,
     /// What has been read from the socket and not been handed on.
     inbound: BytesMut,
-    stage: Stage,
+    stage: Stage<'a>,
     timer: LazyTimer,
     /// The wait for the next request, or for the rest of its head.
     reading: Pause,
@@ -60,7 +66,7 @@ pub(super) struct Gate<'a> {
 
 /// What the next inbound bytes are.
 #[derive(Debug)]
-enum Stage {
+enum Stage<'a> {
     /// A head, or the one empty line that may stand before it (RFC 9112 §2.2).
     Head {
         reader: HeadReader,
@@ -73,16 +79,12 @@ enum Stage {
     Waiting,
     /// A body that breaks the rules: hyper is told so as often as it asks.
     Broken(Malformed),
-    /// An answer that was ready is on its way out.
+    /// The application has the request whose head is the first so many bytes. hyper does not, or not yet.
+    Asked(usize, UnderWay<'a>),
+    /// An answer that hyper did not make is on its way out.
     Ready(Answer),
     /// These stand in for a head that was refused; then nothing is of interest any more.
     Refused(&'static [u8]),
-}
-
-#[derive(Debug)]
-enum Body {
-    Length(u64),
-    Chunked(Chunks),
 }
 
 impl<'a> Gate<'a> {
@@ -97,6 +99,7 @@ impl<'a> Gate<'a> {
         Self {
             socket,
             answers: ready::is_possible(server, &connection.origin),
+            asks: direct::is_possible(server, &connection.origin),
             connection,
             inbound,
             stage: Stage::head(server.head_limits),
@@ -114,10 +117,7 @@ impl<'a> Gate<'a> {
                 Ok(Progress::Complete { length, framing }) => {
                     // Not idle any more, before hyper has begun to answer.
                     self.connection.enter(Phase::Head);
-                    self.stage = match self.answer(length) {
-                        Some(answer) => Stage::Ready(answer),
-                        None => Stage::Passing(length, Body::new(framing, self.server.head_limits)),
-                    };
+                    self.stage = self.after_head(length, framing);
                 }
                 Ok(Progress::Partial) => {
                     if !ready!(self.read_more_of_head(cx))? {
@@ -131,7 +131,7 @@ impl<'a> Gate<'a> {
                 if *left > 0 {
                     return Poll::Ready(Ok(Told::News));
                 }
-                self.stage = std::mem::replace(body, Body::Length(0)).into_stage();
+                self.stage = Stage::body(std::mem::replace(body, Body::Length(0)));
             }
             Stage::Body(body) => {
                 let passed = if self.inbound.is_empty() {
@@ -153,6 +153,18 @@ impl<'a> Gate<'a> {
                 let has_left = self.inbound.is_empty() && ready!(self.fill(cx))? == 0;
                 return if has_left { Poll::Ready(Ok(Told::News)) } else { Poll::Pending };
             }
+            Stage::Asked(length, under_way) => {
+                let length = *length;
+                if under_way.poll_head(&mut self.timer, cx).is_ready() {
+                    self.take_answer();
+                } else if self.inbound.len() == length && ready!(self.fill(cx))? == 0 {
+                    // The client has left, and what it asked for is given up.
+                    self.stage = Stage::Waiting;
+                    return Poll::Ready(Ok(Told::News));
+                } else {
+                    return Poll::Pending;
+                }
+            }
             Stage::Ready(_) => ready!(self.poll_settle(cx))?,
             Stage::Broken(malformed) => {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, *malformed)));
@@ -166,6 +178,36 @@ impl<'a> Gate<'a> {
             }
         }
         Poll::Ready(Ok(Told::Nothing))
+    }
+
+    /// What is done with a request whose head is the first so many bytes.
+    fn after_head(&mut self, length: usize, framing: Framing) -> Stage<'a> {
+        if let Some(answer) = self.answer(length) {
+            return Stage::Ready(answer);
+        }
+        if self.asks
+            && self.connection.order() == Order::Serve
+            && let Some(under_way) = direct::ask(self.server, &self.connection, &self.inbound[..length])
+        {
+            self.connection.enter(Phase::Answering);
+            return Stage::Asked(length, under_way);
+        }
+        Stage::Passing(length, Body::new(framing, self.server.head_limits))
+    }
+
+    /// The application has answered, or will not in time: the gate sends a simple answer, and hyper takes over else.
+    fn take_answer(&mut self) {
+        let Stage::Asked(length, under_way) = std::mem::replace(&mut self.stage, Stage::Waiting) else { return };
+        self.stage = match under_way.into_answer(self.server, &self.connection) {
+            Ok(answer) => {
+                self.inbound.advance(length);
+                Stage::Ready(answer)
+            }
+            Err(handed) => {
+                self.connection.hand(handed);
+                Stage::Passing(length, Body::Length(0))
+            }
+        };
     }
 
     /// The answer to the request whose head is the first so many bytes, if one is ready and the connection goes on.
@@ -254,9 +296,13 @@ enum Told {
     Nothing,
 }
 
-impl Stage {
+impl Stage<'_> {
     fn head(limits: HeadLimits) -> Self {
         Self::Head { reader: HeadReader::new(limits), may_skip: true }
+    }
+
+    fn body(body: Body) -> Self {
+        if body.is_done() { Self::Waiting } else { Self::Body(body) }
     }
 }
 
@@ -270,76 +316,6 @@ fn read_head(reader: &mut HeadReader, may_skip: &mut bool, inbound: &mut BytesMu
         *may_skip = false;
     }
     reader.advance(inbound)
-}
-
-/// Moves up to `most` bytes, and gives how many.
-fn hand_on(inbound: &mut BytesMut, most: usize, buf: &mut ReadBuf<'_>) -> usize {
-    let length = most.min(inbound.len()).min(buf.remaining());
-    buf.put_slice(&inbound[..length]);
-    inbound.advance(length);
-    length
-}
-
-impl Body {
-    fn new(framing: Framing, limits: HeadLimits) -> Self {
-        match framing {
-            Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunked(Chunks::new(limits)),
-        }
-    }
-
-    fn into_stage(self) -> Stage {
-        if self.is_done() { Stage::Waiting } else { Stage::Body(self) }
-    }
-
-    fn is_done(&self) -> bool {
-        match self {
-            Self::Length(left) => *left == 0,
-            Self::Chunked(chunks) => chunks.is_done(),
-        }
-    }
-
-    /// How many of these bytes are part of the body.
-    fn follow(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
-        match self {
-            Self::Length(left) => {
-                let here = (*left).min(bytes.len() as u64);
-                *left -= here;
-                Ok(usize::try_from(here).unwrap_or(bytes.len()))
-            }
-            Self::Chunked(chunks) => chunks.advance(bytes),
-        }
-    }
-
-    fn take(&mut self, inbound: &mut BytesMut, buf: &mut ReadBuf<'_>) -> Result<(), Malformed> {
-        let here = inbound.len().min(buf.remaining());
-        let length = self.follow(&inbound[..here])?;
-        hand_on(inbound, length, buf);
-        Ok(())
-    }
-
-    /// Reads without a detour. What is not of the body any more goes to `inbound`.
-    fn read(
-        &mut self,
-        socket: &mut Socket,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-        inbound: &mut BytesMut,
-    ) -> Poll<io::Result<Result<(), Malformed>>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(socket).poll_read(cx, buf))?;
-        let read = &buf.filled()[before..];
-        let length = match self.follow(read) {
-            Ok(length) => length,
-            Err(malformed) => {
-                buf.set_filled(before);
-                return Poll::Ready(Ok(Err(malformed)));
-            }
-        };
-        inbound.extend_from_slice(&read[length..]);
-        buf.set_filled(before + length);
-        Poll::Ready(Ok(Ok(())))
-    }
 }
 
 impl AsyncRead for Gate<'_> {

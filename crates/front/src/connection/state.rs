@@ -12,7 +12,7 @@ use std::{
 use atomic_waker::AtomicWaker;
 use stack_bridge::{ClientConnection, Local, Peer, Scheme, TlsFacts};
 
-use crate::{access_log::Entry, strict::Refusal};
+use crate::{access_log::Entry, direct::Handed, strict::Refusal};
 
 /// What a connection does. Each phase has the one timeout that can end it. One that speaks HTTP/2 has as many requests
 /// as it has streams, so it is only ever idle, answering or closing.
@@ -106,6 +106,9 @@ pub(crate) struct Connection {
     wants_flush: AtomicBool,
     /// Responses that are complete but not yet in the socket: they are logged when it has taken them.
     unsent: Mutex<Vec<Entry>>,
+    /// The request that hyper gets next is with its application already.
+    handed: Mutex<Option<Box<Handed>>>,
+    has_handed: AtomicBool,
     /// Set at most once: a connection ends with the answer to it.
     refused: OnceLock<Refused>,
     /// Requests of an HTTP/2 connection that are not answered yet.
@@ -128,6 +131,8 @@ impl Connection {
             requests: AtomicU64::new(0),
             wants_flush: AtomicBool::new(false),
             unsent: Mutex::new(Vec::new()),
+            handed: Mutex::new(None),
+            has_handed: AtomicBool::new(false),
             refused: OnceLock::new(),
             streams: AtomicUsize::new(0),
             written_at: AtomicU64::new(0),
@@ -205,6 +210,19 @@ impl Connection {
         let line = line[..line.len().min(LOGGED_LINE)].into();
         // A second refusal has no response of its own.
         let _ = self.refused.set(Refused { refusal, line });
+    }
+
+    /// Leaves what has begun for the request that hyper gets next.
+    pub(super) fn hand(&self, handed: Box<Handed>) {
+        *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = Some(handed);
+        self.has_handed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take_handed(&self) -> Option<Box<Handed>> {
+        if !self.has_handed.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Why the request that hyper hands over is none.

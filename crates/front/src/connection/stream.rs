@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Connection, Order, Phase};
-use crate::access_log::Entry;
+use crate::{access_log::Entry, direct::Handed};
 
 /// What a stream of HTTP/2 hands over at a time: it is all that a stalled client can leave there, and two of the largest
 /// frames that every client takes (RFC 9113 §4.2).
@@ -33,6 +33,11 @@ impl Stream {
 
     pub(crate) fn is_http2(&self) -> bool {
         self.is_http2
+    }
+
+    /// What has been begun with the request already.
+    pub(crate) fn take_handed(&self) -> Option<Box<Handed>> {
+        if self.is_http2 { None } else { self.connection.take_handed() }
     }
 
     /// Whether the connection goes on behind this response.

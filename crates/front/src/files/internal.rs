@@ -69,6 +69,11 @@ impl Internal {
         })
     }
 
+    /// Whether the application asks for a file with this field.
+    pub(crate) fn is_wish(name: &HeaderName) -> bool {
+        *name == ACCEL || *name == SENDFILE
+    }
+
     /// Whether the application asks for a file in the place of the body.
     pub(crate) fn is_wished_for(response: &Response) -> bool {
         response.headers().contains_key(ACCEL) || response.headers().contains_key(SENDFILE)

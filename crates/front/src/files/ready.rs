@@ -6,8 +6,8 @@ use std::{
 };
 
 use axum::response::Response;
-use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, Method, header};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
 use stack_bridge::Scheme;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     root::Root,
     version::Source,
 };
-use crate::compression::Accepted;
+use crate::{compression::Accepted, ready::serialised};
 
 /// A file in memory that a path names.
 #[derive(Debug)]
@@ -59,25 +59,11 @@ impl InMemory<'_> {
             let asked = Asked { method: &Method::GET, headers: &HeaderMap::new(), path, content_type: None };
             let mut response = response::represented(&asked, root, hot, chosen);
             dress(&mut response);
-            serialised(response.headers())
+            let fields = response.headers();
+            // The site may say itself what is the connection's or the clock's to say.
+            let is_fixed = fields.contains_key(header::DATE) || fields.contains_key(header::CONNECTION);
+            (!is_fixed).then(|| serialised(StatusCode::OK, fields, None))
         });
         Some(Content { head: head.clone()?, content: content.clone() })
     }
-}
-
-/// The head of a 200 without its end. `None` where the site says itself what is the connection's or the clock's to say.
-fn serialised(fields: &HeaderMap) -> Option<Bytes> {
-    const LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
-    if fields.contains_key(header::DATE) || fields.contains_key(header::CONNECTION) {
-        return None;
-    }
-    let size = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
-    let mut head = BytesMut::with_capacity(LINE.len() + size);
-    head.put_slice(LINE);
-    for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            head.put_slice(part);
-        }
-    }
-    Some(head.freeze())
 }

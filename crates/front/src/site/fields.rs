@@ -26,6 +26,13 @@ impl Fields {
         Self(changes.collect())
     }
 
+    /// Whether this one is changed.
+    pub(super) fn change(&self, field: &HeaderName) -> bool {
+        self.0.iter().any(|change| match change {
+            Change::Set(name, _) | Change::Add(name, _) | Change::Remove(name) => name == field,
+        })
+    }
+
     pub(super) fn apply(&self, fields: &mut HeaderMap) {
         for change in &self.0 {
             match change {

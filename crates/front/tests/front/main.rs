@@ -7,6 +7,7 @@
 mod access_log;
 mod admission;
 mod client;
+mod direct;
 mod disconnects;
 mod drain;
 mod forwarded;

@@ -1,0 +1,110 @@
+//! Heads of requests that concern nobody but the application.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header, uri::PathAndQuery};
+use memchr::{memchr, memchr_iter};
+
+use crate::strict::fields;
+
+/// The head of a request for which there is nothing to do but to hand it on.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// In origin form, as it was sent.
+    pub(super) target: Bytes,
+    /// The same.
+    pub(super) uri: PathAndQuery,
+    pub(super) headers: HeaderMap,
+}
+
+impl Head {
+    /// Reads a head that has passed the strict checks. `None`: there is more to it, such as a body, or a wish about the
+    /// connection.
+    pub(super) fn read(head: &[u8]) -> Option<Self> {
+        let end = memchr(b'\n', head)? + 1;
+        let target = head[..end].strip_prefix(b"GET ")?.strip_suffix(b" HTTP/1.1\r\n")?.len();
+        let head = Bytes::copy_from_slice(head);
+        let target = head.slice(GET..GET + target);
+        let uri = PathAndQuery::from_maybe_shared(target.clone()).ok()?;
+        if !target.starts_with(b"/") || uri.as_str().len() != target.len() {
+            return None;
+        }
+        let mut headers = HeaderMap::with_capacity(FIELDS);
+        let mut start = end;
+        for end in memchr_iter(b'\n', &head[start..]).map(|at| end + at) {
+            // The last line is the empty one.
+            if let Some(colon) = memchr(b':', &head[start..end]) {
+                let name = HeaderName::from_bytes(&head[start..start + colon]).ok()?;
+                let value = head.slice_ref(fields::trim(without_return(&head[start + colon + 1..end])));
+                let value = HeaderValue::from_maybe_shared(value).ok()?;
+                if !is_for_the_application(&name, &value) {
+                    return None;
+                }
+                headers.try_append(name, value).ok()?;
+            }
+            start = end + 1;
+        }
+        Some(Self { target, uri, headers })
+    }
+}
+
+/// Bytes before the target.
+const GET: usize = b"GET ".len();
+
+/// Most requests have no more fields than this.
+const FIELDS: usize = 16;
+
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Whether a field changes nothing of what the front does, and goes to the application as it is.
+fn is_for_the_application(name: &HeaderName, value: &HeaderValue) -> bool {
+    match *name {
+        header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::EXPECT | header::UPGRADE | header::TE => false,
+        header::CONNECTION => value.as_bytes().eq_ignore_ascii_case(b"keep-alive"),
+        // An application can not tell it from a hyphen.
+        _ => !name.as_str().contains('_'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str, fields: &[&str]) -> Option<Head> {
+        Head::read(format!("{line}\r\nHost: a.example:80\r\n{}\r\n", fields.concat()).as_bytes())
+    }
+
+    #[test]
+    fn the_fields_are_those_that_were_sent() {
+        let fields =
+            ["X-One: \t1 \r\n", "x-two:\r\n", "X-ONE: 2\r\n", "Connection: Keep-Alive\r\n", "X-Raw: \u{e4}\r\n"];
+        let head = read("GET /a%20b?c=d HTTP/1.1", &fields).unwrap();
+        assert_eq!((&head.target[..], head.uri.path(), head.uri.query()), (&b"/a%20b?c=d"[..], "/a%20b", Some("c=d")));
+        let values = |name: &str| head.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
+        assert_eq!(values("x-one"), [b"1", b"2"]);
+        assert_eq!(values("x-two"), [b""]);
+        assert_eq!(values("host"), [b"a.example:80"]);
+        assert_eq!(values("x-raw"), ["\u{e4}".as_bytes()]);
+        assert_eq!(head.headers.len(), 6);
+    }
+
+    #[test]
+    fn what_concerns_the_front_as_well_is_left_to_the_long_way() {
+        for line in ["POST / HTTP/1.1", "HEAD / HTTP/1.1", "GET / HTTP/1.0", "GET http://a.example:80/ HTTP/1.1"] {
+            assert!(read(line, &[]).is_none(), "{line}");
+        }
+        for field in [
+            "Content-Length: 0",
+            "Transfer-Encoding: chunked",
+            "Expect: 100-continue",
+            "Connection: close",
+            "Connection: keep-alive, upgrade",
+            "Upgrade: h2c",
+            "TE: trailers",
+            "X_A: 1",
+        ] {
+            assert!(read("GET / HTTP/1.1", &[&format!("{field}\r\n")]).is_none(), "{field}");
+        }
+    }
+}
