@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stack-process", &["stack-bridge"]),
     ("stack-supervisor", &["stack-config", "stack-listen"]),
     ("stack-wsgi", &["stack-bridge", "stack-config", "stack-interp"]),
+    ("stack-bench", &[]),
     ("stack-bridge", &[]),
     ("stack-config", &[]),
     ("stack-interp", &[]),

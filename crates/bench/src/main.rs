@@ -1,0 +1,61 @@
+//! `cargo bench-peers`: command line, progress on standard error, the report on standard output.
+//!
+//! Exit codes: 0 after a whole run, 64 for bad usage (`EX_USAGE` of sysexits), 130 after a signal, 1 for everything else.
+
+use std::{
+    env,
+    error::Error as _,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use stack_bench::{Asked, Error, Interrupt, list, parse, run};
+
+fn main() -> ExitCode {
+    let asked = match parse(env::args_os()) {
+        Ok(asked) => asked,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    match asked.and_then(answer) {
+        Ok(text) => {
+            // A reader that has left has what it wanted.
+            let _ = io::stdout().lock().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(io::stderr().lock(), "bench-peers: {}", chain(&error));
+            ExitCode::from(match error {
+                Error::Usage(_) => 64,
+                Error::Interrupted => 130,
+                _ => 1,
+            })
+        }
+    }
+}
+
+fn answer(asked: Asked) -> Result<String, Error> {
+    let plan = match asked {
+        Asked::List => return Ok(list()),
+        Asked::Run(plan) => plan,
+    };
+    let interrupt = Interrupt::watch()?;
+    let mut progress = io::stderr();
+    let (text, folder) = run(&plan, &interrupt, &mut progress)?;
+    let _ = writeln!(progress, "report.md, report.json and the charts are in {}\n", folder.display());
+    Ok(text)
+}
+
+/// An error with its causes, in a line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
