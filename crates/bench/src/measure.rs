@@ -81,7 +81,13 @@ impl Bench {
             Protocol::Http2 => self.h2load(case, server, connections, self.warm_up)?,
             Protocol::Http | Protocol::Https => self.wrk(case, server, connections, self.warm_up, true)?,
         };
-        Ok(load.problems.into_iter().map(|problem| format!("{problem} in the warm-up")).collect())
+        let mut problems: Vec<_> =
+            load.problems.into_iter().map(|problem| format!("{problem} in the warm-up")).collect();
+        // What the load has left waiting in a backlog is not to be served in the measured time: this answer comes behind it.
+        if let Err(seen) = client::check(&server.endpoint, &case.expected.last_request, &case.expected.body) {
+            problems.push(format!("after the warm-up: {seen}"));
+        }
+        Ok(problems)
     }
 
     /// Measures a server that has been started before.

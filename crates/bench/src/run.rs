@@ -100,7 +100,7 @@ fn prepare(
     }
     let cpus = Cpus::available()?;
     let (server_cpus, load_cpus, server_cpu_count, load_threads) = split(&cpus, plan.pin)?;
-    let site = Site::make(apps, &programs.environment, &starter)?;
+    let site = Site::make(&apps, &programs.environment, &starter)?;
     let bench = Bench {
         site,
         programs,

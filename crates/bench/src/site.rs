@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Site {
     folder: TempDir,
+    /// The applications' folder.
     apps: PathBuf,
     /// Variables of the applications.
     variables: Vec<(&'static str, String)>,
@@ -49,11 +50,14 @@ pub(crate) struct Expectation {
 }
 
 impl Site {
-    pub(crate) fn make(apps: PathBuf, environment: &Environment, starter: &Starter) -> Result<Self, Error> {
+    pub(crate) fn make(sources: &Path, environment: &Environment, starter: &Starter) -> Result<Self, Error> {
         let folder = tempfile::tempdir().map_err(Error::system("there is no folder for temporary files"))?;
         // nginx, started by root, reads files as nobody.
         let everybody = fs::Permissions::from_mode(0o755);
         fs::set_permissions(folder.path(), everybody).map_err(Error::file(folder.path()))?;
+        // A copy: what Python compiles is not left between the sources.
+        let apps = folder.path().join("apps");
+        copy(sources, &apps)?;
         make_folder(&folder.path().join("files"))?;
         for (name, size) in FILES {
             write(&folder.path().join("files").join(name), &pattern(*size))?;
@@ -105,8 +109,6 @@ impl Site {
     /// Puts a command into the applications' folder, with their variables.
     pub(crate) fn prepare(&self, command: &mut Command) {
         command.current_dir(&self.apps);
-        // Nothing is left between the sources; a second start finds what the first has compiled.
-        command.env("PYTHONPYCACHEPREFIX", self.folder.path().join("pycache"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }
 
@@ -165,6 +167,19 @@ fn certificate(folder: &Path) -> Result<Arc<ClientConfig>, Error> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    make_folder(to)?;
+    for entry in fs::read_dir(from).map_err(Error::file(from))?.flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            fs::copy(&source, &target).map_err(Error::file(source))?;
+        }
+    }
+    Ok(())
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), Error> {

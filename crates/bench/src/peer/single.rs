@@ -46,7 +46,7 @@ pub(super) static UWSGI: Peer = Peer {
         } else {
             command.args(["--http", &address]);
         }
-        command.args(["--http-keepalive=600", "--http-timeout=600", "--http-headers-timeout=600"]);
+        command.args(["--tcp-nodelay", "--http-keepalive=600", "--http-timeout=600", "--http-headers-timeout=600"]);
         command.args(["--http-processes", &setting.cpus.to_string()]);
         command.args(["--master", "--die-on-term", "--need-app", "--disable-logging", "--enable-threads"]);
         command.args(["--workers", &setting.workers.to_string(), "--threads", &setting.threads.to_string()]);

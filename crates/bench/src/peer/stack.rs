@@ -43,7 +43,8 @@ fn serve(setting: &Setting<'_>, isolation: &str) -> Result<Vec<Command>, Error> 
     command.args(["--access-log", "off", "--django-static=false"]);
     // What a load asks for at a time has to fit, however long it waits: the others queue without an end.
     command.args(["--max-connections", &connections, "--queue-size", &connections, "--queue-target", "0"]);
-    command.args(["--idle-timeout", "10m", "--header-timeout", "10m"]);
+    // h2load does not come back after a GOAWAY.
+    command.args(["--idle-timeout", "10m", "--header-timeout", "10m", "--keepalive-requests", "0"]);
     if setting.is_tls() {
         command.arg("--tls-cert").arg(setting.site.certificate()).arg("--tls-key").arg(setting.site.key());
     }
