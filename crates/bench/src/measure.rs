@@ -19,6 +19,8 @@ use crate::{
 
 /// How much longer than it was told to a load generator may take.
 const SLACK: Duration = Duration::from_mins(1);
+/// Nobody has to have a shorter backlog: most defaults are about as long.
+const LEAST_BACKLOG: usize = 2048;
 /// Of the load before memory is looked at.
 const CONNECTIONS_BEFORE_MEMORY: usize = 16;
 
@@ -37,6 +39,8 @@ pub(crate) struct Bench {
     pub(crate) load_threads: usize,
     pub(crate) workers: usize,
     pub(crate) threads: usize,
+    /// The longest that the kernel grants.
+    pub(crate) backlog: usize,
     /// How long a load lasts.
     pub(crate) seconds: u64,
     /// How long it lasts before, and every body is checked.
@@ -69,6 +73,7 @@ impl Bench {
             workers: wanted.unwrap_or(self.workers) + more_workers,
             threads: self.threads,
             cpus: self.server_cpu_count,
+            backlog: self.backlog.min(scenario.kind.connections().max(LEAST_BACKLOG)),
             folder: self.site.server_folder(&format!("{}-{port}", peer.name))?,
         };
         Server::start(peer, &setting, &case.expected, &self.starter, &self.server_cpus)
@@ -173,6 +178,7 @@ impl Bench {
         check: bool,
     ) -> Result<Outcome, Error> {
         let (script, echo) = (self.site.apps().join("load.lua"), self.site.echo());
+        let seconds = seconds.max(opening(connections));
         let wrk = Wrk {
             url: &server.url(&case.scenario.target.path(), case.scenario.protocol),
             connections,
@@ -195,6 +201,7 @@ impl Bench {
             .as_ref()
             .ok_or_else(|| Error::Missing { what: "h2load".to_owned(), hint: "it was not installed".to_owned() })?;
         let log: PathBuf = self.site.scratch("h2load.log");
+        let seconds = seconds.max(opening(connections));
         let h2load = H2load {
             url: &server.url(&case.scenario.target.path(), case.scenario.protocol),
             connections,
@@ -212,4 +219,9 @@ impl Bench {
         let logged = fs::read_to_string(&log).map_err(Error::file(&log))?;
         h2load.outcome(&output, &logged)
     }
+}
+
+/// The least seconds of a load with so many connections: that they are opened should be a small part of it.
+fn opening(connections: usize) -> u64 {
+    (connections / 1000) as u64
 }

@@ -121,6 +121,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) threads: usize,
     /// The CPUs that the server has.
     pub(crate) cpus: usize,
+    /// Connections that the kernel may keep waiting.
+    pub(crate) backlog: usize,
     /// A folder of the server's own.
     pub(crate) folder: PathBuf,
 }

@@ -113,6 +113,7 @@ fn prepare(
         load_threads,
         workers: plan.workers.unwrap_or(server_cpu_count),
         threads: plan.threads,
+        backlog: longest_backlog(),
         seconds: plan.seconds,
         warm_up: plan.warm_up,
     };
@@ -141,6 +142,12 @@ fn split(cpus: &[usize], pin: bool) -> Result<(Cpus, Cpus, usize, usize), Error>
         return Err(Error::Usage("--pin needs two CPUs, and there is one".to_owned()));
     }
     Ok((Cpus::Only(vec![*first]), Cpus::Only(others.to_vec()), 1, others.len()))
+}
+
+/// The kernel shortens a longer one; uWSGI refuses to ask for it.
+fn longest_backlog() -> usize {
+    let limit = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    limit.trim().parse().unwrap_or(128)
 }
 
 /// Connections are files, and a child has its parent's limit.

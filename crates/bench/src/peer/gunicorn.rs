@@ -42,7 +42,7 @@ fn common(setting: &Setting<'_>) -> Command {
     let mut command = setting.python("gunicorn");
     // The control socket would be one of the user's.
     command.args(["--workers", &setting.workers.to_string(), "--no-control-socket", "--log-level", "warning"]);
-    command.args([setting.application()]);
+    command.args(["--backlog", &setting.backlog.to_string(), setting.application()]);
     command
 }
 

@@ -75,12 +75,13 @@ http {{
    {temporary}
     {upstream}
     server {{
-        listen {listen} backlog=4096; server_name localhost;
+        listen {listen} backlog={}; server_name localhost;
         {tls}
         location /files/ {{ alias {}/; }}
         {proxy}
     }}
 }}",
+        setting.backlog,
         setting.site.files().display()
     );
     text

@@ -18,7 +18,7 @@ pub(super) static GRANIAN: Peer = Peer {
         command.args(["--blocking-threads", &setting.threads.to_string(), "--log-level", "warning"]);
         // Its bound counts connections, and those of one worker may be nearly all.
         let connections = setting.connections().max(1024).to_string();
-        command.args(["--backlog", &connections, "--backpressure", &connections]);
+        command.args(["--backlog", &setting.backlog.to_string(), "--backpressure", &connections]);
         if let Target::File(_) = setting.scenario.target {
             command.args(["--static-path-route", "/files", "--static-path-mount"]).arg(setting.site.files());
         }
@@ -47,7 +47,7 @@ pub(super) static UWSGI: Peer = Peer {
             command.args(["--http", &address]);
         }
         command.args(["--tcp-nodelay", "--http-keepalive=600", "--http-timeout=600", "--http-headers-timeout=600"]);
-        command.args(["--http-processes", &setting.cpus.to_string()]);
+        command.args(["--http-processes", &setting.cpus.to_string(), "--listen", &setting.backlog.to_string()]);
         command.args(["--master", "--die-on-term", "--need-app", "--disable-logging", "--enable-threads"]);
         command.args(["--workers", &setting.workers.to_string(), "--threads", &setting.threads.to_string()]);
         command.arg("--virtualenv").arg(setting.programs.environment.folder());
@@ -87,6 +87,7 @@ pub(super) static FASTPYSGI: Peer = Peer {
 /// A server that is started from Python.
 fn script(setting: &Setting<'_>, name: &str) -> Command {
     let mut command = setting.python("python");
-    command.args([name, &setting.port.to_string(), &setting.workers.to_string(), setting.application()]);
+    command.args([name, &setting.port.to_string(), &setting.workers.to_string()]);
+    command.args([&setting.backlog.to_string(), setting.application()]);
     command
 }

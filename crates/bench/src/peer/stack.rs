@@ -40,7 +40,7 @@ fn serve(setting: &Setting<'_>, isolation: &str) -> Result<Vec<Command>, Error> 
     command.arg("--venv").arg(setting.programs.environment.folder());
     command.arg("--control-socket").arg(setting.folder.join("control.sock"));
     command.arg("--static").arg(format!("/files={}", setting.site.files().display()));
-    command.args(["--access-log", "off", "--django-static=false"]);
+    command.args(["--backlog", &setting.backlog.to_string(), "--access-log", "off", "--django-static=false"]);
     // What a load asks for at a time has to fit, however long it waits: the others queue without an end.
     command.args(["--max-connections", &connections, "--queue-size", &connections, "--queue-target", "0"]);
     // h2load does not come back after a GOAWAY.
