@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How much longer than it was told to a load generator may take.
-const SLACK: Duration = Duration::from_mins(1);
+const SLACK: Duration = Duration::from_secs(30);
 /// Nobody has to have a shorter backlog: most defaults are about as long.
 const LEAST_BACKLOG: usize = 2048;
 /// Of the load before memory is looked at.
@@ -218,6 +218,18 @@ impl Bench {
         let output = self.starter.run("h2load", command, &self.load_cpus, limit)?;
         let logged = fs::read_to_string(&log).map_err(Error::file(&log))?;
         h2load.outcome(&output, &logged)
+    }
+}
+
+/// About how long a sample takes, in seconds, with the server's start and end.
+pub(crate) fn duration(kind: Kind, seconds: u64, warm_up: u64) -> u64 {
+    match kind {
+        Kind::Load { connections } => seconds.max(opening(connections)) + warm_up.max(opening(connections)) + 1,
+        Kind::NewConnections { .. } => seconds + 1,
+        Kind::Idle { connections } => 2 * idle::REST.as_secs() + opening(connections) + 1,
+        Kind::SlowClients { .. } => 2 * seconds + 1,
+        Kind::StartUp => 1,
+        Kind::Memory { .. } => 2 * (warm_up + 1),
     }
 }
 

@@ -86,7 +86,7 @@ impl Peer {
         } else if scenario.protocol.is_tls() && !can(Ability::Tls) {
             Some("has no TLS")
         } else if scenario.protocol == Protocol::Http2 && !can(Ability::Http2) {
-            Some("has no HTTP/2")
+            Some("has no stable HTTP/2")
         } else if matches!(scenario.kind, Kind::Idle { .. }) && !can(Ability::KeepAlive) {
             Some("keeps no connections")
         } else {
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(lacks(&nginx::ALONE, "hello"), Some("runs no applications"));
         assert_eq!(lacks(&gunicorn::THREADS, "static-1k"), Some("serves no files"));
         assert_eq!(lacks(&single::BJOERN, "tls"), Some("has no TLS"));
-        assert_eq!(lacks(&single::UWSGI, "http2"), Some("has no HTTP/2"));
+        assert_eq!(lacks(&single::UWSGI, "http2"), Some("has no stable HTTP/2"));
         assert_eq!(lacks(&gunicorn::SYNC, "idle"), Some("keeps no connections"));
         assert_eq!(lacks(&stack::INTERPRETERS, "http2"), None);
     }

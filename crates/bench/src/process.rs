@@ -188,14 +188,24 @@ impl fmt::Display for CommandLine<'_> {
 fn on_cpus<T>(cpus: &Cpus, run: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let Cpus::Only(cpus) = cpus else { return run() };
     let before = sched_getaffinity(None)?;
+    sched_setaffinity(None, &set(cpus))?;
+    let result = run();
+    sched_setaffinity(None, &before)?;
+    result
+}
+
+/// Keeps the calling thread, and those that it starts, on these CPUs: clients of our own are load as well.
+pub(crate) fn stay_on(cpus: &Cpus) -> Result<(), Error> {
+    let Cpus::Only(cpus) = cpus else { return Ok(()) };
+    sched_setaffinity(None, &set(cpus)).map_err(|error| Error::system("the CPUs can not be chosen")(error.into()))
+}
+
+fn set(cpus: &[usize]) -> CpuSet {
     let mut set = CpuSet::new();
     for cpu in cpus {
         set.set(*cpu);
     }
-    sched_setaffinity(None, &set)?;
-    let result = run();
-    sched_setaffinity(None, &before)?;
-    result
+    set
 }
 
 /// Makes a folder and those above it.
@@ -274,5 +284,15 @@ mod tests {
         let only = Cpus::Only(vec![cpu]);
         let output = starter.run("cpus", shell("grep Cpus_allowed_list /proc/self/status"), &only, PATIENCE).unwrap();
         assert_eq!(output.split_whitespace().last(), Some(cpu.to_string().as_str()));
+    }
+
+    #[test]
+    fn threads_stay_where_the_one_that_started_them_stays() {
+        let cpu = Cpus::available().unwrap()[0];
+        let seen = std::thread::spawn(move || {
+            stay_on(&Cpus::Only(vec![cpu])).unwrap();
+            std::thread::spawn(|| Cpus::available().unwrap()).join().unwrap()
+        });
+        assert_eq!(seen.join().unwrap(), [cpu]);
     }
 }

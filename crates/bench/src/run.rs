@@ -15,10 +15,10 @@ use crate::{
     install::Installer,
     interrupt::Interrupt,
     machine::Machine,
-    measure::{Bench, Case},
+    measure::{Bench, Case, duration},
     measurement::{Measurement, Metric, Sample},
     peer::{Need, Peer, Programs},
-    process::{Cpus, Starter, make_folder},
+    process::{Cpus, Starter, make_folder, stay_on},
     report::{Absence, PeerFacts, Report, Row, ScenarioReport, Settings},
     scenario::{Kind, Protocol, Scenario},
     site::Site,
@@ -41,6 +41,7 @@ pub fn run(plan: &Plan, interrupt: &Interrupt, progress: &mut dyn Write) -> Resu
     let (bench, peers, absent) = prepare(plan, &home, starter, progress)?;
     let versions = versions::of(&bench, &peers)?;
     let python = versions::python(&bench)?;
+    tell(progress, &estimate(plan, &peers));
     let mut scenarios = Vec::new();
     for scenario in &plan.scenarios {
         scenarios.push(measure(plan, &bench, scenario, &peers, progress)?);
@@ -100,6 +101,7 @@ fn prepare(
     }
     let cpus = Cpus::available()?;
     let (server_cpus, load_cpus, server_cpu_count, load_threads) = split(&cpus, plan.pin)?;
+    stay_on(&load_cpus)?;
     let site = Site::make(&apps, &programs.environment, &starter)?;
     let bench = Bench {
         site,
@@ -240,6 +242,18 @@ impl Turns {
         server.stop()?;
         Ok(sample)
     }
+}
+
+/// How much there is to do.
+fn estimate(plan: &Plan, peers: &[&Peer]) -> String {
+    let rounds = plan.rounds as u64;
+    let (mut samples, mut seconds) = (0, 0);
+    for scenario in &plan.scenarios {
+        let able = peers.iter().filter(|peer| peer.lacks(scenario).is_none()).count() as u64;
+        samples += able * rounds;
+        seconds += able * rounds * duration(scenario.kind, plan.seconds, plan.warm_up);
+    }
+    format!("{samples} measurements, about {} minutes", seconds.div_ceil(60))
 }
 
 fn line(scenario: &Scenario, round: usize, rounds: usize, peer: &Peer, sample: &Sample) -> String {

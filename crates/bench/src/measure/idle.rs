@@ -13,7 +13,7 @@ use crate::{
 /// Connections that come and go first, so that what is allocated once does not count.
 const BEFORE: usize = 500;
 /// Longer than a server keeps a connection ready for its next request.
-const REST: Duration = Duration::from_secs(3);
+pub(super) const REST: Duration = Duration::from_secs(3);
 /// After so many that were refused in a row no more are tried.
 const GIVE_UP: usize = 3;
 

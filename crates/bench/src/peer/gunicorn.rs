@@ -1,4 +1,4 @@
-//! gunicorn, alone.
+//! gunicorn, alone. Its HTTP/2 is a beta, which with threads leaves h2load without an answer.
 
 use std::process::Command;
 
