@@ -1,6 +1,6 @@
 //! The command line, and what a run is to do.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -9,6 +9,9 @@ use crate::{
     peer::Peer,
     scenario::{self, Scenario},
 };
+
+/// What `--quick` may take, the installation not counted.
+const QUICK: Duration = Duration::from_secs(110);
 
 /// What was asked for.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub enum Asked {
 pub struct Plan {
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) peers: Vec<&'static Peer>,
+    /// After that no other round is begun, each scenario having its share. The first round always is.
+    pub(crate) limit: Option<Duration>,
     /// Whether the peers were named: then one that is missing is an error.
     pub(crate) are_peers_named: bool,
     pub(crate) rounds: usize,
@@ -91,6 +96,7 @@ fn asked(matches: &ArgMatches) -> Result<Asked, Error> {
     Ok(Asked::Run(Box::new(Plan {
         scenarios,
         peers,
+        limit: is_quick.then_some(QUICK),
         are_peers_named: matches.contains_id("peer"),
         rounds: count("rounds").unwrap_or(if is_quick { 2 } else { 5 }),
         seconds,

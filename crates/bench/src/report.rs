@@ -63,6 +63,8 @@ pub(crate) struct Absence {
 pub(crate) struct ScenarioReport {
     pub(crate) name: String,
     pub(crate) title: String,
+    /// Fewer than in the settings where the time was over.
+    pub(crate) rounds: usize,
     /// Connections at a time.
     pub(crate) connections: usize,
     /// `connections` or `workers`, and how many, where it is a point of a curve.
@@ -93,10 +95,11 @@ impl Row {
 }
 
 impl ScenarioReport {
-    pub(crate) fn new(scenario: &Scenario, rows: Vec<Row>, absent: Vec<Absence>) -> Self {
+    pub(crate) fn new(scenario: &Scenario, rounds: usize, rows: Vec<Row>, absent: Vec<Absence>) -> Self {
         Self {
             name: scenario.name.clone(),
             title: scenario.title.clone(),
+            rounds,
             connections: scenario.kind.connections(),
             point: scenario.point.map(|point| (point.curve.name(), point.at)),
             rows,
@@ -160,7 +163,7 @@ pub(super) mod tests {
     pub(super) fn report(name: &str, rows: Vec<Row>) -> ScenarioReport {
         let mut all = scenario::all().into_iter().chain(scenario::scaling());
         let absent = vec![Absence { name: "nginx", why: "runs no applications".to_owned() }];
-        ScenarioReport::new(&all.find(|scenario| scenario.name == name).unwrap(), rows, absent)
+        ScenarioReport::new(&all.find(|scenario| scenario.name == name).unwrap(), 2, rows, absent)
     }
 
     pub(super) fn whole() -> Report {

@@ -5,6 +5,7 @@ use std::{
     env, fs,
     io::Write,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -43,8 +44,12 @@ pub fn run(plan: &Plan, interrupt: &Interrupt, progress: &mut dyn Write) -> Resu
     let python = versions::python(&bench)?;
     tell(progress, &estimate(plan, &peers));
     let mut scenarios = Vec::new();
-    for scenario in &plan.scenarios {
-        scenarios.push(measure(plan, &bench, scenario, &peers, progress)?);
+    let begun = Instant::now();
+    for (index, scenario) in plan.scenarios.iter().enumerate() {
+        let share =
+            plan.limit.map(|limit| share(limit.saturating_sub(begun.elapsed()), &plan.scenarios[index..], &peers));
+        let rounds = Rounds { wanted: plan.rounds, begun: Instant::now(), limit: share };
+        scenarios.push(measure(rounds, &bench, scenario, &peers, progress)?);
     }
     let settings = Settings {
         rounds: plan.rounds,
@@ -169,9 +174,26 @@ fn raise_file_limit(scenarios: &[Scenario]) -> Result<(), Error> {
     }
 }
 
+/// How many rounds a scenario has.
+#[derive(Clone, Copy, Debug)]
+struct Rounds {
+    wanted: usize,
+    begun: Instant,
+    limit: Option<Duration>,
+}
+
+impl Rounds {
+    /// Whether there is another one, after so many: not if it would end after the limit, being as long as the others.
+    fn has_another(&self, done: usize, now: Instant) -> bool {
+        let mean = (now - self.begun) / u32::try_from(done.max(1)).unwrap_or(u32::MAX);
+        let fits = self.limit.is_none_or(|limit| now + mean <= self.begun + limit);
+        done < self.wanted && (done == 0 || fits)
+    }
+}
+
 /// A scenario with all peers that can do it, round after round.
 fn measure(
-    plan: &Plan,
+    rounds: Rounds,
     bench: &Bench,
     scenario: &Scenario,
     peers: &[&'static Peer],
@@ -180,7 +202,8 @@ fn measure(
     let case = bench.case(scenario.clone())?;
     let able: Vec<_> = peers.iter().copied().filter(|peer| peer.lacks(scenario).is_none()).collect();
     let mut rows: BTreeMap<_, _> = able.iter().map(|peer| (peer.name, Turns::default())).collect();
-    for round in 0..plan.rounds {
+    let mut round = 0;
+    while rounds.has_another(round, Instant::now()) {
         // Each peer comes after each other one once in a while.
         let mut order = able.clone();
         order.rotate_left(round % able.len().max(1));
@@ -190,9 +213,10 @@ fn measure(
                 continue;
             }
             let sample = turns.take(bench, &case, peer)?;
-            tell(progress, &line(scenario, round + 1, plan.rounds, peer, &sample));
+            tell(progress, &line(scenario, round + 1, rounds.wanted, peer, &sample));
             turns.measurement.add(sample);
         }
+        round += 1;
     }
     let mut finished = Vec::new();
     for peer in able {
@@ -203,7 +227,7 @@ fn measure(
         let why = peer.lacks(scenario)?.to_owned();
         Some(Absence { name: peer.name, why })
     });
-    Ok(ScenarioReport::new(scenario, finished, missing.collect()))
+    Ok(ScenarioReport::new(scenario, round, finished, missing.collect()))
 }
 
 /// What a peer has done in a scenario so far.
@@ -242,6 +266,14 @@ impl Turns {
         server.stop()?;
         Ok(sample)
     }
+}
+
+/// What the first of the scenarios that are left may take of the time that is left: as its peers are of all.
+fn share(left: Duration, scenarios: &[Scenario], peers: &[&Peer]) -> Duration {
+    let able = |scenario: &Scenario| peers.iter().filter(|peer| peer.lacks(scenario).is_none()).count();
+    let all: usize = scenarios.iter().map(able).sum();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    left * count(scenarios.first().map_or(0, able)) / count(all.max(1))
 }
 
 /// How much there is to do.
@@ -288,6 +320,29 @@ mod tests {
     fn pinned_servers_have_one_cpu_and_the_load_the_others() {
         let split = split(&[2, 5, 7], true).unwrap();
         assert_eq!(split, (Cpus::Only(vec![2]), Cpus::Only(vec![5, 7]), 1, 2));
+    }
+
+    #[test]
+    fn a_round_that_would_end_too_late_is_not_begun() {
+        let begun = Instant::now();
+        let rounds = |limit| Rounds { wanted: 3, begun, limit };
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let short = rounds(Some(Duration::from_secs(30)));
+        // The first one always is; a second one that takes 10 s as well ends in time, after 16 s it does not.
+        assert!(short.has_another(0, after(99)));
+        assert!(short.has_another(1, after(10)) && !short.has_another(1, after(16)));
+        assert!(rounds(None).has_another(2, after(999)) && !rounds(None).has_another(3, after(1)));
+    }
+
+    #[test]
+    fn the_time_that_is_left_is_shared_by_peers() {
+        let peers: Vec<_> = Peer::all().into_iter().filter(|peer| ["stack", "bjoern"].contains(&peer.name)).collect();
+        let named = |name: &str| crate::scenario::all().into_iter().find(|scenario| scenario.name == name).unwrap();
+        // bjoern serves no files.
+        let scenarios = [named("hello"), named("static-1k")];
+        let seconds = Duration::from_secs;
+        assert_eq!(share(seconds(60), &scenarios, &peers), seconds(40));
+        assert_eq!(share(seconds(20), &scenarios[1..], &peers), seconds(20));
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub(super) fn text(report: &Report) -> String {
     // Writing to a string does not fail.
     let _ = facts(report, &mut text);
     for scenario in &report.scenarios {
-        let _ = one(scenario, &mut text);
+        let _ = one(scenario, report.settings.rounds, &mut text);
     }
     text
 }
@@ -40,8 +40,10 @@ fn facts(report: &Report, text: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn one(scenario: &ScenarioReport, text: &mut String) -> std::fmt::Result {
-    writeln!(text, "\n## {}: {}\n", scenario.name, scenario.title)?;
+fn one(scenario: &ScenarioReport, rounds: usize, text: &mut String) -> std::fmt::Result {
+    let fewer =
+        if scenario.rounds < rounds { format!(" ({} of {rounds} rounds)", scenario.rounds) } else { String::new() };
+    writeln!(text, "\n## {}: {}{fewer}\n", scenario.name, scenario.title)?;
     let metrics: BTreeSet<Metric> = scenario.rows.iter().flat_map(|row| row.metrics.keys().copied()).collect();
     let heading = [String::new()].into_iter().chain(metrics.iter().map(|metric| metric.heading().to_owned()));
     let mut lines: Vec<Vec<String>> = vec![heading.collect()];
@@ -109,6 +111,13 @@ mod tests {
         let text = text(&whole());
         assert!(text.contains("| stack    | 2,000 (1,000–3,000) |"), "{text}");
         assert!(text.contains("| -------- | ------------------: |"), "{text}");
+    }
+
+    #[test]
+    fn rounds_that_were_left_out_are_told() {
+        let mut report = whole();
+        report.settings.rounds = 3;
+        assert!(text(&report).contains("\n## hello: Hello world (2 of 3 rounds)\n"));
     }
 
     #[test]
