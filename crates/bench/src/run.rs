@@ -16,10 +16,10 @@ use crate::{
     arguments::Plan,
     interrupt::Interrupt,
     machine::Machine,
-    measure::duration,
+    measure::{Bench, duration},
     peer::Peer,
     process::{Cpus, Starter, make_folder},
-    report::{PeerFacts, Report, Settings},
+    report::{Absence, PeerFacts, Report, Settings},
     versions,
 };
 
@@ -34,31 +34,43 @@ pub fn run(plan: &Plan, interrupt: &Interrupt, progress: &mut dyn Write) -> Resu
     let starter = Starter { interrupt: interrupt.clone(), logs: logs.path().to_owned() };
     let machine = Machine::look(Cpus::available()?.len());
     let (bench, peers, absent) = prepare::prepare(plan, &home, starter, progress)?;
-    let versions = versions::of(&bench, &peers)?;
-    let python = versions::python(&bench)?;
+    let mut report = empty(plan, &bench, &peers, machine, absent)?;
     tell(progress, &estimate(plan, &peers));
-    let mut scenarios = Vec::new();
     let begun = Instant::now();
     for (index, scenario) in plan.scenarios.iter().enumerate() {
         let share =
             plan.limit.map(|limit| share(limit.saturating_sub(begun.elapsed()), &plan.scenarios[index..], &peers));
         let rounds = Rounds { wanted: plan.rounds, begun: Instant::now(), limit: share };
-        scenarios.push(measure(rounds, &bench, scenario, &peers, progress)?);
+        report.scenarios.push(measure(rounds, &bench, scenario, &peers, progress)?);
+        // What was found out is not lost with a run that is interrupted.
+        report.write(&out)?;
     }
+    Ok((report.text(), out))
+}
+
+/// A report without scenarios.
+fn empty(
+    plan: &Plan,
+    bench: &Bench,
+    peers: &[&'static Peer],
+    machine: Machine,
+    absent: Vec<Absence>,
+) -> Result<Report, Error> {
     let settings = Settings {
         rounds: plan.rounds,
         seconds: plan.seconds,
         workers: bench.workers,
         threads: bench.threads,
         pinned: plan.pin,
-        python,
-        load_generators: versions::of_generators(&bench)?,
+        python: versions::python(bench)?,
+        load_generators: versions::of_generators(bench)?,
     };
-    let facts =
-        peers.iter().zip(versions).map(|(peer, version)| PeerFacts { name: peer.name, about: peer.about, version });
-    let report = Report { machine, settings, peers: facts.collect(), absent, scenarios };
-    report.write(&out)?;
-    Ok((report.text(), out))
+    let facts = peers.iter().zip(versions::of(bench, peers)?).map(|(peer, version)| PeerFacts {
+        name: peer.name,
+        about: peer.about,
+        version,
+    });
+    Ok(Report { machine, settings, peers: facts.collect(), absent, scenarios: Vec::new() })
 }
 
 /// What is installed, and made, stays below the target directory: it goes with `cargo clean`.

@@ -46,7 +46,7 @@ pub(super) fn measure(
     let mut rows: BTreeMap<_, _> = able.iter().map(|peer| (peer.name, Turns::default())).collect();
     let mut round = 0;
     while rounds.has_another(round, Instant::now()) {
-        // Each peer comes after each other one once in a while.
+        // Nobody is always the first, or the last.
         let mut order = able.clone();
         order.rotate_left(round % able.len().max(1));
         for peer in order {
