@@ -91,7 +91,7 @@ fn estimate(plan: &Plan, peers: &[&Peer]) -> String {
         samples += able * rounds;
         seconds += able * rounds * duration(scenario.kind, plan.seconds, plan.warm_up);
     }
-    format!("{samples} measurements, about {} minutes", seconds.div_ceil(60))
+    format!("{samples} measurements, about {} min", seconds.div_ceil(60))
 }
 
 /// If nobody hears it, the run goes on.
