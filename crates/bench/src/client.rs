@@ -222,8 +222,16 @@ fn invalid(what: &'static str) -> io::Error {
 /// One request on a connection of its own: the size of the right answer, or what was wrong with it.
 pub(crate) fn check(endpoint: &Endpoint, request: &Request, expected: &[u8]) -> Result<usize, String> {
     let answer = Connection::open(endpoint).and_then(|mut connection| connection.exchange(request));
-    let response = answer.map_err(|error| error.to_string())?;
+    let response = answer.map_err(|error| described(&error))?;
     response.problem(expected).map_or(Ok(response.size), Err)
+}
+
+/// A time that is over is told by the system as something that would block.
+fn described(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!("no answer in {} s", PATIENCE.as_secs()),
+        _ => error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -308,6 +316,12 @@ mod tests {
         assert_eq!(response(502, b"right").problem(b"right").unwrap(), "the status is 502");
         assert_eq!(response(200, b"rig").problem(b"right").unwrap(), "the body has 3 bytes and not 5");
         assert_eq!(response(200, b"wrong").problem(b"right").unwrap(), "the body has other bytes");
+    }
+
+    #[test]
+    fn a_time_that_is_over_is_called_so() {
+        assert_eq!(described(&io::ErrorKind::WouldBlock.into()), "no answer in 20 s");
+        assert_eq!(described(&io::Error::other("cut")), "cut");
     }
 
     #[test]
