@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "stack",
         &[
             "stack-bridge",
+            "stack-changes",
             "stack-config",
             "stack-front",
             "stack-interp",
@@ -29,6 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stack-supervisor", &["stack-config", "stack-listen"]),
     ("stack-wsgi", &["stack-bridge", "stack-config", "stack-interp"]),
     ("stack-bridge", &[]),
+    ("stack-changes", &[]),
     ("stack-config", &[]),
     ("stack-interp", &[]),
     ("stack-reference", &[]),
