@@ -9,7 +9,7 @@ use crate::{generation::Purpose, message::Changed, notify::Stage, signals::Chang
 const HASTE: Duration = Duration::from_millis(150);
 
 /// As many such changes in a row are followed. Nobody saves as often.
-const MOST_HASTY: u32 = 6;
+const MOST_HASTY: u32 = 20;
 
 /// Changes of files that come while a generation starts, or as soon as it serves: of somebody who types, or of an application
 /// that writes what it is made of whenever it is loaded.
