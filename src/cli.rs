@@ -25,6 +25,10 @@ pub(crate) const SERVER: &str = "server";
 
 /// The subcommand that runs the server.
 pub(crate) const SERVE: &str = "serve";
+
+/// The one that runs it under the profile of its own name.
+pub(crate) const DEV: &str = "dev";
+const PROFILE: &str = "profile";
 const DOCTOR: &str = "doctor";
 /// The flag of `doctor` that is no key.
 const JSON: &str = "json";
@@ -55,7 +59,7 @@ Examples:
   stack serve                                        the application in this directory
   stack serve --app shop.wsgi --static ./public      a Django project with its static files
   stack serve --app 'app:create_app()' --bind :8080  a factory, on every IPv4 address
-  stack serve --profile dev                          the defaults for a laptop
+  stack dev                                          the same on a laptop: reloads when a file is saved
   stack check                                        try everything short of serving
   stack reload                                       the new code, without losing a request
   stack doctor                                       in which isolation the application runs, and why
@@ -69,8 +73,9 @@ Exit codes: 0 after a clean end, 64 for bad usage or configuration, 1 for a fail
 pub(crate) const WORKER: &str = "worker";
 
 /// The subcommands that take the configuration.
-const CONFIGURED: [(&str, &str); 7] = [
+const CONFIGURED: [(&str, &str); 8] = [
     (SERVE, "Run the server"),
+    (DEV, "Run the server under the profile dev: serve --profile dev"),
     ("check", "Try everything short of serving: configuration, Python, application"),
     (DOCTOR, "Tell whether the application runs, in which isolation and why, and what it takes"),
     ("config", "Show the configuration that is in force, and where each value is from"),
@@ -155,6 +160,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
     let (name, matches) = matches.remove_subcommand().expect("clap requires one");
     Ok(match name.as_str() {
         SERVE => Invocation::Serve(flags(matches)),
+        DEV => Invocation::Serve(in_development(flags(matches))?),
         "check" => Invocation::Check(flags(matches)),
         DOCTOR => Invocation::Doctor { json: matches.get_flag(JSON), flags: flags(matches) },
         "config" => Invocation::Config(flags(matches)),
@@ -173,6 +179,30 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
 
 fn asked(command: Asked, matches: ArgMatches) -> Invocation {
     Invocation::Ask { command, json: matches.get_flag(JSON), flags: flags(matches) }
+}
+
+/// The options of `dev` as those of `serve`: a profile of its own choice is a contradiction.
+fn in_development(mut flags: Flags) -> Result<Flags, clap::Error> {
+    let given = flags.iter().find(|(name, _)| name == PROFILE).and_then(|(_, values)| values.last());
+    match given.map(String::as_str) {
+        None => flags.push((PROFILE.to_owned(), vec![DEV.to_owned()])),
+        Some(DEV) => {}
+        Some(other) => {
+            let text = format!(
+                "--profile {other}: stack dev is stack serve under the profile dev\n\n  tip: write stack serve --profile {other}\n"
+            );
+            return Err(command().error(ErrorKind::ArgumentConflict, text));
+        }
+    }
+    Ok(flags)
+}
+
+/// The options with which the server processes of this command line are started.
+pub(crate) fn of_server(arguments: &[OsString]) -> Vec<OsString> {
+    // The name of the program and that of the subcommand.
+    let (before, options) = arguments.split_at(arguments.len().min(2));
+    let profile = before.get(1).is_some_and(|name| name == DEV).then(|| ["--profile".into(), DEV.into()]);
+    profile.into_iter().flatten().chain(options.iter().cloned()).collect()
 }
 
 /// The command line of a server process as one of `serve`, and the number of its descriptor.
@@ -202,7 +232,7 @@ pub(crate) fn command() -> Command {
 /// The command as its one manual page shows it: with the options that `serve`, `check`, `doctor` and `config` share.
 pub(crate) fn manual() -> Command {
     let about = format!(
-        "{ABOUT}.\n\nserve, check, doctor, config, status, reload and stop take all the options; doctor, status, reload and stop also take --json. {LAYERS}"
+        "{ABOUT}.\n\nserve, dev, check, doctor, config, status, reload and stop take all the options; doctor, status, reload and stop also take --json. {LAYERS}"
     );
     command().long_about(about).args(keys().iter().map(flag))
 }
@@ -390,6 +420,19 @@ mod tests {
             .map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect()))
             .collect();
         assert_eq!(flags, expected);
+    }
+
+    #[test]
+    fn dev_is_serve_under_its_profile() {
+        let dev = || vec![("profile".to_owned(), vec!["dev".to_owned()])];
+        assert_eq!(parsed("stack dev").unwrap(), Invocation::Serve(dev()));
+        assert_eq!(parsed("stack dev").unwrap(), parsed("stack serve --profile dev").unwrap());
+        assert_eq!(parsed("stack dev --profile dev").unwrap(), Invocation::Serve(dev()));
+        let text = help("stack dev --profile prod");
+        assert!(text.contains("--profile prod") && text.contains("stack serve --profile prod"), "{text}");
+        let of_server = |line: &str| of_server(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(of_server("stack dev --bind :1"), ["--profile", "dev", "--bind", ":1"]);
+        assert_eq!(of_server("stack serve --bind :1"), ["--bind", ":1"]);
     }
 
     #[test]

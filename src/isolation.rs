@@ -11,7 +11,7 @@ pub(crate) mod protocol;
 use std::fmt;
 
 use anyhow::Context;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stack_config::{Application as Settings, Isolation};
 use stack_interp::Version;
 use stack_wsgi::{Refused, listed};
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What a worker is, decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// An interpreter of its own GIL in this process.
@@ -137,9 +137,10 @@ impl Choice {
 ///
 /// An error is what no mode changes: the application is not there, or is none; or what the user insists on can not be.
 pub(crate) fn decide(plan: &Plan) -> anyhow::Result<Choice> {
-    match settled(plan) {
-        Some(choice) => choice,
-        None => Ok(decide_by_import(plan, &application(plan)?)?.0),
+    match (settled(plan), plan.known) {
+        (Some(choice), _) => choice,
+        (None, Some(mode)) => Ok(Choice::chosen(mode)),
+        (None, None) => Ok(decide_by_import(plan, &application(plan)?)?.0),
     }
 }
 

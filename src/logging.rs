@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use jiff::tz::TimeZone;
 use stack_config::{Log, LogFormat, LogLevel};
 use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -64,7 +65,11 @@ where
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
-        LogFormat::Text => Box::new(layer.with_ansi(colour == Colour::Yes).fmt_fields(PlainFields).event_format(Line)),
+        LogFormat::Text | LogFormat::Short => {
+            let zone = (format == LogFormat::Short).then(TimeZone::system);
+            let line = Line { zone };
+            Box::new(layer.with_ansi(colour == Colour::Yes).fmt_fields(PlainFields).event_format(line))
+        }
         LogFormat::Json => {
             let line = tracing_subscriber::fmt::format()
                 .json()
@@ -88,8 +93,20 @@ impl FormatTime for Timestamp {
 }
 
 /// `2026-11-20T12:00:00.123Z INFO  message field=value`; the fields of the spans around it follow.
-#[derive(Clone, Copy, Debug)]
-struct Line;
+#[derive(Clone, Debug)]
+struct Line {
+    /// Where the reader is: the time is the time of day there.
+    zone: Option<TimeZone>,
+}
+
+impl Line {
+    fn time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        match &self.zone {
+            None => Timestamp.format_time(writer),
+            Some(zone) => write!(writer, "{}", jiff::Timestamp::now().to_zoned(zone.clone()).strftime("%H:%M:%S%.3f")),
+        }
+    }
+}
 
 impl<S, N> FormatEvent<S, N> for Line
 where
@@ -97,7 +114,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        Timestamp.format_time(&mut writer)?;
+        self.time(&mut writer)?;
         let level = *event.metadata().level();
         if writer.has_ansi_escapes() {
             write!(writer, " \u{1b}[{}m{level:5}\u{1b}[0m ", colour_code(level))?;
@@ -162,6 +179,14 @@ mod tests {
         let (time, rest) = text.split_at("2026-11-20T12:00:00.123Z".len());
         assert_eq!(rest, " INFO  listening address=127.0.0.1:8000 workers=4 id=7\n");
         assert!(humantime::parse_rfc3339(time).is_ok() && time.ends_with('Z'), "{time}");
+    }
+
+    #[test]
+    fn short_has_the_time_of_day() {
+        let text = logged(LogFormat::Short, Colour::No, LogLevel::Info, || tracing::info!(port = 1, "listening"));
+        let (time, rest) = text.split_at("12:00:00.123".len());
+        assert_eq!(rest, " INFO  listening port=1\n");
+        assert_eq!(time.split([':', '.']).map(str::len).collect::<Vec<_>>(), [2, 2, 2, 3], "{time}");
     }
 
     #[test]

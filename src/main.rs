@@ -11,6 +11,7 @@ mod environment;
 mod isolation;
 mod logging;
 mod orders;
+mod reloading;
 mod relocation;
 mod start;
 mod worker_spec;

@@ -1,6 +1,6 @@
 //! Who tells a server what to do: its parent, or signals where it has none.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use anyhow::Context;
 use stack_front::{Admin, ReopenLog};
@@ -12,6 +12,8 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
+
+use crate::commands::serve::Development;
 
 /// What a server is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(crate) struct Parent {
     pub(crate) link: server::Link,
     pub(crate) orders: server::Orders,
     pub(crate) begin: Begin,
+    /// When this process began: before it has read anything.
+    pub(crate) since: SystemTime,
 }
 
 /// Orders as they come in.
@@ -79,6 +83,8 @@ pub(crate) struct Service {
     /// Knows how the server is.
     pub(crate) admin: Admin,
     pub(crate) log: Option<ReopenLog>,
+    /// Who wants to know of a reload that has failed.
+    pub(crate) development: Development,
 }
 
 impl Orders {
@@ -181,6 +187,7 @@ impl Service {
             })),
             message::Order::Report => link.tell(&Notice::Report(self.admin.report())),
             message::Order::ReopenLogs => self.reopen_log(),
+            message::Order::ReloadFailed { reason } => self.development.reload_failed(&reason),
             message::Order::Begin(_) | message::Order::Listening { .. } | message::Order::NotListening { .. } => {}
         }
         None

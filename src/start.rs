@@ -16,7 +16,7 @@ use stack_interp::{ExtensionRefusal, InterpreterHandle, Runtime, RuntimeSettings
 use stack_process::{ProcessPool, ProcessSettings, Program};
 use stack_wsgi::{Place, Pool, PoolSettings, WatchSettings, WhenRefused, WhenWorn, discover};
 
-use crate::{cli::WORKER, environment, isolation::Mode, worker_spec::WorkerSpec, workers::shape};
+use crate::{cli::WORKER, environment, isolation::Mode, reloading::Reloading, worker_spec::WorkerSpec, workers::shape};
 
 pub(crate) use sharing::Apart;
 
@@ -35,6 +35,9 @@ pub(crate) struct Plan {
     pub(crate) at: String,
     /// The number of its first worker: no two applications have workers of one number.
     pub(crate) first: WorkerId,
+    /// The mode in which it ran a moment ago, when it was another version of itself: to try that again would take as long as the
+    /// import.
+    pub(crate) known: Option<Mode>,
     /// Why it can not run in this process.
     pub(crate) apart: Option<Apart>,
     /// Whether there is no other application.
@@ -61,6 +64,15 @@ impl SharedPython {
         };
         Ok((runtime.main().clone(), runtime.full_version()))
     }
+}
+
+/// Who wants to hear of an application's life.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listening {
+    /// Replaces this process, where its interpreters can not be.
+    pub(crate) when_worn: Option<Arc<dyn WhenWorn>>,
+    /// Follows its files.
+    pub(crate) reloading: Option<Reloading>,
 }
 
 impl Plan {
@@ -110,7 +122,7 @@ impl Plan {
             slow: timeouts.slow_request,
             interrupt_on_disconnect: timeouts.interrupt_on_disconnect,
         };
-        let (apart, find_directories, recycling) = (None, false, config.recycling.clone());
+        let (known, apart, find_directories, recycling) = (None, None, false, config.recycling.clone());
         Ok(Self {
             settings,
             app,
@@ -119,6 +131,7 @@ impl Plan {
             env,
             at,
             first,
+            known,
             apart,
             is_alone,
             find_directories,
@@ -134,7 +147,7 @@ impl Plan {
         python: &SharedPython,
         queue: Queue,
         when_refused: Option<Arc<dyn WhenRefused>>,
-        when_worn: Option<Arc<dyn WhenWorn>>,
+        listening: Listening,
     ) -> anyhow::Result<(Pool, String)> {
         let mode = if place == Place::MainInterpreter { Mode::Threads } else { Mode::Interpreters };
         let settings = PoolSettings {
@@ -147,11 +160,13 @@ impl Plan {
             threads: shape(&self.settings, mode).1,
             when_refused,
             find_directories: self.find_directories,
+            when_imported: listening.reloading.map(|reloading| Arc::new(reloading) as Arc<_>),
             watch: self.watch,
             recycling: self.recycling.clone(),
         };
         let (main, version) = python.start(self.venv.as_ref())?;
-        let pool = Pool::start(&main, settings, queue, when_worn).with_context(|| self.can_not_be_served())?;
+        let pool =
+            Pool::start(&main, settings, queue, listening.when_worn).with_context(|| self.can_not_be_served())?;
         Ok((pool, version))
     }
 
@@ -161,6 +176,7 @@ impl Plan {
         config: &Config,
         first: WorkerId,
         queue: Queue,
+        reloading: Option<&Reloading>,
     ) -> anyhow::Result<ProcessPool> {
         let application = &self.settings;
         let spec = WorkerSpec {
@@ -170,6 +186,7 @@ impl Plan {
             venv: self.venv.as_ref().map(|venv| venv.path.clone()),
             multiprocess: application.workers.get() > 1,
             find_directories: self.find_directories,
+            tell_imports: reloading.is_some(),
             watch: self.watch,
             log_level: config.log.level,
             log_format: config.log.format,
@@ -193,6 +210,7 @@ impl Plan {
                 memory: self.recycling.max_memory.map(NonZeroU64::get),
                 lifetime: self.recycling.max_lifetime,
             },
+            when_told: reloading.cloned().map(|reloading| Arc::new(reloading) as Arc<_>),
         };
         let started = ProcessPool::start(settings, queue).await;
         // The worker says which application; which site that is it does not know.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use stack_config::{AppSpec, LogFormat, LogLevel};
-use stack_wsgi::{ProjectDirectory, WatchSettings};
+use stack_wsgi::{ModuleFile, ProjectDirectory, WatchSettings};
 
 /// Crosses as JSON: both ends are the same program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) multiprocess: bool,
     /// Whether it tells the directories of a Django project.
     pub(crate) find_directories: bool,
+    /// Whether it tells of modules that the application imports.
+    pub(crate) tell_imports: bool,
     /// When its requests are told of and interrupted.
     pub(crate) watch: WatchSettings,
     pub(crate) log_level: LogLevel,
@@ -38,7 +40,7 @@ impl WorkerSpec {
 }
 
 /// What a worker process tells when it is ready.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ProcessReport {
     /// How long the import of the application took.
     pub(crate) load_ms: u64,
@@ -46,4 +48,6 @@ pub(crate) struct ProcessReport {
     pub(crate) python: String,
     /// The directories of a Django project.
     pub(crate) directories: Vec<ProjectDirectory>,
+    /// What was imported, where it was asked for.
+    pub(crate) modules: Vec<ModuleFile>,
 }

@@ -7,13 +7,14 @@ use stack_bridge::{Queue, WorkerId};
 use stack_config::{Application, Config, Isolation};
 use stack_interp::Version;
 use stack_process::ProcessPool;
-use stack_wsgi::{Place, Pool, ProjectDirectory, WhenWorn};
+use stack_wsgi::{Place, Pool, ProjectDirectory, WhenImported as _};
 use tokio::{sync::Mutex, task::AbortHandle};
 
 use crate::{
     isolation::{self, Choice, Mode, Why},
+    reloading::Reloading,
     relocation::{Policy, Relocation},
-    start::{Plan, SharedPython, spelled},
+    start::{Listening, Plan, SharedPython, spelled},
     worker_spec::ProcessReport,
 };
 
@@ -42,32 +43,33 @@ impl Workers {
         plan: &Plan,
         queue: &Queue,
         python: &SharedPython,
-        when_worn: Option<Arc<dyn WhenWorn>>,
+        listening: Listening,
     ) -> anyhow::Result<Self> {
         let plan_for_choice = plan.clone();
         let deciding = tokio::task::spawn_blocking(move || isolation::decide(&plan_for_choice));
         let choice = deciding.await.context("the choice of the isolation ended")??;
         match choice.mode {
-            Mode::Processes => Self::start_processes(choice, plan.first, config, plan, queue).await,
-            Mode::Threads => Self::start_here(choice, plan, queue, python, (None, when_worn)).await,
+            Mode::Processes => Self::start_processes(choice, plan.first, config, plan, queue, &listening).await,
+            Mode::Threads => Self::start_here(choice, plan, queue, python, None, listening).await,
             Mode::Interpreters => {
                 let policy = if plan.settings.isolation == Isolation::Auto { Policy::Move } else { Policy::Explain };
                 let relocation = Relocation::new(policy, queue.clone());
                 let watch = Some(Arc::clone(&relocation));
-                let mut workers = match Self::start_here(choice, plan, queue, python, (watch, when_worn)).await {
+                let mut workers = match Self::start_here(choice, plan, queue, python, watch, listening.clone()).await {
                     Ok(workers) => workers,
                     // What one interpreter loads may still refuse a second one.
                     Err(error) if policy == Policy::Move => {
                         // The first line says what; a traceback has no place in a sentence.
                         let problem = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
                         let choice = Choice { mode: Mode::Processes, why: Some(Why::Failed(problem)) };
-                        return Self::start_processes(choice, behind(plan), config, plan, queue).await;
+                        return Self::start_processes(choice, behind(plan), config, plan, queue, &listening).await;
                     }
                     Err(error) => return Err(error),
                 };
                 workers.relocation = Some(Arc::clone(&relocation));
                 if policy == Policy::Move {
-                    let moving = workers.move_when_wanted(relocation, config.clone(), plan.clone(), queue.clone());
+                    let application = (config.clone(), plan.clone());
+                    let moving = workers.move_when_wanted(relocation, application, queue.clone(), listening.reloading);
                     workers.moving = Some(tokio::spawn(moving).abort_handle());
                 }
                 Ok(workers)
@@ -81,11 +83,14 @@ impl Workers {
         config: &Config,
         plan: &Plan,
         queue: &Queue,
+        listening: &Listening,
     ) -> anyhow::Result<Self> {
-        let pool = plan.start_processes(config, first, queue.clone()).await?;
-        let report = pool.reports().first().and_then(|report| serde_json::from_str(report).ok());
-        let (python, directories) =
-            report.map(|report: ProcessReport| (report.python, report.directories)).unwrap_or_default();
+        let pool = plan.start_processes(config, first, queue.clone(), listening.reloading.as_ref()).await?;
+        let report = pool.reports().first().and_then(|report| serde_json::from_str(report).ok()).unwrap_or_default();
+        let ProcessReport { load_ms: _, python, directories, modules } = report;
+        if let Some(reloading) = &listening.reloading {
+            reloading.imported(modules);
+        }
         let processes = Arc::new(Mutex::new(Some(pool)));
         Ok(Self { choice, python, directories, here: None, processes, moving: None, relocation: None })
     }
@@ -102,7 +107,8 @@ impl Workers {
         plan: &Plan,
         queue: &Queue,
         python: &SharedPython,
-        (relocation, when_worn): (Option<Arc<Relocation>>, Option<Arc<dyn WhenWorn>>),
+        relocation: Option<Arc<Relocation>>,
+        listening: Listening,
     ) -> anyhow::Result<Self> {
         let place = match choice.mode {
             Mode::Threads => Place::MainInterpreter,
@@ -118,7 +124,7 @@ impl Workers {
         }
         let (plan, queue, python) = (plan.clone(), queue.clone(), python.clone());
         let starting = tokio::task::spawn_blocking(move || {
-            plan.start_pool(place, &python, queue, relocation.map(|watch| watch as Arc<_>), when_worn)
+            plan.start_pool(place, &python, queue, relocation.map(|watch| watch as Arc<_>), listening)
         });
         let (pool, python) = starting.await.context("the start ended")??;
         let directories = pool.reports().first().map(|report| report.directories.clone()).unwrap_or_default();
@@ -137,16 +143,16 @@ impl Workers {
     fn move_when_wanted(
         &self,
         relocation: Arc<Relocation>,
-        config: Config,
-        plan: Plan,
+        (config, plan): (Config, Plan),
         queue: Queue,
+        reloading: Option<Reloading>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let processes = Arc::clone(&self.processes);
         let retire: Vec<WorkerId> = self.here.as_ref().map(Pool::workers).unwrap_or_default();
         async move {
             relocation.wanted().await;
             let mut processes = processes.lock().await;
-            match plan.start_processes(&config, behind(&plan), queue.clone()).await {
+            match plan.start_processes(&config, behind(&plan), queue.clone(), reloading.as_ref()).await {
                 Ok(pool) => {
                     *processes = Some(pool);
                     for worker in retire {

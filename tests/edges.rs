@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "stack",
         &[
             "stack-bridge",
+            "stack-changes",
             "stack-config",
             "stack-front",
             "stack-interp",
@@ -30,6 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stack-wsgi", &["stack-bridge", "stack-config", "stack-interp"]),
     ("stack-bench", &[]),
     ("stack-bridge", &[]),
+    ("stack-changes", &[]),
     ("stack-config", &[]),
     ("stack-interp", &[]),
     ("stack-reference", &[]),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod announce;
+mod development;
 
 use std::{num::NonZeroUsize, sync::Arc, thread, time::Duration};
 
@@ -20,23 +21,26 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     Exit, django, logging,
     orders::{End, Orders, Parent, Service},
-    start::{Plan, SharedPython},
+    start::{Listening, Plan, SharedPython},
     workers::Workers,
     worn::AskSupervisor,
 };
 use admin::AdminService;
 use announce::{announce, announce_details, announce_tls};
+pub(crate) use development::Development;
 
 /// How long the applications' own end may take: their threads, their atexit handlers.
 const END_TIME: Duration = Duration::from_secs(10);
 
 /// Serves until a signal or the parent says stop.
 pub(crate) fn run(loaded: Loaded, parent: Option<Parent>) -> anyhow::Result<Exit> {
+    logging::init(&loaded.config.log)?;
+    let development = Development::new(&loaded, parent.as_ref());
     let config = loaded.config;
-    logging::init(&config.log)?;
-    let plans = Plan::all(&config)?;
+    let mut plans = Plan::all(&config)?;
     raise_file_limit();
-    let begin = parent.as_ref().map(|parent| parent.begin).unwrap_or_default();
+    let begin = parent.as_ref().map(|parent| parent.begin.clone()).unwrap_or_default();
+    development::recall(&begin, &mut plans);
     let (parent, bound) = bind(&config, parent)?;
     let tls = Tls::load(&config.tls, &config.bind, config.limits.http2)?;
     if let Some(tls) = &tls {
@@ -44,7 +48,7 @@ pub(crate) fn run(loaded: Loaded, parent: Option<Parent>) -> anyhow::Result<Exit
     }
     let queue = |_| Queue::shedding(config.limits.queue_size, config.clients.queue_target);
     let queues: Vec<_> = plans.iter().map(queue).collect();
-    let front = Front::new(&config, queues.clone())?.with_tls(tls);
+    let front = Front::new(&config, queues.clone())?.with_tls(tls).with_development(development.front.clone());
     front.metrics().started_as(lineage(&begin));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(front_threads(&plans))
@@ -58,7 +62,8 @@ pub(crate) fn run(loaded: Loaded, parent: Option<Parent>) -> anyhow::Result<Exit
         if !begin.takes_over {
             admin.start();
         }
-        let exit = start_and_serve(config, plans, queues, front, bound.listeners, parent, &mut admin).await;
+        let wanted = Wanted { config, plans, queues, development };
+        let exit = start_and_serve(wanted, front, bound.listeners, parent, &mut admin).await;
         admin.stop().await;
         exit
     });
@@ -69,7 +74,8 @@ pub(crate) fn run(loaded: Loaded, parent: Option<Parent>) -> anyhow::Result<Exit
 
 /// What the supervisor has told of the servers before this one.
 fn lineage(begin: &Begin) -> Lineage {
-    let Begin { generation, restarts, unresponsive, reloads, worn, takes_over: _, workers: _ } = *begin;
+    let Begin { generation, restarts, unresponsive, reloads, worn, takes_over: _, workers: _, changed: _, learned: _ } =
+        *begin;
     Lineage { generation, ended: restarts.saturating_sub(unresponsive), unresponsive, reloads, worn }
 }
 
@@ -85,7 +91,7 @@ struct Sockets {
 /// the kernel's backlog.
 fn bind(config: &Config, parent: Option<Parent>) -> anyhow::Result<(Told, Sockets)> {
     let (endpoints, admin_endpoints) = (&config.bind, &config.clients.health.admin_bind);
-    let Some(Parent { link, mut orders, begin }) = parent else {
+    let Some(Parent { link, mut orders, begin, since: _ }) = parent else {
         let listeners = Listeners::bind(endpoints, config.limits.backlog)?;
         let admin = Listeners::bind(admin_endpoints, config.limits.backlog)?;
         return Ok((None, Sockets { listeners, admin }));
@@ -97,18 +103,25 @@ fn bind(config: &Config, parent: Option<Parent>) -> anyhow::Result<(Told, Socket
     Ok((Some((link, orders, begin)), Sockets { listeners, admin }))
 }
 
-async fn start_and_serve(
+/// What is to be started.
+struct Wanted {
     config: Config,
     plans: Vec<Plan>,
     queues: Vec<Queue>,
+    development: Development,
+}
+
+async fn start_and_serve(
+    wanted: Wanted,
     mut front: Front,
     listeners: Listeners,
     parent: Told,
     admin: &mut AdminService,
 ) -> anyhow::Result<Exit> {
+    let Wanted { config, plans, queues, development } = wanted;
     let link = parent.as_ref().map(|(link, ..)| link.clone());
-    let takes_over = parent.as_ref().is_some_and(|(.., begin)| begin.takes_over);
-    let service = Service { admin: front.admin(), log: front.reopen_log() };
+    let begin = parent.as_ref().map(|(.., begin)| begin.clone()).unwrap_or_default();
+    let service = Service { admin: front.admin(), log: front.reopen_log(), development: development.clone() };
     let mut orders = match parent {
         Some((link, orders, _)) => Orders::of_parent(link, orders, service)?,
         None => Orders::alone(service)?,
@@ -116,15 +129,23 @@ async fn start_and_serve(
     let when_worn = link.clone().map(|link| Arc::new(AskSupervisor(link)) as Arc<dyn WhenWorn>);
     // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
     let started = tokio::select! {
-        started = start(config, plans, queues, when_worn) => started?,
+        started = start(config.clone(), plans, queues, Listening { when_worn, reloading: development.reloading.clone() }) => started,
         end = orders.end() => {
             tracing::info!(reason = %end, "stopped before the application was loaded");
             return Ok(Exit::Success);
         }
     };
+    let started = match started {
+        Err(error) if development.goes_on_without_application(&begin) => {
+            development.is_broken(&error);
+            Started { config, applications: Vec::new() }
+        }
+        started => started?,
+    };
     let found: Vec<_> = started.applications.iter().map(|it| (&it.plan, it.workers.directories.as_slice())).collect();
+    development.follow(found.iter().flat_map(|(_, directories)| *directories));
     django::serve(&mut front, django::decide(&started.config, &found));
-    if let Some(check) = started.config.lifecycle.reload_check.as_ref().filter(|_| takes_over) {
+    if let Some(check) = started.config.lifecycle.reload_check.as_ref().filter(|_| begin.takes_over) {
         tokio::select! {
             checked = front.check(check) => {
                 let status = checked.with_context(|| format!("the reload check {check} failed"))?;
@@ -137,17 +158,22 @@ async fn start_and_serve(
         }
     }
     if let Some(link) = &link {
+        development.begun().await;
         link.tell(&Notice::Ready(facts(&started, &listeners)));
         if let Some(reason) = orders.until_serve().await {
             tracing::info!(reason, "stopped before serving");
             return Ok(Exit::Success);
         }
         link.tell(&Notice::Serving);
+        development.serving();
     }
     admin.start();
-    announce(&started, &listeners);
-    announce_details(&started.config);
-    serve(front, listeners, started, orders, link, admin).await
+    // Who has saved a file knows all this.
+    if begin.changed.is_none() || !begin.takes_over {
+        announce(&started, &listeners);
+        announce_details(&started.config);
+    }
+    serve(front, listeners, (started, development), orders, link, admin).await
 }
 
 /// What the parent is told of a server that is ready.
@@ -159,6 +185,7 @@ fn facts(started: &Started, listeners: &Listeners) -> Facts {
         directory: config.chdir.clone(),
         workers: applications.first().map_or(0, |running| running.plan.settings.workers.get()),
         drain_ms: u64::try_from(drain.as_millis()).unwrap_or(u64::MAX),
+        learned: development::learned(applications.iter().map(|running| running.workers.choice.mode)),
     }
 }
 
@@ -174,18 +201,13 @@ struct Running {
 }
 
 /// Starts all applications at once; the first that can not be loaded ends the start.
-async fn start(
-    config: Config,
-    plans: Vec<Plan>,
-    queues: Vec<Queue>,
-    when_worn: Option<Arc<dyn WhenWorn>>,
-) -> anyhow::Result<Started> {
+async fn start(config: Config, plans: Vec<Plan>, queues: Vec<Queue>, listening: Listening) -> anyhow::Result<Started> {
     let python = SharedPython::default();
     let mut starting = JoinSet::new();
     for (place, (plan, queue)) in plans.into_iter().zip(queues).enumerate() {
-        let (config, python, when_worn) = (config.clone(), python.clone(), when_worn.clone());
+        let (config, python, listening) = (config.clone(), python.clone(), listening.clone());
         starting.spawn(async move {
-            let workers = Workers::start(&config, &plan, &queue, &python, when_worn).await?;
+            let workers = Workers::start(&config, &plan, &queue, &python, listening).await?;
             anyhow::Ok((place, Running { plan, workers }))
         });
     }
@@ -223,7 +245,7 @@ fn front_threads(plans: &[Plan]) -> usize {
 async fn serve(
     front: Front,
     mut listeners: Listeners,
-    started: Started,
+    (started, development): (Started, Development),
     mut orders: Orders,
     link: Option<Link>,
     admin: &mut AdminService,
@@ -232,17 +254,19 @@ async fn serve(
     let drain_delay = config.timeouts.drain_delay;
     let (stop, stopping) = watch::channel(Stop::Serving);
     let (given_up, closing) = (listeners.given_up(), listeners.closing());
+    let mut is_handed_over = false;
     let mut serving = tokio::spawn(front.serve(listeners, stopping));
     let drained = tokio::select! {
         drained = &mut serving => drained,
         end = orders.end() => {
             let is_abort = matches!(end, End::Abort { .. });
+            is_handed_over = matches!(end, End::HandOver { .. });
+            development.ends();
             let drain = async {
-                let hands_over = matches!(end, End::HandOver { .. });
-                begin_drain(end, drain_delay, &given_up, &stop, admin).await;
+                begin_drain(end, drain_delay, &given_up, &stop, (admin, &development)).await;
                 let handed_over = async {
                     closing.closed().await;
-                    if let Some(link) = link.as_ref().filter(|_| hands_over) {
+                    if let Some(link) = link.as_ref().filter(|_| is_handed_over) {
                         link.tell(&Notice::HandedOver);
                     }
                 };
@@ -278,7 +302,11 @@ async fn serve(
     if stuck > 0 {
         tracing::warn!(code = "STACK0214", workers = stuck, "workers were still busy and are cut off");
     }
-    tracing::info!(cut_off = drained.cut_off, "stopped");
+    if is_handed_over && development.is_quiet() {
+        tracing::debug!(cut_off = drained.cut_off, "stopped");
+    } else {
+        tracing::info!(cut_off = drained.cut_off, "stopped");
+    }
     Ok(Exit::Success)
 }
 
@@ -295,7 +323,7 @@ async fn begin_drain(
     drain_delay: Duration,
     given_up: &GivenUp,
     stop: &watch::Sender<Stop>,
-    admin: &mut AdminService,
+    (admin, development): (&mut AdminService, &Development),
 ) {
     match end {
         End::Stop { reason } => {
@@ -311,7 +339,11 @@ async fn begin_drain(
         End::HandOver { given_up: places } => {
             given_up.add(&places);
             stop.send_replace(Stop::HandedOver);
-            tracing::info!("another generation has taken over: requests in flight are finished");
+            if development.is_quiet() {
+                tracing::debug!("another generation has taken over: requests in flight are finished");
+            } else {
+                tracing::info!("another generation has taken over: requests in flight are finished");
+            }
             // It answers for the server now.
             admin.stop().await;
         }

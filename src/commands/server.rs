@@ -1,6 +1,6 @@
 //! `stack server`: the server process of a parent. It is started by that, never by hand, and is not in the help.
 
-use std::os::fd::RawFd;
+use std::{os::fd::RawFd, time::SystemTime};
 
 use anyhow::Context;
 use stack_supervisor::server::{Link, connect};
@@ -14,10 +14,11 @@ use crate::{
 
 /// Serves until the parent says stop.
 pub(crate) fn run(control: RawFd, flags: Flags) -> Result<Exit, Failure> {
+    let since = SystemTime::now();
     let _ = rustix::thread::set_name(c"stack server");
     let (link, orders, begin) = connect(control).map_err(anyhow::Error::new)?;
     ignore_signals().context("signals can not be taken")?;
-    let served = serve(Parent { link: link.clone(), orders, begin }, flags);
+    let served = serve(Parent { link: link.clone(), orders, begin, since }, flags);
     served.or_else(|failure| told(&link, failure))
 }
 

@@ -10,12 +10,9 @@ use stack_supervisor::{ControlPath, Outcome, Program, Settings, Supervisor};
 
 use crate::{
     Exit, Failure,
-    cli::{SERVE, SERVER},
+    cli::{self, DEV, SERVE, SERVER},
     control, logging,
 };
-
-/// The name of the program and that of the subcommand.
-const BEFORE_OPTIONS: usize = 2;
 
 /// The variable in which this program tells itself what it has read.
 const VARIABLE: &str = "__stack_supervisor";
@@ -58,14 +55,15 @@ fn begin_afresh(settings: &OfParent) {
 
 /// What was read before this program began afresh, if it did.
 pub(crate) fn read_before() -> Option<OfParent> {
-    let settings = env::var(VARIABLE).ok().filter(|_| env::args_os().nth(1).is_some_and(|name| name == SERVE))?;
+    let settings =
+        env::var(VARIABLE).ok().filter(|_| env::args_os().nth(1).is_some_and(|name| name == SERVE || name == DEV))?;
     serde_json::from_str(&settings).ok()
 }
 
 pub(crate) fn supervise(settings: OfParent) -> Result<Exit, Failure> {
     let OfParent { log_level, log_format, watchdog, control } = settings;
     logging::init(&Log { level: log_level, format: log_format, access: AccessLog::Off })?;
-    let options = env::args_os().skip(BEFORE_OPTIONS).collect();
+    let options = cli::of_server(&env::args_os().collect::<Vec<_>>());
     let program = Program::this(SERVER, options).context("this program does not find itself")?.without(VARIABLE);
     let control = control.map(|(path, is_named)| ControlPath { path, is_named });
     let supervisor = Supervisor::new(Settings { program, control, watchdog }).map_err(anyhow::Error::new)?;

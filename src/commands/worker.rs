@@ -1,6 +1,12 @@
 //! `stack worker`: a worker process. It is started by a server, never by hand, and is not in the help.
 
-use std::{env, fs::File, num::NonZeroUsize, sync::Arc, thread};
+use std::{
+    env,
+    fs::File,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use anyhow::Context;
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -8,13 +14,16 @@ use stack_bridge::{Failure, Job, Jobs, WorkerId, WorkerState};
 use stack_config::{AccessLog, Isolation, Log};
 use stack_interp::{Python, Runtime, RuntimeSettings, Venv, Version, widen_signal_stack};
 use stack_process::worker::{Assignment, Control, Forked, LargeBlocks, Preload, Start};
-use stack_wsgi::{Overseer, Watch, Watching, Worker, WorkerSettings};
+use stack_wsgi::{ModuleFile, Overseer, Watch, Watching, WhenImported, Worker, WorkerSettings};
 
 use crate::{
     Exit, logging,
     start::{can_be_preloaded, spelled},
     worker_spec::{ProcessReport, WorkerSpec},
 };
+
+/// As many are told of in one message.
+const MODULES_AT_A_TIME: usize = 100;
 
 /// Runs jobs until the server has no more, or forks those that do.
 pub(crate) fn run() -> anyhow::Result<Exit> {
@@ -65,7 +74,7 @@ fn serve(start: Start, control: &Control) -> anyhow::Result<()> {
     let runtime = start_python(&spec)?;
     let live = |py: Python<'_>| {
         prepare(py, &start.last_words)?;
-        let report = load(py, &runtime, &worker(&spec, start.worker, start.lanes.len())?, &spec)?;
+        let report = load(py, &runtime, start.worker, &spec)?;
         serve_loaded(py, &runtime, start, &spec, control, &report)
     };
     runtime.run_as_main_thread(live).expect("started on this thread")
@@ -104,7 +113,7 @@ fn preloaded(control: Control, preload: &Preload) -> anyhow::Result<Exit> {
 
 fn load_for_forks(py: Python<'_>, runtime: &Runtime, preload: &Preload, spec: &WorkerSpec) -> anyhow::Result<String> {
     prepare(py, &preload.last_words)?;
-    let report = load(py, runtime, &worker(spec, WorkerId(0), 1)?, spec)?;
+    let report = load(py, runtime, WorkerId(0), spec)?;
     let threads = py.other_threads().map_err(|raised| raised.into_exception(py))?;
     can_be_preloaded(&spec.app, &threads)?;
     Ok(report)
@@ -114,7 +123,12 @@ fn prepare(py: Python<'_>, last_words: &File) -> anyhow::Result<()> {
     py.prepare_process(last_words).map_err(|raised| raised.into_exception(py)).context("no fault handler")
 }
 
-fn worker(spec: &WorkerSpec, id: WorkerId, threads: usize) -> anyhow::Result<Worker> {
+fn worker(
+    spec: &WorkerSpec,
+    id: WorkerId,
+    threads: usize,
+    when_imported: Option<Arc<dyn WhenImported>>,
+) -> anyhow::Result<Worker> {
     Ok(Worker::new(WorkerSettings {
         id,
         app: spec.app.clone(),
@@ -127,15 +141,20 @@ fn worker(spec: &WorkerSpec, id: WorkerId, threads: usize) -> anyhow::Result<Wor
         when_refused: None,
         all_threads: true,
         find_directories: spec.find_directories,
+        when_imported,
     }))
 }
 
 /// Imports the application; gives what the server is told about it.
-fn load(py: Python<'_>, runtime: &Runtime, worker: &Worker, spec: &WorkerSpec) -> anyhow::Result<String> {
+fn load(py: Python<'_>, runtime: &Runtime, id: WorkerId, spec: &WorkerSpec) -> anyhow::Result<String> {
+    let imported = Arc::new(InReport::default());
+    let when_imported = spec.tell_imports.then(|| Arc::clone(&imported) as Arc<_>);
+    let worker = worker(spec, id, 1, when_imported)?;
     let report =
         worker.load(py).with_context(|| format!("the application {} can not be served", spelled(&spec.app)))?;
     let load_ms = u64::try_from(report.load_time.as_millis()).unwrap_or(u64::MAX);
-    let report = ProcessReport { load_ms, python: runtime.full_version(), directories: report.directories };
+    let modules = std::mem::take(&mut *imported.0.lock().unwrap_or_else(PoisonError::into_inner));
+    let report = ProcessReport { load_ms, python: runtime.full_version(), directories: report.directories, modules };
     Ok(serde_json::to_string(&report)?)
 }
 
@@ -148,7 +167,9 @@ fn serve_loaded(
     report: &str,
 ) -> anyhow::Result<()> {
     start.set_large_blocks(&LargeBlocks { threshold: spec.largest_block, directory: spec.temp_dir.clone() });
-    let worker = worker(spec, start.worker, start.lanes.len())?;
+    let overseer = Arc::new(ForServer(control.try_clone().context("the control connection can not be shared")?));
+    let when_imported = spec.tell_imports.then(|| Arc::clone(&overseer) as Arc<_>);
+    let worker = worker(spec, start.worker, start.lanes.len(), when_imported)?;
     let lanes = start.lanes.into_iter().map(|lane| Box::new(lane) as Box<dyn Jobs>).collect();
     let entered = |state| {
         tracing::debug!(?state, "worker state");
@@ -158,14 +179,33 @@ fn serve_loaded(
         }
     };
     let watch = Watch::start(spec.watch).context("no thread that watches requests")?;
-    let control = control.try_clone().context("the control connection can not be shared")?;
-    let overseer = Arc::new(ForServer(control));
     Ok(worker.serve(py, runtime.main(), lanes, &Watching { watch, overseer }, entered)?)
 }
 
 /// Passes on what the server is to do something about. One that is gone ends this process by itself.
 #[derive(Debug)]
 struct ForServer(Control);
+
+/// Keeps modules for the report: before that is sent nothing else may be.
+#[derive(Debug, Default)]
+struct InReport(Mutex<Vec<ModuleFile>>);
+
+impl WhenImported for InReport {
+    fn imported(&self, modules: Vec<ModuleFile>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(modules);
+    }
+}
+
+impl WhenImported for ForServer {
+    fn imported(&self, modules: Vec<ModuleFile>) {
+        for some in modules.chunks(MODULES_AT_A_TIME) {
+            // Paths that are no UTF-8 can not be told of.
+            if let Ok(text) = serde_json::to_string(some) {
+                let _ = self.0.tell(&text);
+            }
+        }
+    }
+}
 
 impl Overseer for ForServer {
     fn stalled(&self) {

@@ -115,6 +115,7 @@ mod tests {
             env: Vec::new(),
             at,
             first: WorkerId(0),
+            known: None,
             apart: None,
             is_alone: false,
             find_directories: false,

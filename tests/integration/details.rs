@@ -7,7 +7,7 @@ use crate::harness::{Response, Server, serve};
 const PAGE: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
 
 fn development(arguments: &[&str]) -> Server {
-    Server::start("failing", &[&["--profile", "dev", "--threads", "1"], arguments].concat())
+    Server::start("failing", &[&["--profile", "dev", "--no-browser-reload", "--threads", "1"], arguments].concat())
 }
 
 /// Asks for it at a local host, unless the fields name another.
@@ -176,7 +176,7 @@ fn values_that_can_not_be_shown_do_not_keep_the_page() {
 
 #[test]
 fn no_kind_of_exception_keeps_a_browser_without_a_page() {
-    let server = Server::start("raising", &["--profile", "dev", "--threads", "1"]);
+    let server = Server::start("raising", &["--profile", "dev", "--no-browser-reload", "--threads", "1"]);
     for kind in
         ["exit", "interrupt", "generator-exit", "refused", "unprintable", "surrogate", "group", "recursion", "memory"]
     {
@@ -243,7 +243,7 @@ fn details_for_all_are_for_all_and_the_log_warns_of_them() {
     let development = development(&["--error-details", "all"]);
     ask(&development, "/cause", &fields).expect(500);
     development.stop().never_says(&["STACK0740"]);
-    serve("failing", &["--profile", "dev", "--error-details", "all", "--bind", "0.0.0.0:0"])
+    serve("failing", &["--profile", "dev", "--no-browser-reload", "--error-details", "all", "--bind", "0.0.0.0:0"])
         .server()
         .stop()
         .says(&["STACK0740"]);

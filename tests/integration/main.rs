@@ -11,6 +11,7 @@ mod commands;
 mod concurrency;
 mod demo;
 mod details;
+mod dev;
 mod discovery;
 mod django;
 mod doctor;

@@ -32,7 +32,7 @@ fn change(server: &Server, text: &str) {
 }
 
 /// Sends a signal to a process that may be gone.
-fn kill(pid: u32, signal: Signal) {
+pub(crate) fn kill(pid: u32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal);
 }
 

@@ -145,6 +145,10 @@ pub(crate) fn check(
         watchdog_timeout,
         control_socket,
         reload_check,
+        reload_on_change,
+        reload_include,
+        reload_ignore,
+        browser_reload,
         log_level,
         log_format,
         access_log,
@@ -270,12 +274,20 @@ pub(crate) fn check(
         health_path,
         admin_bind,
     });
-    let lifecycle =
-        check.lifecycle(lifecycle::RawLifecycle { supervisor, watchdog_timeout, control_socket, reload_check });
+    let lifecycle = check.lifecycle(lifecycle::RawLifecycle {
+        supervisor,
+        watchdog_timeout,
+        control_socket,
+        reload_check,
+        reload_on_change,
+        reload_include,
+        reload_ignore,
+        browser_reload,
+    });
     let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
     let log = Log {
         level: check.word("log_level", &log_level, &levels),
-        format: check.word("log_format", &log_format, &[LogFormat::Text, LogFormat::Json]),
+        format: check.word("log_format", &log_format, &[LogFormat::Text, LogFormat::Json, LogFormat::Short]),
         access: check.one("access_log", &access_log, paths::access_log).unwrap_or(AccessLog::Off),
     };
 

@@ -25,7 +25,7 @@ mod files;
 pub use self::clients::{Clients, ErrorDetails, ForwardedHeaders, Health, Network, RateKey, RateLimit, Rates};
 pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
 pub use layout::{Layout, Served, Site};
-pub use lifecycle::{ControlSocket, Lifecycle, ReloadCheck};
+pub use lifecycle::{Changes, ControlSocket, Lifecycle, ReloadCheck};
 pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
 pub use site::{Application, Host, Mount, Section, Sites};
 pub use tls::{
@@ -261,6 +261,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// For people at a terminal: as little as will do.
+    Short,
 }
 
 /// Where the access log goes.

@@ -196,6 +196,7 @@ impl LogFormat {
         match self {
             Self::Text => "text",
             Self::Json => "json",
+            Self::Short => "short",
         }
     }
 }

@@ -42,6 +42,11 @@ impl Loaded {
         self.file.as_deref()
     }
 
+    /// The files that were read: the configuration's own, and `env_file`.
+    pub fn files(&self) -> Vec<&Path> {
+        self.file.iter().chain(&self.env_file).map(PathBuf::as_path).collect()
+    }
+
     /// Each key of the file with its effective value and origin, in the order of [`keys`](crate::keys()).
     pub fn explain(&self) -> Vec<Explained> {
         explain::explain(&self.config, self.env_file.as_deref(), &self.origins)

@@ -169,6 +169,12 @@ pub(crate) struct Raw {
     pub(crate) watchdog_timeout: Written,
     pub(crate) control_socket: Option<Written>,
     pub(crate) reload_check: Option<Written>,
+    pub(crate) reload_on_change: Written,
+    #[serde(default)]
+    pub(crate) reload_include: Several,
+    #[serde(default)]
+    pub(crate) reload_ignore: Several,
+    pub(crate) browser_reload: Written,
     pub(crate) log_level: Written,
     pub(crate) log_format: Written,
     pub(crate) access_log: Written,

@@ -77,10 +77,11 @@ impl Carried {
     }
 }
 
-/// Whether requests of a connection from there may go so at all: nothing about their client has to be found out, and it is told
-/// neither times nor why an application failed.
+/// Whether requests of a connection from there may go so at all: nothing about their client has to be found out, it is told
+/// neither times nor why an application failed, and nobody writes the application meanwhile.
 pub(crate) fn is_possible(server: &Server, origin: &Origin) -> bool {
     !server.tells_times
+        && server.development.is_none()
         && server.error_details == ErrorDetails::Off
         && !origin.is_proxy
         && origin.redirect_to.is_none()

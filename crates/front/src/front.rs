@@ -17,6 +17,7 @@ use crate::{
     admin::Admin,
     admission::arrival,
     connection::{self, Connection, Order, Origin, registry::Registry},
+    development::Development,
     listen::{GivenUp, Listener, Listeners},
     metrics::Metrics,
     server::Server,
@@ -108,6 +109,13 @@ impl Front {
         self.not_shared_yet().sites.add_directory(site, prefix, directory, is_of_users);
     }
 
+    /// The same for somebody who writes the application.
+    #[must_use]
+    pub fn with_development(mut self, development: Option<Development>) -> Self {
+        self.not_shared_yet().development = development;
+        self
+    }
+
     fn not_shared_yet(&mut self) -> &mut Server {
         Arc::get_mut(&mut self.server).expect("a front is set up before it has connections")
     }
@@ -129,6 +137,11 @@ impl Front {
     pub async fn serve(self, listeners: Listeners, mut stop: watch::Receiver<Stop>) -> Drained {
         let Self { server, access_log, admin: _, grace_period } = self;
         server.health.start(stop.clone());
+        // A browser must not get the old code once more, and what it would lose by a close it asks for again.
+        let last_use = if server.development.is_some() { Duration::ZERO } else { LAST_USE };
+        if let Some(development) = &server.development {
+            development.start(stop.clone());
+        }
         let registry = Arc::new(Registry::new(server.limits.max_connections.get(), Arc::clone(&server.metrics)));
         let (cut_off, cut_offs) = mpsc::unbounded_channel();
 
@@ -159,12 +172,12 @@ impl Front {
         drop(following);
         // A process without a working listener has nothing to wait for: it drains as well.
         let deadline = Instant::now() + grace_period;
-        registry.leave(LAST_USE);
+        registry.leave(last_use);
         let all_done = async {
             join(&mut acceptors).await;
             // Those that were taken over from the backlog.
-            registry.leave(LAST_USE);
-            if timeout(LAST_USE, registry.empty()).await.is_err() {
+            registry.leave(last_use);
+            if timeout(last_use, registry.empty()).await.is_err() {
                 registry.command(Order::Drain);
                 registry.empty().await;
             }

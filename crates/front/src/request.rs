@@ -16,6 +16,7 @@ use crate::{
     client::Client,
     connection::{Order, Phase, Refused, Stream},
     details::{self, Asker},
+    development::Development,
     direct::Carried,
     error::Error,
     https, outgoing,
@@ -45,6 +46,7 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
     let id = handed.as_ref().map_or_else(|| server.next_id(), |handed| handed.id);
     let (mut parts, body) = request.into_parts();
     let origin = &stream.connection().origin;
+    let gets_script = server.development.as_ref().is_some_and(|development| development.prepare(&mut parts));
     let verdict = verdict(&stream, &mut parts, server.head_limits.fields).map_err(Error::Refused);
     let is_forwarded = server.error_details == ErrorDetails::Local && details::is_forwarded(&parts.headers);
     let client = verdict.and_then(|()| server.admission.trust.identify(origin, &mut parts).map_err(Error::Forwarded));
@@ -72,6 +74,7 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
         accept: parts.headers.get(header::ACCEPT).cloned(),
         site: server.sites.find(site::host::of(&parts)),
         scheme: client.scheme,
+        gets_script,
         started_at,
     };
     stream.set_lingering(!body.is_end_stream());
@@ -106,15 +109,20 @@ pub(crate) async fn answer(server: Arc<Server>, stream: Stream, request: Request
     complete(response, &asked, &server, entry, stream)
 }
 
-/// What comes before any route: whether the client is served, and whether it asks for the server's health.
+/// What comes before any route: whether the client is served, whether it asks for something of the server itself, and whether
+/// there is anything to ask for.
 fn admit(server: &Server, client: &Client, parts: &Parts, entry: &mut Entry) -> Result<Option<Response>, Error> {
     server.admission.allows(client)?;
     if let Some(response) = server.health.answer(parts) {
         entry.silence();
         return Ok(Some(response));
     }
+    if let Some(response) = server.development.as_ref().and_then(|development| development.answer(parts)) {
+        entry.silence();
+        return Ok(Some(response));
+    }
     server.admission.request(client, &parts.headers)?;
-    Ok(None)
+    Ok(server.development.as_ref().and_then(|development| development.stand_in(parts)))
 }
 
 /// Whether this is a request at all. Of HTTP/1.1 the gate has decided that; of HTTP/2 a part is left to look at.
@@ -133,6 +141,8 @@ struct Asked<'a> {
     site: Option<&'a Site>,
     /// How the client reached us, or its proxy.
     scheme: Scheme,
+    /// A page gets the script with which it reloads itself.
+    gets_script: bool,
     /// When it was here: its head, not its body.
     started_at: Instant,
 }
@@ -176,6 +186,12 @@ fn complete(
     }
     dress(server, asked.site, asked.scheme, &mut response);
     details::protect(&mut response);
+    if let Some(development) = &server.development {
+        Development::leave_no_trace(&mut response);
+        if asked.gets_script {
+            development.add_script(&mut response);
+        }
+    }
     let headers = response.headers_mut();
     if stream.is_last() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -15,8 +15,8 @@ use stack_bridge::{Queue, RequestId};
 use stack_config::{Config, ErrorDetails, Limits, Rates, Timeouts};
 
 use crate::{
-    access_log::Sender, admission::Admission, application::Application, files::FileService, health::Health, https,
-    metrics::Metrics, site::Sites, strict::head::HeadLimits, tls::Tls,
+    access_log::Sender, admission::Admission, application::Application, development::Development, files::FileService,
+    health::Health, https, metrics::Metrics, site::Sites, strict::head::HeadLimits, tls::Tls,
 };
 
 /// Everything a connection needs. It lives until the last connection has ended.
@@ -43,6 +43,8 @@ pub(crate) struct Server {
     /// Whether responses say how long they took.
     pub(crate) tells_times: bool,
     pub(crate) rates: Rates,
+    /// There only where somebody writes the application.
+    pub(crate) development: Option<Development>,
     ids: Ids,
 }
 
@@ -81,6 +83,7 @@ impl Server {
             tls: None,
             https_redirect: config.tls.https_redirect,
             hsts: config.tls.hsts.map(https::hsts),
+            development: None,
             ids: Ids::new(),
         }
     }

@@ -30,6 +30,7 @@ use self::{
 use crate::{
     application::Application,
     compression,
+    development::MayReload,
     error::{Error, IsError},
     files::{self, DocumentRoot, FileService, InMemory, Internal, OwnedPrefix},
     path,
@@ -337,6 +338,7 @@ async fn run(application: &Application, files: &FileService, parts: Parts, body:
     let id = id(&parts.extensions);
     let (facts, kept) = (compression::Facts::of(&parts), files.internal.keep(&parts));
     let mut response = application.respond(Request::from_parts(parts, body)).await;
+    response.extensions_mut().insert(MayReload);
     if response.extensions().get::<IsError>().is_some() {
         return response;
     }
@@ -344,6 +346,9 @@ async fn run(application: &Application, files: &FileService, parts: Parts, body:
     response = files.internal.apply(kept, id, response).await;
     if is_failure(&response) && response.extensions().get::<IsError>().is_none() {
         response.extensions_mut().insert(Whose::Application);
+    }
+    if names_a_file {
+        response.extensions_mut().remove::<MayReload>();
     }
     // A file has its representations already, and may be larger than memory.
     if names_a_file { response } else { compression::apply(&files.compression, &facts, response).await }

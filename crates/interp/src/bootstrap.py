@@ -340,6 +340,39 @@ def other_threads():
     return names
 
 
+told_of = set()
+told_when = 0
+
+
+def imports():
+    """Name and file of each module, one after the other, that was imported since this was asked last. Python's own are left
+    out, and those of packages that are installed."""
+    global told_when
+    if len(sys.modules) == told_when:
+        return ()
+    import os
+
+    library = os.path.dirname(os.__file__) + os.sep
+    found = []
+    told_when = len(sys.modules)
+    for name, module in list(sys.modules.items()):
+        if name in told_of:
+            continue
+        told_of.add(name)
+        try:
+            # A module may answer for names that it does not have, by an import.
+            file = object.__getattribute__(module, "__dict__").get("__file__")
+        except Exception:
+            continue
+        if not isinstance(file, str) or not isinstance(name, str):
+            continue
+        file = os.path.abspath(file)
+        foreign = file.startswith(library) or "/site-packages/" in file or "/dist-packages/" in file
+        if not foreign and os.path.exists(file):
+            found += (name, file)
+    return found
+
+
 def fork():
     """Forks. What is there now stays shared between the processes: garbage is not collected in it any more, which would
     write to it."""

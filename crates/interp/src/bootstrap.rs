@@ -124,6 +124,13 @@ impl<'py> Python<'py> {
         Ok(refusals.iter().filter_map(refusal).collect())
     }
 
+    /// Name and file of each module that was imported since this was asked last, in this interpreter, but Python's own and those
+    /// of installed packages. Where there is nothing new it is a look at a number.
+    pub fn imports(self) -> Result<Vec<(String, String)>, Raised<'py>> {
+        let mut texts = call(self, "imports", &[])?.strings(self).into_iter();
+        Ok(std::iter::from_fn(|| Some((texts.next()?, texts.next()?))).collect())
+    }
+
     /// Takes the refusals so far for known: [`refusals_on_this_thread`] does not count the same modules again.
     pub fn accept_refusals(self) -> Result<(), Raised<'py>> {
         call(self, "accept_refusals", &[]).map(drop)

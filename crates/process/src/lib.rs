@@ -20,4 +20,4 @@ mod pool;
 mod wire;
 pub mod worker;
 
-pub use pool::{Exit, ProcessPool, ProcessSettings, Program, Recycling, StartError, Stopped};
+pub use pool::{Exit, ProcessPool, ProcessSettings, Program, Recycling, StartError, Stopped, WhenTold};

@@ -9,7 +9,7 @@ mod settle;
 mod template;
 mod worker;
 
-use std::{ffi::OsString, io, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{ffi::OsString, fmt, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use stack_bridge::{Queue, WorkerId, WorkerState};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -34,6 +34,14 @@ pub struct ProcessSettings {
     pub preload: bool,
     /// When a worker is replaced that could go on.
     pub recycling: Recycling,
+    /// Who hears what workers have to tell beyond their own life.
+    pub when_told: Option<Arc<dyn WhenTold>>,
+}
+
+/// Hears what workers tell ([`Control::tell`](crate::worker::Control::tell)).
+pub trait WhenTold: fmt::Debug + Send + Sync {
+    /// One of them has told this. Not to be slow: the worker's other messages wait.
+    fn told(&self, text: &str);
 }
 
 /// How this program is started again.

@@ -285,6 +285,8 @@ pub(crate) enum Notice<'a> {
     GivenUp,
     /// It has ended after all.
     CameBack,
+    /// What who runs the worker tells who has the pool.
+    Told { text: &'a str },
     /// A worker was forked.
     Forked { worker: u16, pid: u32 },
     /// A worker that was forked has ended: exit code or signal.

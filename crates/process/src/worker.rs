@@ -186,6 +186,11 @@ impl Control {
         self.notify(&Notice::CameBack)
     }
 
+    /// Tells the server something that is passed on as it is ([`WhenTold`](crate::WhenTold)).
+    pub fn tell(&self, text: &str) -> Result<(), ControlError> {
+        self.notify(&Notice::Told { text })
+    }
+
     fn notify(&self, notice: &impl Serialize) -> Result<(), ControlError> {
         let mut frame = Vec::new();
         wire::begin_frame(&mut frame, notice)?;

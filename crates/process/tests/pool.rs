@@ -96,6 +96,7 @@ fn settings(spec: &str, marks: &TempDir) -> ProcessSettings {
         spec: format!("{spec} {}", marks.path().display()),
         preload: false,
         recycling: Recycling::default(),
+        when_told: None,
     }
 }
 

@@ -93,6 +93,10 @@ pub(crate) struct Generation {
     /// The sockets that it has been given.
     pub(crate) sockets: Vec<SocketId>,
     pub(crate) facts: Facts,
+    /// The files whose change has brought it about: somebody waits for it, and wants to read no more than that it is there.
+    pub(crate) changed: Option<String>,
+    /// The one that has taken its place is there because of such a change: its end is no news.
+    pub(crate) ends_quietly: bool,
     pub(crate) failure: Option<Failure>,
     /// Why it was told to end at once, or killed, if it was.
     ended_for: Option<EndedFor>,
@@ -112,13 +116,14 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    pub(crate) fn start(program: &Program, begin: Begin, purpose: Purpose) -> io::Result<Self> {
+    pub(crate) fn start(program: &Program, begin: &Begin, purpose: Purpose) -> io::Result<Self> {
         let (channel, far) = Channel::pair()?;
         // It is there before the process is, and waits for it.
-        channel.send(&Order::Begin(begin), &[], false)?;
+        channel.send(&Order::Begin(begin.clone()), &[], false)?;
         let pid = program.spawn(far)?;
         let generation = Self {
             number: begin.generation,
+            changed: begin.changed.as_ref().filter(|_| begin.takes_over).map(|changed| changed.names.clone()),
             pid,
             purpose,
             state: State::Starting,
@@ -126,6 +131,7 @@ impl Generation {
             is_connected: true,
             sockets: Vec::new(),
             facts: Facts::default(),
+            ends_quietly: false,
             failure: None,
             ended_for: None,
             wish: None,

@@ -2,7 +2,7 @@
 //!
 //! In JSON, because the two may be different versions of this program: what one of them does not know it leaves out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stack_config::Bind;
@@ -51,10 +51,15 @@ pub enum Order {
     Report,
     /// Say that the event loop turns.
     Ping,
+    /// A generation that was to take over did not come up.
+    ReloadFailed {
+        /// Why, in its words.
+        reason: String,
+    },
 }
 
 /// What a server process has to know before anything else.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Begin {
     /// The number of this generation, the first one's being 1.
@@ -71,6 +76,38 @@ pub struct Begin {
     pub takes_over: bool,
     /// The number of workers, where it is not the configuration's any more.
     pub workers: Option<usize>,
+    /// The files whose change has brought it about, where that was it.
+    pub changed: Option<Changed>,
+    /// What a generation before has learned ([`Facts::learned`]).
+    pub learned: Option<serde_json::Value>,
+}
+
+/// Files that have changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Changed {
+    /// For the log: the first of them, from the application's directory on.
+    pub names: String,
+    /// All of them, as far as there is room.
+    pub files: Vec<PathBuf>,
+}
+
+impl Changed {
+    /// As many are named in a line, and as many are passed on.
+    const MOST_NAMES: usize = 3;
+    const MOST_FILES: usize = 100;
+
+    /// Files, of which those below `directory` are named from there on.
+    pub fn new(mut files: Vec<PathBuf>, directory: &Path) -> Self {
+        let name = |file: &PathBuf| file.strip_prefix(directory).unwrap_or(file).display().to_string();
+        let names: Vec<_> = files.iter().take(Self::MOST_NAMES).map(name).collect();
+        let names = match files.len() - names.len() {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
+        };
+        files.truncate(Self::MOST_FILES);
+        Self { names, files }
+    }
 }
 
 /// From a server process to the parent.
@@ -110,6 +147,8 @@ pub enum Notice {
         #[serde(default)]
         is_urgent: bool,
     },
+    /// Files that it is made of have changed: it should be replaced.
+    Changed(Changed),
     /// The answer to [`Order::Report`].
     Report(serde_json::Value),
     /// The answer to [`Order::Ping`].
@@ -128,6 +167,9 @@ pub struct Facts {
     pub workers: usize,
     /// How long a drain may take, in milliseconds.
     pub drain_ms: u64,
+    /// What the next generation can be spared to find out, in the servers' own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<serde_json::Value>,
 }
 
 /// As much of a text as a message has room for: its end, where the cause is.
@@ -148,6 +190,14 @@ mod tests {
         let begin: Order = serde_json::from_str(r#"{"order": "begin", "generation": 3, "colour": "red"}"#).unwrap();
         assert_eq!(begin, Order::Begin(Begin { generation: 3, ..Begin::default() }));
         serde_json::from_str::<Order>(r#"{"order": "dance"}"#).unwrap_err();
+    }
+
+    #[test]
+    fn the_first_of_many_files_are_named() {
+        let files = |count: usize| (0..count).map(|number| format!("/srv/{number}.py").into()).collect();
+        assert_eq!(Changed::new(files(2), "/srv".as_ref()).names, "0.py, 1.py");
+        let many = Changed::new(files(200), "/elsewhere".as_ref());
+        assert_eq!((many.names.as_str(), many.files.len()), ("/srv/0.py, /srv/1.py, /srv/2.py and 197 more", 100));
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn meet(descriptor: OwnedFd) -> Result<(Link, Orders, Begin), LinkError> {
     let channel = Arc::new(Channel::new(descriptor));
     let mut orders = Orders { channel: Arc::clone(&channel), early: Vec::new() };
     let begin = orders.wait_for(|order| match order {
-        Order::Begin(begin) => Ok(*begin),
+        Order::Begin(begin) => Ok(begin.clone()),
         _ => Err(()),
     })?;
     Ok((Link { channel }, orders, begin.0))

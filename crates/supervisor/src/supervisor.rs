@@ -3,6 +3,7 @@
 mod clients;
 mod ends;
 mod notices;
+mod reloads;
 mod times;
 mod watchdog;
 mod wishes;
@@ -21,16 +22,17 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use stack_listen::{BindError, SocketFile, Sockets};
 
+use self::reloads::Haste;
 use crate::{
     Program,
     command::Answer,
     control::Control,
     generation::{Generation, Purpose, State as GenerationState},
-    message::{Begin, Order},
+    message::{Begin, Changed, Order},
     notify::{Notify, Stage},
     oom::OutOfMemory,
     restarts::Restarts,
-    signals::{Change, Signals, Told},
+    signals::{Signals, Told},
 };
 use watchdog::Watchdog;
 use wishes::Wishes;
@@ -126,6 +128,11 @@ pub struct Supervisor {
     restart_at: Option<Instant>,
     /// The number of workers, once somebody has asked for more or fewer.
     workers: Option<usize>,
+    /// What the next generation is told of the one that has served last.
+    learned: Option<serde_json::Value>,
+    /// The files whose change has brought about the generation that starts.
+    changed: Option<Changed>,
+    haste: Haste,
     watchdog: Watchdog,
     /// How often a server was started in the place of one that gave no sign of life.
     unresponsive: u64,
@@ -190,6 +197,9 @@ impl Supervisor {
             restarts: Restarts::default(),
             restart_at: None,
             workers: None,
+            learned: None,
+            changed: None,
+            haste: Haste::default(),
             watchdog: Watchdog::new(watchdog),
             unresponsive: 0,
             next_ping: notify.interval().map(|interval| Instant::now() + interval),
@@ -285,8 +295,10 @@ impl Supervisor {
             worn: self.wishes.granted + u64::from(purpose == Purpose::Renewal),
             takes_over: purpose.takes_over(),
             workers: self.workers,
+            changed: self.changed.clone(),
+            learned: self.learned.clone(),
         };
-        let generation = Generation::start(&self.program, begin, purpose)?;
+        let generation = Generation::start(&self.program, &begin, purpose)?;
         self.last_number = begin.generation;
         self.generations.push(generation);
         Ok(())
@@ -299,47 +311,6 @@ impl Supervisor {
         match purpose {
             Purpose::Reload | Purpose::Renewal => self.reload_failed(&text),
             Purpose::First | Purpose::Restart => self.restart(Duration::ZERO, &text),
-        }
-    }
-
-    /// Starts a generation that is to take over.
-    fn reload(&mut self, reason: &str) {
-        match self.state {
-            State::Stopping | State::Ended => return,
-            State::Starting | State::Serving | State::Reloading | State::Restarting => {}
-        }
-        tracing::info!(reason, "reload: a new generation is started");
-        self.taken_over_at_last(|_| true);
-        // What is being started may have read the files already that the reload is about.
-        for generation in self.generations.iter_mut().filter(|generation| generation.is_candidate()) {
-            generation.supersede();
-        }
-        if self.serving().is_some() {
-            self.start_beside(Purpose::Reload);
-        } else if self.restart_at.is_some() {
-            self.restart_at = Some(Instant::now());
-        }
-        // Else the one that was killed is followed by another one as soon as it is gone.
-    }
-
-    /// Starts a generation beside the one that serves.
-    fn start_beside(&mut self, purpose: Purpose) {
-        self.notify.tell(Stage::Reloading, "reloading");
-        self.enter(State::Reloading);
-        self.start_or_retry(purpose);
-    }
-
-    fn change_workers(&mut self, signal: &str, change: Change) {
-        let Some(serving) = self.serving() else { return };
-        let before = self.workers.unwrap_or(serving.facts.workers);
-        let workers = match change {
-            Change::More => before + 1,
-            Change::Fewer => before.saturating_sub(1).max(1),
-        };
-        if before > 0 && workers != before {
-            self.workers = Some(workers);
-            tracing::info!(workers, "another number of workers");
-            self.reload(signal);
         }
     }
 

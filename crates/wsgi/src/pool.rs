@@ -25,6 +25,7 @@ use self::{
 use crate::{
     application::LoadError,
     gateway::WhenRefused,
+    imported::WhenImported,
     watch::{Watch, WatchSettings},
     worker::{Worker, WorkerReport, WorkerSettings},
 };
@@ -51,6 +52,8 @@ pub struct PoolSettings {
     pub when_refused: Option<Arc<dyn WhenRefused>>,
     /// Whether the workers tell the directories of a Django project.
     pub find_directories: bool,
+    /// Who is told of modules that the application imports.
+    pub when_imported: Option<Arc<dyn WhenImported>>,
     /// When requests are told of and interrupted.
     pub watch: WatchSettings,
     /// When a worker is replaced by a new one.
@@ -96,6 +99,7 @@ impl PoolSettings {
             when_refused: self.when_refused.clone(),
             all_threads: false,
             find_directories: self.find_directories,
+            when_imported: self.when_imported.clone(),
         })
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     django::{self, ProjectDirectory},
     environ::Facts,
     gateway::{Gateway, WhenRefused},
+    imported::{self, WhenImported},
     pool::StartError,
     watch::{Overseer, SharedSlot, Slot, Watch},
 };
@@ -64,6 +65,8 @@ pub struct WorkerSettings {
     pub all_threads: bool,
     /// Whether it tells the directories of a Django project.
     pub find_directories: bool,
+    /// Who is told of modules that the application imports.
+    pub when_imported: Option<Arc<dyn WhenImported>>,
 }
 
 /// One worker, in the interpreter of the thread that calls.
@@ -98,7 +101,10 @@ impl Worker {
             application::refresh_environ(py, fresh)?;
         }
         application::prepare(py, &settings.directory, &settings.env)?;
-        let application = application::load(py, &settings.app)?;
+        let loaded = application::load(py, &settings.app);
+        // One that fails has modules too, and they may be why.
+        self.tell_of_imports(py);
+        let application = loaded?;
         let directories = if settings.find_directories { django::directories(py) } else { Vec::new() };
         let keep = || {
             py.keep(APPLICATION, &application)?;
@@ -107,6 +113,12 @@ impl Worker {
         };
         let refusals = keep().map_err(|raised| prepare_error(py, raised))?;
         Ok(WorkerReport { load_time: begun.elapsed(), refusals, directories })
+    }
+
+    fn tell_of_imports(&self, py: Python<'_>) {
+        if let Some(when_imported) = &self.settings.when_imported {
+            imported::tell(py, &**when_imported);
+        }
     }
 
     /// Runs jobs on this thread and on as many others as `jobs` has sources, until none has any more; then the application's
@@ -245,6 +257,7 @@ impl Worker {
             }
             let is_given_up = source.slot.finish(py);
             source.watching.overseer.ran();
+            self.tell_of_imports(py);
             if is_given_up && !source.watching.overseer.came_back() {
                 return;
             }

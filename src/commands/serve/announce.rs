@@ -41,11 +41,23 @@ pub(super) fn announce(started: &Started, listeners: &Listeners) {
     for address in listeners.describe() {
         tracing::info!(address, "listening");
     }
+    if config.lifecycle.changes.browser
+        && let Some(url) = listeners.describe().iter().find_map(|address| for_browser(address))
+    {
+        tracing::info!(url, "open this in a browser; a saved file reloads");
+    }
     for Running { plan: _, workers } in applications {
         if let Some(pool) = &workers.here {
             report_refusals(pool);
         }
     }
+}
+
+/// What a browser on this machine is given for an address: it can not go to all addresses at once.
+fn for_browser(address: &str) -> Option<String> {
+    let (scheme, host) = address.split_once("://").filter(|(_, host)| !host.starts_with("unix:"))?;
+    let host = host.replacen("0.0.0.0", "localhost", 1).replacen("[::]", "localhost", 1);
+    Some(format!("{scheme}://{host}/"))
 }
 
 /// Warns where more people than the developer may see what an application raised.

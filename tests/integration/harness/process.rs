@@ -109,7 +109,8 @@ impl Stack {
     }
 
     pub(crate) fn start(self) -> Process {
-        let runs_application = self.command.get_args().any(|argument| argument == "serve" || argument == "check");
+        let runs_application =
+            self.command.get_args().any(|argument| ["serve", "dev", "check"].iter().any(|it| argument == *it));
         let stack = match isolation() {
             Some(isolation) if runs_application => self.default("--isolation", isolation),
             _ => self,

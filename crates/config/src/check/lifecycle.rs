@@ -1,7 +1,12 @@
 //! The keys about the life of the server.
 
 use super::{Check, Place, bind};
-use crate::{Lifecycle, ReloadCheck, checked::ControlSocket, error::Reason, raw::Written};
+use crate::{
+    Changes, Lifecycle, ReloadCheck,
+    checked::ControlSocket,
+    error::Reason,
+    raw::{Several, Written},
+};
 
 /// As it was written.
 pub(super) struct RawLifecycle {
@@ -9,17 +14,47 @@ pub(super) struct RawLifecycle {
     pub(super) watchdog_timeout: Written,
     pub(super) control_socket: Option<Written>,
     pub(super) reload_check: Option<Written>,
+    pub(super) reload_on_change: Written,
+    pub(super) reload_include: Several,
+    pub(super) reload_ignore: Several,
+    pub(super) browser_reload: Written,
 }
 
 impl Check<'_> {
     pub(super) fn lifecycle(&mut self, raw: RawLifecycle) -> Lifecycle {
-        let RawLifecycle { supervisor, watchdog_timeout, control_socket, reload_check } = raw;
+        let RawLifecycle {
+            supervisor,
+            watchdog_timeout,
+            control_socket,
+            reload_check,
+            reload_on_change,
+            reload_include,
+            reload_ignore,
+            browser_reload,
+        } = raw;
+        let supervisor = self.switch("supervisor", &supervisor);
+        let changes = Changes {
+            reload: self.reload_on_change(&reload_on_change, supervisor),
+            include: self.several("reload_include", reload_include, |_, text| glob(text)),
+            ignore: self.several("reload_ignore", reload_ignore, |_, text| glob(text)),
+            browser: self.switch("browser_reload", &browser_reload),
+        };
         Lifecycle {
-            supervisor: self.switch("supervisor", &supervisor),
+            supervisor,
             watchdog: self.limit("watchdog_timeout", &watchdog_timeout),
             control_socket: self.optional("control_socket", control_socket, socket).unwrap_or(ControlSocket::Default),
             reload_check: self.optional("reload_check", reload_check, |_, text| reload_check_of(text)),
+            changes,
         }
+    }
+
+    /// A server alone can not be replaced: where that was asked for it is an error, else it is not expected.
+    fn reload_on_change(&mut self, written: &Written, supervisor: bool) -> bool {
+        let wanted = self.switch("reload_on_change", written);
+        if wanted && !supervisor && self.is_given("reload_on_change") {
+            self.problem_with("reload_on_change", written, Reason::ReloadAlone);
+        }
+        wanted && supervisor
     }
 }
 
@@ -31,6 +66,15 @@ fn socket(place: Place<'_>, text: &str) -> Result<ControlSocket, Reason> {
         return Err(Reason::IsDirectory(place.absolute(text)));
     }
     bind::socket_path(place, text.strip_prefix("unix:").unwrap_or(text)).map(ControlSocket::Path)
+}
+
+fn glob(text: &str) -> Result<String, Reason> {
+    globset::Glob::new(text).map_err(|error| Reason::NotGlob(error.kind().to_string()))?;
+    let is_outside = text.starts_with('/') || text.split('/').any(|part| part == "..");
+    if is_outside || text.ends_with('/') || text.contains(char::is_control) {
+        return Err(Reason::GlobOutside);
+    }
+    Ok(text.to_owned())
 }
 
 fn reload_check_of(text: &str) -> Result<ReloadCheck, Reason> {
@@ -64,6 +108,28 @@ mod tests {
         assert_eq!(off.lifecycle.control_socket, ControlSocket::Off);
         let text = problem(&Setup::new().flag("control_socket", "/nowhere/a.sock"));
         assert!(text.contains("no such directory /nowhere"), "{text}");
+    }
+
+    #[test]
+    fn files_are_watched_in_dev_and_never_without_a_supervisor() {
+        assert_eq!(Setup::new().config().lifecycle.changes, Changes::default());
+        let dev = Setup::new().flag("profile", "dev");
+        let changes = dev.config().lifecycle.changes;
+        assert!(changes.reload && changes.browser);
+        let alone = Setup::new().flag("profile", "dev").flag("supervisor", "false");
+        assert!(!alone.config().lifecycle.changes.reload);
+        let text = problem(&alone.flag("reload_on_change", "true"));
+        assert!(text.contains("supervisor is false"), "{text}");
+    }
+
+    #[test]
+    fn files_to_watch_are_globs_below_the_directory() {
+        let setup = Setup::new().flag_values("reload_include", &["*.json", "data/*.csv"]);
+        assert_eq!(setup.config().lifecycle.changes.include, ["*.json", "data/*.csv"]);
+        for (written, reason) in [("a[", "not a glob"), ("/etc/*", "from chdir on"), ("../*.py", "from chdir on")] {
+            let text = problem(&Setup::new().flag("reload_ignore", written));
+            assert!(text.contains(reason), "{text}");
+        }
     }
 
     #[test]

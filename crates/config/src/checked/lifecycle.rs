@@ -13,6 +13,22 @@ pub struct Lifecycle {
     pub control_socket: ControlSocket,
     /// What a new server is asked for before it takes over.
     pub reload_check: Option<ReloadCheck>,
+    /// What follows a change of the application's files.
+    pub changes: Changes,
+}
+
+/// What follows a change of the files that the application is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// A new server takes the place of the running one. Never without a supervisor.
+    pub reload: bool,
+    /// Files that count beyond those that always do: valid globs, for file names or, with a slash, for paths from the
+    /// application's directory on.
+    pub include: Vec<String>,
+    /// Files that do not count, whatever else they are.
+    pub ignore: Vec<String>,
+    /// Pages reload themselves in the browser.
+    pub browser: bool,
 }
 
 /// Where the supervisor is found.
@@ -45,6 +61,7 @@ impl Default for Lifecycle {
             watchdog: Some(Duration::from_secs(30)),
             control_socket: ControlSocket::Default,
             reload_check: None,
+            changes: Changes::default(),
         }
     }
 }

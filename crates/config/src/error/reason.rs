@@ -170,6 +170,12 @@ pub enum Reason {
     /// The glob itself is wrong.
     #[error("not a glob: {0}")]
     NotGlob(String),
+    /// A glob for files that are elsewhere.
+    #[error("not a glob for files from chdir on")]
+    GlobOutside,
+    /// A reload takes the parent.
+    #[error("supervisor is false, and only a supervisor can start another server")]
+    ReloadAlone,
     /// What can not stand in a response head.
     #[error("not the value of a field")]
     NotFieldValue,
@@ -296,7 +302,10 @@ impl Reason {
             Self::NoStaticPrefix(prefix) if prefix == "/" => "add static = \"DIR\"".into(),
             Self::NoStaticPrefix(prefix) => format!("add static = \"{prefix}=DIR\""),
             Self::FallbackPath(_) => "write a path without a slash at its beginning, such as index.html".into(),
-            Self::NotCacheRule | Self::NotGlob(_) => "write *.html=no-cache or /assets/**=public, max-age=3600".into(),
+            Self::NotCacheRule => "write *.html=no-cache or /assets/**=public, max-age=3600".into(),
+            Self::NotGlob(_) => "write *.html or assets/**".into(),
+            Self::GlobOutside => "write *.json or data/*.csv".into(),
+            Self::ReloadAlone => "leave out one of the two".into(),
             Self::NotFieldValue => "write visible ASCII characters".into(),
             Self::InternalIsServed { .. } => "move it out of there, or serve less".into(),
             Self::NoInternalPrefix => "write /protected=DIR".into(),

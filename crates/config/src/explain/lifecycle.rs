@@ -4,16 +4,22 @@ use std::{fmt, num::NonZeroU64, time::Duration};
 
 use toml::Value;
 
-use crate::{ControlSocket, Lifecycle, Recycling, ReloadCheck, Timeouts, units};
+use crate::{Changes, ControlSocket, Lifecycle, Recycling, ReloadCheck, Timeouts, units};
 
 pub(super) fn values(lifecycle: &Lifecycle) -> Vec<(&'static str, Option<Value>)> {
-    let Lifecycle { supervisor, watchdog, control_socket, reload_check } = lifecycle;
+    let Lifecycle { supervisor, watchdog, control_socket, reload_check, changes } = lifecycle;
     let watchdog = units::format_duration(watchdog.unwrap_or_default());
+    let Changes { reload, include, ignore, browser } = changes;
+    let all = |globs: &[String]| Some(Value::Array(globs.iter().cloned().map(Value::String).collect()));
     vec![
         ("supervisor", Some(Value::Boolean(*supervisor))),
         ("watchdog_timeout", Some(Value::String(watchdog))),
         ("control_socket", control_text(control_socket)),
         ("reload_check", reload_check.as_ref().map(|check| Value::String(check.to_string()))),
+        ("reload_on_change", Some(Value::Boolean(*reload))),
+        ("reload_include", all(include)),
+        ("reload_ignore", all(ignore)),
+        ("browser_reload", Some(Value::Boolean(*browser))),
     ]
 }
 

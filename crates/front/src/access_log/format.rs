@@ -1,4 +1,4 @@
-//! The two forms of a line. Everything a client sent is escaped: a line stays one line, a field stays one field.
+//! The forms of a line. Everything a client sent is escaped: a line stays one line, a field stays one field.
 
 use std::{
     fmt::{self, Write as _},
@@ -6,17 +6,33 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use stack_bridge::Peer;
 use stack_config::LogFormat;
 
 use super::{Passage, Record};
 
-/// Appends the line of `record`, its end included.
-pub(super) fn line(format: LogFormat, record: &Record, out: &mut Vec<u8>) {
-    match format {
-        LogFormat::Text => combined(record, out),
-        LogFormat::Json => json(record, out),
+mod short;
+
+/// How lines are written.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    pub(super) format: LogFormat,
+    /// Whether somebody sees them on a terminal that has colours.
+    pub(super) is_coloured: bool,
+    /// Where that person is.
+    pub(super) zone: TimeZone,
+}
+
+impl Form {
+    /// Appends the line of `record`, its end included.
+    pub(super) fn line(&self, record: &Record, out: &mut Vec<u8>) {
+        match self.format {
+            LogFormat::Text => combined(record, out),
+            LogFormat::Json => json(record, out),
+            LogFormat::Short => short::line(self, record, out),
+        }
     }
 }
 
@@ -238,7 +254,7 @@ pub(super) mod tests {
 
     fn written(format: LogFormat, record: &Record) -> String {
         let mut out = Vec::new();
-        line(format, record, &mut out);
+        Form { format, is_coloured: false, zone: TimeZone::UTC }.line(record, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -2,8 +2,9 @@
 //! counted and reported.
 
 use std::{
+    env,
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -14,9 +15,10 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, TrySendError, bounded};
+use jiff::tz::TimeZone;
 use stack_config::{AccessLog, LogFormat};
 
-use super::{Record, format};
+use super::{Record, format::Form};
 
 /// Lines that may wait for the writer.
 const CAPACITY: usize = 8 * 1024;
@@ -86,7 +88,12 @@ impl Writer {
         let reopen = Arc::new(AtomicBool::new(false));
         let log = Log {
             sink,
-            format,
+            form: Form {
+                format,
+                is_coloured: matches!(target, AccessLog::Stdout) && io::stdout().is_terminal() && !no_colour(),
+                // Before the application runs, which may change what it is read from.
+                zone: TimeZone::system(),
+            },
             dropped: Arc::clone(&dropped),
             reopen: Arc::clone(&reopen),
             lost: 0,
@@ -107,6 +114,11 @@ impl Writer {
     pub(crate) fn join(self) {
         let _ = self.thread.join();
     }
+}
+
+/// <https://no-color.org>: set to anything but nothing.
+fn no_colour() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 enum Sink {
@@ -141,7 +153,7 @@ impl Sink {
 
 struct Log {
     sink: Sink,
-    format: LogFormat,
+    form: Form,
     dropped: Arc<AtomicU64>,
     reopen: Arc<AtomicBool>,
     /// Lines that were not written since the last report.
@@ -154,11 +166,11 @@ impl Log {
         let mut lines = Vec::with_capacity(BATCH + 1024);
         while let Ok(first) = records.recv() {
             let mut count = 1;
-            format::line(self.format, &first, &mut lines);
+            self.form.line(&first, &mut lines);
             while lines.len() < BATCH
                 && let Ok(record) = records.try_recv()
             {
-                format::line(self.format, &record, &mut lines);
+                self.form.line(&record, &mut lines);
                 count += 1;
             }
             if self.reopen.swap(false, Relaxed)

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Exit, Recycling,
+    Exit, Recycling, WhenTold,
     process::{Process, memory_of},
     settle::{describe, first_error, settle},
 };
@@ -79,6 +79,7 @@ pub(super) struct Life {
     pub(super) queue: Queue,
     pub(super) crew: Crew,
     pub(super) recycling: Recycling,
+    pub(super) when_told: Option<Arc<dyn WhenTold>>,
     pub(super) tally: Arc<Tally>,
     /// Where it is told that it should have a successor.
     pub(super) wishes: mpsc::UnboundedSender<Cause>,
@@ -230,6 +231,11 @@ impl Life {
                 self.wish(Cause::Stuck);
             }
             Notice::CameBack => course.given_up = course.given_up.saturating_sub(1),
+            Notice::Told { text } => {
+                if let Some(when_told) = &self.when_told {
+                    when_told.told(text);
+                }
+            }
             // Why it ends; that it does is seen.
             Notice::Failed { problem } => {
                 tracing::error!(

@@ -174,6 +174,7 @@ impl Worker {
             queue: self.queue.clone(),
             crew: crew.clone(),
             recycling: self.settings.recycling,
+            when_told: self.settings.when_told.clone(),
             tally: Arc::clone(&tally),
             wishes,
             place: self.state.clone(),

@@ -9,6 +9,7 @@ use crate::{
     command::Answer,
     ending::Ending,
     generation::{Generation, Purpose, State as GenerationState},
+    message::{Order, shortened},
     notify::Stage,
 };
 
@@ -96,13 +97,25 @@ impl Supervisor {
 
     /// The generation that was to take over did not come up.
     pub(super) fn reload_failed(&mut self, text: &str) {
-        tracing::error!(code = "STACK0702", reason = text, "reload failed: the generation before goes on serving");
+        let changed = self.changed.take().map(|changed| changed.names);
+        tracing::error!(
+            code = "STACK0702",
+            changed,
+            reason = text,
+            "reload failed: the generation before goes on serving"
+        );
+        // What was learned may not hold any more.
+        self.learned = None;
+        if let Some(serving) = self.serving() {
+            serving.tell(&Order::ReloadFailed { reason: shortened(text) });
+        }
         self.failed_reloads += 1;
         self.wishes.refused();
         self.reload_error = Some(text.trim_end().to_owned());
         self.answer_reloads(&Answer::failed(text));
         self.enter(State::Serving);
         self.notify.tell(Stage::Ready, "reload failed, the generation before goes on serving");
+        self.catch_up();
     }
 
     fn crashed(&mut self, generation: &Generation, ending: Ending) {
@@ -143,6 +156,10 @@ impl Supervisor {
     }
 
     fn ended_in_stop(&mut self, generation: &Generation, ending: Ending) {
+        // It was killed for another one, which the stop came before.
+        if generation.is_superseded() {
+            return;
+        }
         self.cut_off += generation.cut_off.unwrap_or(0);
         if ending != Ending::Exit(0) {
             tracing::warn!(code = "STACK0705", generation = generation.number, cause = %ending, "a server process did not stop cleanly");
@@ -164,7 +181,9 @@ fn cause(generation: &Generation, ending: Ending) -> String {
 
 fn report_drained(generation: &Generation, ending: Ending) {
     let (number, cut_off) = (generation.number, generation.cut_off);
-    if ending == Ending::Exit(0) {
+    if ending == Ending::Exit(0) && generation.ends_quietly && cut_off.unwrap_or(0) == 0 {
+        tracing::debug!(generation = number, "a generation has ended");
+    } else if ending == Ending::Exit(0) {
         tracing::info!(generation = number, cut_off, "a generation has ended");
     } else {
         tracing::warn!(code = "STACK0705", generation = number, cut_off, cause = %ending, "a generation did not end cleanly");

@@ -66,6 +66,14 @@ impl Supervisor {
             Notice::Failed { text, exit_code } => generation.failure = Some(Failure { text, exit_code }),
             Notice::HandedOver => self.taken_over_at_last(|taking_over| taking_over.from == number),
             Notice::Drained { cut_off } => generation.cut_off = Some(cut_off),
+            Notice::Changed(files) => {
+                // Another one that serves goes first: it has seen the same. Without one this may be stuck in its import.
+                let speaks = generation.state() == GenerationState::Serving
+                    || (generation.is_candidate() && self.serving().is_none());
+                if speaks && !matches!(self.state, State::Stopping | State::Ended) {
+                    self.reload_changed(files);
+                }
+            }
             Notice::WantsReload { reason, is_urgent } => self.take_wish(number, Wish { reason, is_urgent }),
             Notice::Report(report) => self.answer_status(Some(report)),
             Notice::Pong => generation.lives(),
@@ -109,20 +117,26 @@ impl Supervisor {
         let purpose = generation.purpose;
         let addresses = generation.facts.addresses.join(" ");
         let taken = generation.sockets.clone();
+        let changed = generation.changed.take();
+        let learned = generation.facts.learned.clone();
         let mut from = None;
         for before in &mut self.generations {
             if before.number != number && before.state() == GenerationState::Serving {
                 let places = before.sockets.iter().enumerate();
                 let given_up = places.filter(|(_, id)| !taken.contains(id)).map(|(place, _)| place).collect();
+                before.ends_quietly = changed.is_some();
                 before.drain(&Order::HandOver { given_up });
                 from = Some(before.number);
             }
         }
         self.limit_draining();
-        if number > 1 {
-            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(generation = number, pid, took_ms, "a new generation serves");
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        match changed {
+            Some(changed) => tracing::info!(changed, took_ms, "reloaded"),
+            None if number > 1 => tracing::info!(generation = number, pid, took_ms, "a new generation serves"),
+            None => {}
         }
+        (self.changed, self.learned) = (None, learned);
         self.let_go_of_sockets();
         self.enter(State::Serving);
         match purpose {
@@ -144,6 +158,7 @@ impl Supervisor {
             None => self.answer_reloads(&answer),
         }
         self.notify.tell(Stage::Ready, &format!("serving on {addresses}"));
+        self.catch_up();
     }
 
     /// Cuts off the oldest where reloads come faster than drains end.

@@ -180,6 +180,7 @@ fn settings(
         threads: NonZeroUsize::new(threads).unwrap(),
         when_refused: None,
         find_directories: false,
+        when_imported: None,
         watch: WatchSettings { kill: Duration::from_mins(1), pause: None, slow: None, interrupt_on_disconnect: false },
         recycling: Recycling::default(),
     };

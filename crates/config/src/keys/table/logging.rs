@@ -23,13 +23,14 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "log_format",
         value_name: "FORMAT",
-        kind: Kind::Word(&["text", "json"]),
+        kind: Kind::Word(&["text", "json", "short"]),
         repeatable: false,
         in_file: true,
         heading: LOGGING,
-        help: "Form of the log: text for people, or json with one object a line",
-        details: "Both go to standard error. Text is coloured on a terminal, unless NO_COLOR is set.",
-        presets: both(Preset::Value("text")),
+        help: "Form of the log: text, json with one object a line, or short",
+        details: "It goes to standard error. short has the local time of day and, for each request, a line that is as short as can \
+                  be. text and short are coloured on a terminal, unless NO_COLOR is set.",
+        presets: [Preset::Value("short"), Preset::Value("text")],
         elsewhere: &["logformat", "log_config"],
     },
     Key {
@@ -41,7 +42,7 @@ pub(super) const KEYS: &[Key] = &[
         heading: LOGGING,
         help: "Where each request is logged: - for standard output, a file, or off",
         details: "A file is appended to. Its form is that of log_format; text is the combined format of nginx and \
-                  Apache.",
+                  Apache, short has time, method, target, status, size and duration.",
         presets: both(Preset::Value("-")),
         elsewhere: &["accesslog", "access_logfile", "access_log_file", "log_file"],
     },

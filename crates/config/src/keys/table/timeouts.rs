@@ -128,7 +128,7 @@ pub(super) const KEYS: &[Key] = &[
         heading: TIMEOUTS,
         help: "How long a stop waits for requests in flight",
         details: "With 0 a stop waits for nothing.",
-        presets: both(Preset::Value("30s")),
+        presets: [Preset::Value("2s"), Preset::Value("30s")],
         elsewhere: &["graceful_timeout", "shutdown_timeout", "graceful_shutdown_timeout", "drain_timeout"],
     },
 ];
