@@ -46,9 +46,13 @@ class Client(threading.Thread):
             finally:
                 self.longest = max(self.longest, time.monotonic() - begun)
             self.counts["requests"] += 1
-            self.counts["wrong"] += status != 200 or body not in self.expected
+            self.judge(status, body)
             if last or not self.kept:
                 return
+
+
+    def judge(self, status, body):
+        self.counts["wrong"] += status != 200 or body not in self.expected
 
 
 def read(reader):

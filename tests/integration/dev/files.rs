@@ -1,9 +1,9 @@
 //! Which files count.
 
-use std::{fs, process::Command, time::Instant};
+use std::{fs, time::Instant};
 
 use super::{dev_of, reloads, reloads_next_for_the_application, save, versioned, wait_for_text};
-use crate::harness::{eventually, run};
+use crate::harness::eventually;
 
 /// Answers with the content of a file that was read at the import.
 fn reading(path: &str) -> String {
@@ -31,15 +31,15 @@ fn a_new_module_in_a_new_directory_counts() {
 
 #[test]
 fn what_git_ignores_and_what_is_no_code_does_not_count() {
+    // Where there is a repository shows in its folder.
     let stack = dev_of(&versioned("one"))
+        .file(".git/HEAD", "ref: refs/heads/main\n")
         .file(".gitignore", "made.py\nbuild/\n")
         .file("build/x.py", "x = 1\n")
         .file("node_modules/a/x.js", "x\n")
         .file("environment/pyvenv.cfg", "")
         .file("environment/x.py", "x = 1\n");
     let server = stack.server();
-    run(Command::new("git").args(["init", "--quiet"]).current_dir(server.process().directory()));
-    // What git knows is looked at when the next server starts.
     reloads_next_for_the_application(&server, "two");
     let others =
         ["made.py", "build/x.py", "node_modules/a/x.js", "environment/x.py", "db.sqlite3", "visits.json", "debug.log"];
