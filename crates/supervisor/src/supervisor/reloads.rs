@@ -1,15 +1,20 @@
 //! Another generation in the place of the one that serves: who asks for it, and how often.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use super::{State, Supervisor};
 use crate::{generation::Purpose, message::Changed, notify::Stage, signals::Change};
 
-/// A change of files so soon after a generation began to serve belongs to its start.
+/// A change of files before a generation serves, or so soon after it began to, belongs to its start.
 const HASTE: Duration = Duration::from_millis(150);
 
 /// As many such changes in a row are followed. Nobody saves as often.
-const MOST_HASTY: u32 = 20;
+const MOST_HASTY: u32 = 8;
 
 /// Changes of files that come while a generation starts, or as soon as it serves: of somebody who types, or of an application
 /// that writes what it is made of whenever it is loaded.
@@ -38,9 +43,11 @@ impl Supervisor {
     /// The same because of files, which somebody who has saved them knows.
     pub(super) fn reload_changed(&mut self, files: Changed) {
         tracing::debug!(files = files.names, "reload: files have changed");
-        let is_new = |since: Instant| since.elapsed() < HASTE;
+        // On a busy machine they are told of late: what counts is when they changed.
+        let age = age(&files.files);
+        let is_of_the_start = |since: Instant| since.elapsed() < age + HASTE;
         let is_hasty = self.state != State::Serving
-            || self.serving().is_some_and(|serving| serving.serving_since.is_some_and(is_new));
+            || self.serving().is_some_and(|serving| serving.serving_since.is_some_and(is_of_the_start));
         if !is_hasty {
             self.haste = Haste::default();
         }
@@ -113,5 +120,41 @@ impl Supervisor {
             tracing::info!(workers, "another number of workers");
             self.reload(signal);
         }
+    }
+}
+
+/// How long ago the last change of these files was. Of one that is gone nobody knows.
+fn age(files: &[PathBuf]) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let changed_at = |file: &PathBuf| {
+        let metadata = fs::metadata(file).ok()?;
+        let seconds = Duration::from_secs(metadata.ctime().try_into().ok()?);
+        Some(seconds + Duration::from_nanos(metadata.ctime_nsec().try_into().ok()?))
+    };
+    files
+        .iter()
+        .map(|file| changed_at(file).map_or(Duration::ZERO, |at| now.saturating_sub(at)))
+        .min()
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_of_files_is_that_of_the_last_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = [directory.path().join("one"), directory.path().join("two")];
+        fs::write(&files[0], "").unwrap();
+        let begun = Instant::now();
+        // The clock of files has ticks.
+        while age(&files[..1]) < Duration::from_millis(50) {
+            assert!(begun.elapsed() < Duration::from_mins(1));
+            std::thread::yield_now();
+        }
+        assert_eq!(age(&files), Duration::ZERO, "one that is gone");
+        fs::write(&files[1], "").unwrap();
+        assert!(age(&files) < age(&files[..1]));
     }
 }
