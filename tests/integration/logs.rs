@@ -175,3 +175,19 @@ fn start_up_tells_what_is_served_where_and_with_what() {
         assert!(said.contains(part), "no {part:?} in:\n{said}");
     }
 }
+
+#[test]
+fn each_phase_of_a_connection_is_an_event() {
+    let server = Server::start("hello", &["--log-level", "trace"]);
+    let mut client = server.connect();
+    client.get("/").expect(200);
+    client.get("/").expect(200);
+    drop(client);
+    let phase = |from: &str, to: &str| server.wait_for_line(&format!("from={from} to={to}"));
+    phase("Idle", "Head");
+    phase("Head", "Answering");
+    phase("Answering", "Flushing");
+    phase("Flushing", "Idle");
+    phase("Idle", "Closing");
+    server.stop();
+}

@@ -144,6 +144,7 @@ impl Connection {
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
+        tracing::trace!(peer = ?self.origin.peer, from = ?self.phase(), to = ?phase, "connection");
         self.phase.store(phase as u8, Ordering::Release);
     }
 
