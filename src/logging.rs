@@ -24,10 +24,13 @@ use tracing_subscriber::{
     registry::{LookupSpan, Scope},
 };
 
-use self::fields::PlainFields;
+use self::fields::{PlainFields, Written};
 
 /// What our own crates have in common: their targets begin with it.
 const OURS: &str = "stack";
+
+/// The target of what applications write to `wsgi.errors`, a line an event.
+const WRITTEN: &str = "wsgi.errors";
 
 /// Sends every event of this process to standard error from now on.
 pub(crate) fn init(log: &Log) -> anyhow::Result<()> {
@@ -121,6 +124,12 @@ where
         } else {
             write!(writer, " {level:5} ")?;
         }
+        if self.zone.is_some() && event.metadata().target() == WRITTEN {
+            // Most of it are tracebacks, and who reads them knows whose they are.
+            let mut written = Written::default();
+            event.record(&mut written);
+            return writeln!(writer, "{}", written.0);
+        }
         context.field_format().format_fields(writer.by_ref(), event)?;
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
@@ -187,6 +196,16 @@ mod tests {
         let (time, rest) = text.split_at("12:00:00.123".len());
         assert_eq!(rest, " INFO  listening port=1\n");
         assert_eq!(time.split([':', '.']).map(str::len).collect::<Vec<_>>(), [2, 2, 2, 3], "{time}");
+    }
+
+    #[test]
+    fn what_an_application_writes_stands_in_short_as_it_is() {
+        let event = || {
+            tracing::error!(target: WRITTEN, request_id = 7, line = "  File \"a.py\", line 1\u{1b}[2J", "application");
+        };
+        let short = logged(LogFormat::Short, Colour::No, LogLevel::Info, event);
+        assert_eq!(&short["12:00:00.123".len()..], " ERROR   File \"a.py\", line 1\\u{1b}[2J\n");
+        assert!(logged(LogFormat::Text, Colour::No, LogLevel::Info, event).contains("request_id=7 line="));
     }
 
     #[test]

@@ -59,3 +59,19 @@ impl Visit for Line {
         if field.name() == "message" { self.message = value } else { self.add(field.name(), &value) }
     }
 }
+
+/// What an application has written, as it stands there; only what would do something to a terminal is escaped.
+#[derive(Default)]
+pub(crate) struct Written(pub(crate) String);
+
+impl Visit for Written {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "line" {
+            for c in value.chars() {
+                if c.is_control() && c != '\t' { self.0.extend(c.escape_default()) } else { self.0.push(c) }
+            }
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
