@@ -10,8 +10,9 @@ use std::{
 use super::{State, Supervisor};
 use crate::{generation::Purpose, message::Changed, notify::Stage, signals::Change};
 
-/// A change of files before a generation serves, or so soon after it began to, belongs to its start.
-const HASTE: Duration = Duration::from_millis(150);
+/// A change of files before a generation serves, or so soon after it began to, belongs to its start. Both times are a little late, and
+/// the clock of files has ticks.
+const HASTE: Duration = Duration::from_millis(20);
 
 /// As many such changes in a row are followed. Nobody saves as often.
 const MOST_HASTY: u32 = 8;
