@@ -29,6 +29,7 @@ mod front;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod health;
+mod html;
 mod https;
 mod listen;
 mod metrics;

@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::html::escaped;
+
 /// That of an application that does not import, with the reason as text: it may have markup of the application's in it.
 pub(super) fn broken(reason: &str) -> String {
     format!(
@@ -18,17 +20,4 @@ pub(super) fn failed(status: StatusCode) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{status}</title>\n\
          <body style=\"font-family: system-ui, sans-serif; margin: 2rem\">\n<h1>{status}</h1>\n<p>The log says why.</p>\n"
     )
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -14,6 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::Serialize;
 
 use super::open;
+use crate::html::escaped;
 
 /// More entries than this are not listed: who needs them needs another tool.
 const MOST: usize = 10_000;
@@ -109,10 +110,6 @@ fn page(path: &[u8], entries: &[Entry]) -> String {
     }
     page.push_str("</table>\n");
     page
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use stack_config::{ErrorPage, ErrorStatus};
 use crate::{
     accept::{Wanted, wanted},
     details::Shown,
+    html::escaped,
 };
 
 /// Whose a response is that says that something went wrong. An extension of it; without one it is the front's.
@@ -145,25 +146,12 @@ impl Page {
             match part {
                 Part::Text(text) => filled.extend_from_slice(text),
                 Part::Status => filled.extend_from_slice(status.as_str().as_bytes()),
-                Part::Reason => escape(status.canonical_reason().unwrap_or_default(), &mut filled),
+                // For HTML, and harmless elsewhere: "I'm a teapot" has an apostrophe.
+                Part::Reason => filled.extend(escaped(status.canonical_reason().unwrap_or_default()).bytes()),
                 Part::RequestId => filled.extend_from_slice(id.to_string().as_bytes()),
             }
         }
         filled.into()
-    }
-}
-
-/// For HTML, and harmless elsewhere: "I'm a teapot" has an apostrophe.
-fn escape(text: &str, into: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        match byte {
-            b'&' => into.extend_from_slice(b"&amp;"),
-            b'<' => into.extend_from_slice(b"&lt;"),
-            b'>' => into.extend_from_slice(b"&gt;"),
-            b'"' => into.extend_from_slice(b"&quot;"),
-            b'\'' => into.extend_from_slice(b"&#39;"),
-            byte => into.push(byte),
-        }
     }
 }
 
