@@ -89,7 +89,16 @@ pub(super) async fn exchange(
     let mut hyper = pin!(hyper);
     let mut timer = LazyTimer::default();
     let mut leaving_since = None;
+    let mut others_go_first = true;
     let outcome = poll_fn(|cx| {
+        // A stream that has something to send has this polled next. What the others have is to be sent with it: each write is
+        // a record of TLS and a system call.
+        if others_go_first && connection.streams() > 1 {
+            others_go_first = false;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        others_go_first = true;
         loop {
             if let Poll::Ready(outcome) = hyper.as_mut().poll(cx) {
                 return Poll::Ready(outcome);
