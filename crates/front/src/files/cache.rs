@@ -188,6 +188,11 @@ impl Cache {
         }
     }
 
+    /// Whether there has been a file at a path.
+    pub(super) fn knows(&self, wanted: Wanted<'_>) -> bool {
+        self.small.contains_key(&wanted)
+    }
+
     /// What there is of a small file, unless it is time to look at the file.
     pub(super) fn fresh(&self, wanted: Wanted<'_>) -> Option<Arc<Hot>> {
         let Some(Kept::Version(hot)) = self.small.get(&wanted) else { return None };

@@ -139,6 +139,20 @@ impl Root {
         Some(InMemory { root: self, hot, path })
     }
 
+    /// Whether the kernel's caches tell that no file is at a decoded path, nor anything else that would be shown.
+    pub(super) fn is_empty_at(&self, decoded: &[u8], is_listed: bool) -> bool {
+        if self.shared.cache.as_ref().is_some_and(|cache| cache.knows(self.wanted(decoded, None))) {
+            return false;
+        }
+        let Some(path) = path::file_path(decoded) else { return true };
+        match open::find(&self.directory, &path, Lookup::Cached) {
+            Ok(Ok(Found::Nothing)) => true,
+            Ok(Ok(Found::Bare)) => !is_listed,
+            Ok(Ok(Found::Forbidden(_))) => self.is_document_root(),
+            Ok(Ok(Found::File(_) | Found::Directory) | Err(_)) | Err(_) => false,
+        }
+    }
+
     fn wanted<'a>(&self, path: &'a [u8], coding: Option<Coding>) -> Wanted<'a> {
         Wanted { root: self.id, coding, path }
     }
