@@ -28,7 +28,7 @@ use super::{
 use crate::compression::Coding;
 
 /// How long an entry is used without a look at the file.
-const FRESH: Duration = Duration::from_secs(1);
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 
 /// What an entry takes beside its content: key, heads, places in tables.
 const OVERHEAD: u64 = 2048;
