@@ -281,7 +281,8 @@ impl Site {
         }
         let decoded = path::decode(parts.uri.path().as_bytes());
         match self.route(&decoded) {
-            Route::Files(owned) => owned.respond(&parts).await,
+            // In boxes: what a file takes is not to be part of every request.
+            Route::Files(owned) => Box::pin(owned.respond(&parts)).await,
             Route::Mount(mount, application) => {
                 let mount = mount.clone();
                 drop(decoded);
@@ -298,12 +299,12 @@ impl Site {
     async fn at_root(&self, parts: Parts, body: Body) -> Response {
         if !self.document_roots.is_empty() && !self.files.is_internal(parts.uri.path()) {
             for root in &self.document_roots {
-                if let Some(response) = root.respond(&parts).await {
+                if let Some(response) = Box::pin(root.respond(&parts)).await {
                     return response;
                 }
             }
             for root in &self.document_roots {
-                if let Some(response) = root.fall_back(&parts).await {
+                if let Some(response) = Box::pin(root.fall_back(&parts)).await {
                     return response;
                 }
             }
@@ -350,7 +351,9 @@ async fn run(application: &Application, files: &FileService, parts: Parts, body:
         return response;
     }
     let names_a_file = Internal::is_wished_for(&response);
-    response = files.internal.apply(kept, id, response).await;
+    if names_a_file {
+        response = Box::pin(files.internal.apply(kept, id, response)).await;
+    }
     if is_failure(&response) && response.extensions().get::<IsError>().is_none() {
         response.extensions_mut().insert(Whose::Application);
     }

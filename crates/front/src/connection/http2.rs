@@ -72,7 +72,8 @@ pub(super) async fn exchange(
     let link = Link::new(socket, inbound, Arc::clone(connection), Arc::clone(&outflow), server);
     let service = service_fn(|request: Request<Incoming>| {
         let clock = streams.open();
-        let answer = request::answer(Arc::clone(server), Stream::http2(Arc::clone(connection)), request);
+        // In a box: it is large, and moved several times on its way into the stream's task.
+        let answer = Box::pin(request::answer(Arc::clone(server), Stream::http2(Arc::clone(connection)), request));
         async move { Ok::<_, Infallible>(answer.await.map(|body| Outbound::new(body, clock))) }
     });
     let head = u32::try_from(server.head_limits.head).unwrap_or(u32::MAX);
