@@ -22,6 +22,7 @@ mod cache;
 mod cache_control;
 mod conditional;
 mod internal;
+mod kept;
 mod listing;
 mod media_type;
 mod open;
@@ -33,6 +34,7 @@ mod root;
 mod version;
 
 pub(crate) use internal::Internal;
+pub(crate) use kept::KeptFile;
 pub(crate) use part::{FilePart, Piece};
 pub(crate) use ready::{AtHand, Content, ContentBody, Wish};
 use response::Asked;
