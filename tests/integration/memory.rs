@@ -49,3 +49,33 @@ fn clients_that_stop_reading_do_not_raise_memory() {
     let growth = growth(&server, quiet);
     assert!(growth < BOUND, "{CLIENTS} stalled readers of 50 MB raised memory by {} MiB", growth >> 20);
 }
+
+/// What a client that stops reading a file may take.
+const FOR_A_FILE: u64 = 512 << 10;
+
+#[test]
+fn clients_that_stop_reading_a_large_file_take_no_memory_and_get_it_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = pattern(BODY);
+    std::fs::write(folder.path().join("large.bin"), &content).unwrap();
+    let files = format!("/files={}", folder.path().display());
+    let server = Server::start("hello", &["--workers", "1", "--threads", "1", "--static", &files]);
+    assert!(server.get("/files/large.bin").expect(200).body == content);
+    server.reset_peak_memory();
+    let quiet = server.memory();
+    let mut stalled: Vec<_> = (0..4 * CLIENTS).map(|_| server.connect()).collect();
+    for connection in &mut stalled {
+        connection.send("GET /files/large.bin HTTP/1.1\r\nHost: a\r\n\r\nGET /files/none HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for connection in &mut stalled {
+        connection.response_head().unwrap().expect(200);
+    }
+    // It is there for others meanwhile.
+    server.get("/").expect(200);
+    let (growth, bound) = (growth(&server, quiet), stalled.len() as u64 * FOR_A_FILE);
+    assert!(growth < bound, "{} clients raised memory by {} KiB", stalled.len(), growth >> 10);
+    for connection in stalled.iter_mut().take(2) {
+        assert!(connection.read_exactly(BODY).unwrap() == content);
+        connection.response("GET").unwrap().expect(404);
+    }
+}

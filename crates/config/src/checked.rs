@@ -26,7 +26,9 @@ pub use self::clients::{Clients, ErrorDetails, ForwardedHeaders, Health, Network
 pub use files::{CacheRule, Compression, CompressionMode, Fallback, Files, InternalRoot};
 pub use layout::{Layout, Served, Site};
 pub use lifecycle::{Changes, ControlSocket, Lifecycle, ReloadCheck};
-pub use rules::{ErrorPage, ErrorStatus, FieldRule, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target};
+pub use rules::{
+    ErrorPage, ErrorStatus, FieldRule, LARGEST_ERROR_PAGE, PathPattern, Piece, Redirect, Return, Rewrite, Rules, Target,
+};
 pub use site::{Application, Host, Mount, Section, Sites};
 pub use tls::{
     CertificateFiles, ClientAuth, Endpoint, Hsts, HstsScope, SettingFile, Tls, TlsMode, TlsVersion, Transport,

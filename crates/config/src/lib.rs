@@ -27,10 +27,10 @@ pub use check::local_ca;
 pub use checked::{
     AccessLog, AppSource, AppSpec, Application, Bind, CacheRule, Callable, CertificateFiles, Changes, ClientAuth,
     Clients, Compression, CompressionMode, Config, ControlSocket, Endpoint, ErrorDetails, ErrorPage, ErrorStatus,
-    Fallback, FieldRule, Files, ForwardedHeaders, Health, Host, Hsts, HstsScope, InternalRoot, Isolation, Layout,
-    Lifecycle, Limits, Log, LogFormat, LogLevel, Mount, Network, PathPattern, Piece, Profile, RateKey, RateLimit,
-    Rates, Recycling, Redirect, ReloadCheck, Return, Rewrite, Rules, Section, Served, SettingFile, Site, Sites,
-    StaticRoot, Target, Timeouts, Tls, TlsMode, TlsVersion, Transport,
+    Fallback, FieldRule, Files, ForwardedHeaders, Health, Host, Hsts, HstsScope, InternalRoot, Isolation,
+    LARGEST_ERROR_PAGE, Layout, Lifecycle, Limits, Log, LogFormat, LogLevel, Mount, Network, PathPattern, Piece,
+    Profile, RateKey, RateLimit, Rates, Recycling, Redirect, ReloadCheck, Return, Rewrite, Rules, Section, Served,
+    SettingFile, Site, Sites, StaticRoot, Target, Timeouts, Tls, TlsMode, TlsVersion, Transport,
 };
 pub use error::{Errors, Problem, Reason, SiteReason, TlsReason};
 pub use explain::{Explained, ExplainedSite};

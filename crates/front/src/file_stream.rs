@@ -99,6 +99,21 @@ pub(crate) fn read_cached(_file: &File, _offset: u64, _size: usize) -> Option<By
     None
 }
 
+/// Whether a byte could be read so.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_cached(file: &File, offset: u64) -> bool {
+    use rustix::io::{ReadWriteFlags, preadv2};
+
+    let looked = preadv2(file, &mut [io::IoSliceMut::new(&mut [0])], offset, ReadWriteFlags::NOWAIT);
+    matches!(looked, Ok(1))
+}
+
+/// Whether a byte could be read so.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_cached(_file: &File, _offset: u64) -> bool {
+    false
+}
+
 /// At least one byte, however long it takes.
 fn read(file: &File, offset: u64, size: usize) -> io::Result<Bytes> {
     let mut block = BytesMut::zeroed(size);

@@ -22,9 +22,11 @@ mod cache;
 mod cache_control;
 mod conditional;
 mod internal;
+mod kept;
 mod listing;
 mod media_type;
 mod open;
+mod part;
 mod ranges;
 mod ready;
 mod response;
@@ -32,7 +34,9 @@ mod root;
 mod version;
 
 pub(crate) use internal::Internal;
-pub(crate) use ready::{Content, InMemory};
+pub(crate) use kept::KeptFile;
+pub(crate) use part::{FilePart, Piece};
+pub(crate) use ready::{AtHand, Content, ContentBody, Wish};
 use response::Asked;
 pub(crate) use root::protect;
 use root::{Origin, Root, Served, Shared};
@@ -107,13 +111,13 @@ impl FileService {
 }
 
 impl OwnedPrefix {
-    /// The file of a decoded path, if it is in memory and known to be as it is on the disk.
-    pub(crate) fn content<'a>(&'a self, decoded: Cow<'a, [u8]>) -> Option<InMemory<'a>> {
+    /// The file of a decoded path, if it is in memory or can be opened at once.
+    pub(crate) fn at_hand<'a>(&'a self, decoded: Cow<'a, [u8]>, sends_files: bool) -> Option<AtHand<'a>> {
         let below = match decoded {
             Cow::Borrowed(decoded) => path::below(self.prefix.as_bytes(), decoded)?.into(),
             Cow::Owned(decoded) => path::below(self.prefix.as_bytes(), &decoded)?.to_vec().into(),
         };
-        self.site.root.content(below)
+        self.site.root.at_hand(below, sends_files)
     }
 
     pub(crate) async fn respond(&self, request: &Parts) -> Response {
@@ -140,9 +144,9 @@ impl OwnedPrefix {
 }
 
 impl DocumentRoot {
-    /// The file of a decoded path, if it is in memory and known to be as it is on the disk.
-    pub(crate) fn content<'a>(&'a self, decoded: Cow<'a, [u8]>) -> Option<InMemory<'a>> {
-        self.0.root.content(decoded)
+    /// The file of a decoded path, if it is in memory or can be opened at once.
+    pub(crate) fn at_hand<'a>(&'a self, decoded: Cow<'a, [u8]>, sends_files: bool) -> Option<AtHand<'a>> {
+        self.0.root.at_hand(decoded, sends_files)
     }
 
     /// Whether it would have to be looked further than in the kernel's caches, or there is something.

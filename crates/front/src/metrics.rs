@@ -72,7 +72,7 @@ pub struct Snapshot {
     pub in_flight: u64,
     /// Requests whose head has been read, since the start.
     pub requests: u64,
-    /// Those of them that were answered with a file in memory and nothing else, since the start.
+    /// Those of them that were answered at once with a file, in memory or sent by the kernel, since the start.
     pub ready: u64,
     /// Those of them that went to an application as soon as they were read, since the start.
     pub direct: u64,

@@ -1,8 +1,8 @@
-//! Answers that are ready: files in memory, asked for by requests that are plain.
+//! Answers that are ready: files in memory, and large ones that the kernel sends, asked for by requests that are plain.
 //!
 //! The gate sends such an answer itself, and hyper never hears of the request. It is the answer that the long way through
-//! [`request::answer`] gives: its head was made there, once, and what could make it another one
-//! (a rule of the site, a limit on requests, a condition, a range) sends the request on that way.
+//! [`request::answer`] gives: what makes its head there makes it here, of a file in memory once, and what could make it another
+//! one (a rule of the site, a limit on requests, a condition) sends the request on that way.
 
 use std::{io::IoSlice, sync::atomic::Ordering::Relaxed};
 
@@ -12,9 +12,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::{
     access_log::{Described, Entry},
-    compression::Accepted,
     connection::{Connection, Origin},
-    files::Content,
+    files::{Content, ContentBody, FilePart, Wish},
     path, request,
     server::Server,
     site::host,
@@ -34,21 +33,24 @@ pub(crate) struct Answer {
     content: Bytes,
     /// Bytes of the three that the socket has taken.
     sent: usize,
+    /// What of a file is left to send behind them.
+    file: Option<Box<FilePart>>,
     entry: Entry,
 }
 
 /// Whether plain requests of a connection from there may be answered at once: there are files, nothing about their client has
-/// to be found out or counted, and no time is to be told.
+/// to be found out or counted, no time is to be told, and no page gets a script.
 pub(crate) fn is_possible(server: &Server, origin: &Origin) -> bool {
     server.sites.may_have_content()
         && !server.tells_times
+        && server.development.is_none()
         && !origin.is_proxy
         && origin.redirect_to.is_none()
         && server.admission.lets_all_requests_in(&origin.peer)
 }
 
-/// The answer to a request whose head has passed the strict checks, if one is ready.
-pub(crate) fn answer(server: &Server, connection: &Connection, head: &[u8]) -> Option<Answer> {
+/// The answer to a request whose head has passed the strict checks, if one is ready. `sends_files`: its socket can.
+pub(crate) fn answer(server: &Server, connection: &Connection, head: &[u8], sends_files: bool) -> Option<Answer> {
     let request = Plain::read(head)?;
     // The last request of a connection says so in its response.
     if connection.requests().saturating_add(1) >= server.keepalive_requests {
@@ -60,17 +62,20 @@ pub(crate) fn answer(server: &Server, connection: &Connection, head: &[u8]) -> O
         return None;
     }
     let site = server.sites.find(host::of_authority(request.host))?;
-    let accepted = || Accepted::of_values(request.accept_encoding.into_iter());
     let scheme = connection.origin.scheme;
+    let Plain { is_head, accept_encoding, range, if_range, .. } = request;
+    let wish = Wish { is_head, accept_encoding, range, if_range, scheme, sends_files };
     let dress = |response: &mut Response| request::dress(server, Some(site), scheme, response);
-    let Content { head, content } = site.content(path)?.ready(accepted, scheme, dress)?;
+    let Content { status, head, body } = site.at_hand(path, sends_files)?.answer(&wish, dress)?;
     connection.count_request();
     server.metrics.ready.fetch_add(1, Relaxed);
     let mut entry =
         Entry::new(server.log.as_ref(), &server.metrics, server.next_id(), connection, || described(&request));
-    entry.answered(StatusCode::OK);
-    let content = if request.is_head { Bytes::new() } else { content };
-    Some(Answer::new(head, content, entry))
+    entry.answered(status);
+    Some(match body {
+        ContentBody::Memory(content) => Answer::new(head, content, entry),
+        ContentBody::File(part) => Answer { file: Some(part), ..Answer::new(head, Bytes::new(), entry) },
+    })
 }
 
 /// A head without its end.
@@ -109,7 +114,7 @@ fn described(request: &Plain<'_>) -> Described {
 impl Answer {
     /// An answer with this head, but for the date and the empty line at its end.
     pub(crate) fn new(head: Bytes, content: Bytes, entry: Entry) -> Self {
-        Self { head, last_lines: date::last_lines(), content, sent: 0, entry }
+        Self { head, last_lines: date::last_lines(), content, sent: 0, file: None, entry }
     }
 
     /// What is left to send. The first slices are empty when they have been sent.
@@ -123,16 +128,34 @@ impl Answer {
     }
 
     pub(crate) fn advance(&mut self, sent: usize) {
+        let before = self.sent_of_content();
         self.sent += sent;
+        self.entry.sent((self.sent_of_content() - before) as u64);
     }
 
-    pub(crate) fn is_sent(&self) -> bool {
+    fn sent_of_content(&self) -> usize {
+        self.sent.saturating_sub(self.head.len() + self.last_lines.len())
+    }
+
+    /// Whether nothing is left but what comes from a file.
+    pub(crate) fn has_sent_memory(&self) -> bool {
         self.sent == self.head.len() + self.last_lines.len() + self.content.len()
     }
 
+    /// What is left of a file, as long as something is.
+    pub(crate) fn file(&mut self) -> Option<&mut FilePart> {
+        self.file.as_deref_mut().filter(|file| file.left() > 0)
+    }
+
+    pub(crate) fn advance_file(&mut self, sent: usize) {
+        if let Some(file) = &mut self.file {
+            file.advance(sent);
+            self.entry.sent(sent as u64);
+        }
+    }
+
     /// What is to be logged once the socket has it all.
-    pub(crate) fn into_entry(mut self) -> Entry {
-        self.entry.sent(self.content.len() as u64);
+    pub(crate) fn into_entry(self) -> Entry {
         self.entry
     }
 }

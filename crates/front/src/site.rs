@@ -32,7 +32,7 @@ use crate::{
     compression,
     development::MayReload,
     error::{Error, IsError},
-    files::{self, DocumentRoot, FileService, InMemory, Internal, OwnedPrefix},
+    files::{self, AtHand, DocumentRoot, FileService, Internal, OwnedPrefix},
     path,
     request::Context,
 };
@@ -165,7 +165,7 @@ impl Sites {
         self.may_have_content |= self.all[site].may_have_content();
     }
 
-    /// Whether [`Site::content`] gives anything for any path of any site.
+    /// Whether [`Site::at_hand`] gives anything for any path of any site.
     pub(crate) fn may_have_content(&self) -> bool {
         self.may_have_content
     }
@@ -228,17 +228,20 @@ impl Site {
         self.rules.is_none() && (!self.document_roots.is_empty() || self.prefixes.values().any(Owner::is_files))
     }
 
-    /// The file in memory that a path names, where nothing but a file can be meant: in its normal form, on a site without
+    /// The file that a path names and that is at hand, where nothing but a file can be meant: in its normal form, on a site without
     /// rules, in the first place that is looked at.
-    pub(crate) fn content<'a>(&'a self, path: &'a str) -> Option<InMemory<'a>> {
+    pub(crate) fn at_hand<'a>(&'a self, path: &'a str, sends_files: bool) -> Option<AtHand<'a>> {
         if self.rules.is_some() {
             return None;
         }
         let decoded = path::decode(path.as_bytes());
         match self.route(&decoded) {
-            Route::Files(owned) => owned.content(decoded),
+            Route::Files(owned) => owned.at_hand(decoded, sends_files),
             Route::Mount(..) => None,
-            Route::Root => self.document_roots.first().filter(|_| !self.files.is_internal(path))?.content(decoded),
+            Route::Root => {
+                let root = self.document_roots.first().filter(|_| !self.files.is_internal(path))?;
+                root.at_hand(decoded, sends_files)
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
+mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod memory;
 mod unsent;

@@ -136,6 +136,9 @@ impl fmt::Display for FieldRule {
     }
 }
 
+/// Bytes of an error page, at most: it is kept in memory, and sent whole.
+pub const LARGEST_ERROR_PAGE: u64 = 1 << 20;
+
 /// `STATUS=FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorPage {

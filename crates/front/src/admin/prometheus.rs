@@ -54,7 +54,7 @@ pub(super) fn text(snapshot: &Snapshot, depth: Depth) -> String {
     family("stack_connections_parked", "gauge", "Those of them that wait for a request.", &[("", parked)]);
     family("stack_requests_in_flight", "gauge", "Requests that are being answered.", &[("", in_flight)]);
     family("stack_requests_total", "counter", "Requests whose head has been read.", &[("", requests)]);
-    family("stack_requests_ready_total", "counter", "Those of them answered with a file in memory.", &[("", ready)]);
+    family("stack_requests_ready_total", "counter", "Those of them answered with a file at once.", &[("", ready)]);
     family(
         "stack_requests_direct_total",
         "counter",

@@ -5,11 +5,12 @@
 //! in its place goes a request of the gate's own, which is answered with the refusal ([`Connection::refused`]), so that
 //! a refusal has its place in the order of responses, its error page and its line in the access log like any other.
 //!
-//! What is asked for a file in memory, and no more, is answered here ([`mod@ready`]), and what only an application has to do with
+//! What is asked for a file that is at hand, and no more, is answered here ([`mod@ready`]), and what only an application has to do with
 //! goes to it from here ([`mod@direct`]): hyper does not hear of either, unless the application's answer is not simple.
 //!
 //! It owns the timeouts of every phase but the body's, which its reader keeps.
 
+mod answer;
 mod body;
 
 use std::{
@@ -250,7 +251,8 @@ impl<'a> Gate<'a> {
         if !self.answers || self.connection.order() != Order::Serve {
             return None;
         }
-        let answer = ready::answer(self.server, &self.connection, &self.inbound[..length])?;
+        let sends_files = self.socket.sends_files();
+        let answer = ready::answer(self.server, &self.connection, &self.inbound[..length], sends_files)?;
         self.inbound.advance(length);
         self.connection.enter(Phase::Answering);
         Some(answer)
@@ -259,13 +261,7 @@ impl<'a> Gate<'a> {
     /// Sends an answer that was ready, if there is one.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Stage::Ready(answer) = &mut self.stage else { return Poll::Ready(Ok(())) };
-        while !answer.is_sent() {
-            let written = self.sending.poll_write_vectored(self.socket, &mut self.timer, cx, &answer.rest());
-            match ready!(written)? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => answer.advance(written),
-            }
-        }
+        ready!(answer::poll_send(answer, &mut self.sending, self.socket, &mut self.timer, cx))?;
         if let Stage::Ready(answer) = std::mem::replace(&mut self.stage, Stage::Waiting) {
             self.connection.await_flush(answer.into_entry());
         }

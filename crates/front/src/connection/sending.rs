@@ -52,8 +52,20 @@ impl Sending {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let room = ready!(self.poll_room(buf.len(), timer, cx));
-        let outcome = Pin::new(&mut *socket).poll_write(cx, &buf[..room]);
+        self.poll_send(socket, timer, cx, buf.len(), |socket, cx, room| Pin::new(socket).poll_write(cx, &buf[..room]))
+    }
+
+    /// The same with anything that writes up to so many bytes.
+    pub(super) fn poll_send(
+        &mut self,
+        socket: &mut Socket,
+        timer: &mut LazyTimer,
+        cx: &mut Context<'_>,
+        bytes: usize,
+        send: impl FnOnce(&mut Socket, &mut Context<'_>, usize) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let room = ready!(self.poll_room(bytes, timer, cx));
+        let outcome = send(socket, cx, room);
         self.watch(outcome, socket, timer, cx)
     }
 

@@ -60,11 +60,13 @@ pub(super) fn multipart(
 fn piece(source: &Source, range: Range<u64>) -> Piece {
     match source {
         // The range has been cut to the content, which is in memory.
-        Source::Memory(content) => {
+        Source::Memory(content, _) => {
             let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(content.len());
             Piece::Memory(content.slice(place(range.start)..place(range.end)))
         }
-        Source::File(file) => Piece::File(FileStream::new(Arc::clone(file), range.start, range.end - range.start)),
+        Source::File(source) => {
+            Piece::File(FileStream::new(Arc::clone(&source.file), range.start, range.end - range.start))
+        }
     }
 }
 

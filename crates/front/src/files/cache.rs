@@ -193,10 +193,13 @@ impl Cache {
         self.small.contains_key(&wanted)
     }
 
-    /// What there is of a small file, unless it is time to look at the file.
-    pub(super) fn fresh(&self, wanted: Wanted<'_>) -> Option<Arc<Hot>> {
-        let Some(Kept::Version(hot)) = self.small.get(&wanted) else { return None };
-        is_fresh(self.now(), hot.checked_at.load(Relaxed)).then_some(hot)
+    /// What needs no look at the file: a small one that has just been looked at, or the mark of a large one.
+    pub(super) fn glance(&self, wanted: Wanted<'_>) -> Hit {
+        match self.small.get(&wanted) {
+            Some(Kept::Version(hot)) if is_fresh(self.now(), hot.checked_at.load(Relaxed)) => Hit::Fresh(hot),
+            Some(Kept::Seen) => Hit::Seen,
+            _ => Hit::Nothing,
+        }
     }
 
     /// Keeps a version that is in memory as a whole; gives what is to be used in its place.
@@ -253,7 +256,8 @@ impl Cache {
     }
 }
 
-fn is_fresh(now: u64, checked_at: u64) -> bool {
+/// Whether what was looked at then needs no look now; both in milliseconds.
+pub(super) fn is_fresh(now: u64, checked_at: u64) -> bool {
     now < checked_at.saturating_add(u64::try_from(FRESH.as_millis()).unwrap_or(u64::MAX))
 }
 

@@ -104,9 +104,9 @@ pub(super) fn file(root: &Path, name: &Path, lookup: Lookup) -> Result<Option<Op
 
 /// A directory that is kept open for lookups, by who opens it anew from time to time: another may take its place.
 #[derive(Debug)]
-pub(super) struct Kept(rustix::fd::OwnedFd);
+pub(super) struct OpenDirectory(rustix::fd::OwnedFd);
 
-impl Kept {
+impl OpenDirectory {
     /// `None` where the kernel would have to ask the disk.
     #[cfg(target_os = "linux")]
     pub(super) fn open(root: &Path) -> Option<Self> {

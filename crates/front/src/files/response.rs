@@ -9,8 +9,9 @@ use super::{
     body,
     cache::Hot,
     conditional::{self, Selected, Subject},
+    part::Region,
     root::{OfUsers, Root},
-    version::{Representation, Version},
+    version::{Representation, Source, Version},
 };
 use crate::compression::{Accepted, Coding};
 
@@ -116,7 +117,7 @@ fn represent(asked: &Asked<'_>, version: &Version, chosen: &Representation, othe
     let subject = Subject { etag: &chosen.etag, modified: version.modified, length: chosen.length, others };
     match conditional::select(asked.method, asked.headers, &subject) {
         Selected::Whole => {
-            let mut response = Response::new(body::range(&chosen.source, 0..chosen.length));
+            let mut response = of_range(&chosen.source, 0..chosen.length);
             *response.headers_mut() = chosen.head.clone();
             if let Some(content_type) = asked.content_type {
                 response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
@@ -144,21 +145,29 @@ fn partial(asked: &Asked<'_>, chosen: &Representation, parts: &[Range<u64>]) -> 
     if let Some(content_type) = asked.content_type {
         headers.insert(header::CONTENT_TYPE, content_type.clone());
     }
-    let body = if let [part] = parts {
+    let mut response = if let [part] = parts {
         let range = format!("bytes {}-{}/{}", part.start, part.end - 1, chosen.length);
         headers.insert(header::CONTENT_RANGE, HeaderValue::try_from(range).expect("digits"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
-        body::range(&chosen.source, part.clone())
+        of_range(&chosen.source, part.clone())
     } else {
         let content_type = headers.get(header::CONTENT_TYPE);
         let (body, length, media_type) = body::multipart(&chosen.source, parts, chosen.length, content_type);
         headers.insert(header::CONTENT_TYPE, media_type);
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        body
+        Response::new(body)
     };
-    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     *response.headers_mut() = headers;
+    response
+}
+
+/// A body, and for those who can send it so the part of the file that it is.
+fn of_range(source: &Source, range: Range<u64>) -> Response {
+    let mut response = Response::new(body::range(source, range.clone()));
+    if let Source::File(on_disk) = source {
+        response.extensions_mut().insert(Region::new(on_disk, range));
+    }
     response
 }
 

@@ -13,13 +13,16 @@ use std::{
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
-use tokio::task::spawn_blocking;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
 use super::{
     cache::{Cache, Derived, FRESH, Hit, Hot, Wanted},
     cache_control::Rules,
-    open::{self, Found, INDEX, Kept, Lookup, Stamp},
-    ready::InMemory,
+    open::{self, Found, INDEX, Lookup, OpenDirectory, Stamp},
+    ready::AtHand,
     version::{self, Source, Unread, Version},
 };
 use crate::{
@@ -34,6 +37,13 @@ const FOR_UPLOADS: &str =
 /// With less memory no file of a sensible size would be kept.
 const LEAST_MEMORY: u64 = 64 * 1024;
 
+/// From here on sendfile takes less than a copy from memory does, though it needs a call of its own and two looks at the file:
+/// on one machine a file of 16 KB took as much either way, one of 32 KB three quarters, one of 100 KB two thirds.
+const SENT_FROM_DISK: u64 = 32 * 1024;
+
+/// Files in memory that are kept open beside, at most. Their number is that of descriptors, which connections need too.
+const MOST_OPEN: usize = 256;
+
 /// What all roots share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -41,6 +51,8 @@ pub(crate) struct Shared {
     pub(super) rules: Rules,
     /// `None` where no memory is given to it.
     pub(super) cache: Option<Arc<Cache>>,
+    /// Files in memory that may be kept open beside.
+    places: Arc<Semaphore>,
     next_root: AtomicU32,
 }
 
@@ -50,8 +62,17 @@ impl Shared {
             policy,
             rules: Rules::new(&config.cache_rules),
             cache: (config.cache_memory >= LEAST_MEMORY).then(|| Arc::new(Cache::new(config.cache_memory))),
+            places: Arc::new(Semaphore::new(MOST_OPEN)),
             next_root: AtomicU32::new(0),
         }
+    }
+
+    /// A place among the files that are kept open, for one of so many bytes that is in memory as well; `None` where there is none
+    /// left, or memory serves it better.
+    pub(super) fn place_for(&self, length: u64) -> Option<OwnedSemaphorePermit> {
+        let ceiling = self.cache.as_ref()?.small_ceiling;
+        let is_of_size = (SENT_FROM_DISK..=ceiling).contains(&length);
+        is_of_size.then(|| Arc::clone(&self.places).try_acquire_owned().ok()).flatten()
     }
 }
 
@@ -76,7 +97,7 @@ pub(super) struct Root {
     origin: Origin,
     pub(super) shared: Arc<Shared>,
     /// The directory and when it was opened, where somebody looked for what is not there.
-    kept: Mutex<Option<(Arc<Kept>, Instant)>>,
+    kept: Mutex<Option<(Arc<OpenDirectory>, Instant)>>,
 }
 
 /// What is at a path.
@@ -133,20 +154,45 @@ impl Root {
         }
         let served = self.load(decoded, cache.small_ceiling).await?;
         if let Served::File(hot) = &served
-            && (cache.small_ceiling..=cache.large_ceiling).contains(&hot.version.identity.length)
+            && hot.version.identity.length > cache.small_ceiling
         {
             match hit {
-                Hit::Seen => self.load_in_background(cache, decoded, &hot.version),
+                Hit::Seen if self.keeps(hot.version.identity.length) => {
+                    self.load_in_background(cache, decoded, &hot.version);
+                }
+                Hit::Seen => {}
                 _ => cache.note(wanted),
             }
         }
         Ok(served)
     }
 
-    /// The file of a decoded path, if it is in memory and known to be as it is on the disk.
-    pub(super) fn content<'a>(self: &'a Arc<Self>, path: Cow<'a, [u8]>) -> Option<InMemory<'a>> {
-        let hot = self.shared.cache.as_ref()?.fresh(self.wanted(&path, None))?;
-        Some(InMemory { root: self, hot, path })
+    /// The file of a decoded path, if it is in memory and known to be as it is on the disk; or, where files may go out without
+    /// being read, if it is a large one and opening it waits for nothing.
+    pub(super) fn at_hand<'a>(self: &'a Arc<Self>, path: Cow<'a, [u8]>, sends_files: bool) -> Option<AtHand<'a>> {
+        let hot = match &self.shared.cache {
+            Some(cache) => match cache.glance(self.wanted(&path, None)) {
+                Hit::Fresh(hot) => hot,
+                Hit::Seen if sends_files => self.open(&path, cache.small_ceiling)?,
+                _ => return None,
+            },
+            // Most requests for a document root are for the application.
+            None if sends_files && !self.is_document_root() => self.open(&path, 0)?,
+            None => return None,
+        };
+        Some(AtHand { root: self, hot, path })
+    }
+
+    fn open(&self, decoded: &[u8], ceiling: u64) -> Option<Arc<Hot>> {
+        match self.look_up(decoded, &path::file_path(decoded)?, ceiling, Lookup::Cached) {
+            Ok(Served::File(hot)) => Some(hot),
+            _ => None,
+        }
+    }
+
+    /// Whether a file of so many bytes is taken into memory when it is asked for often.
+    pub(super) fn keeps(&self, length: u64) -> bool {
+        self.shared.cache.as_ref().is_some_and(|cache| length <= cache.large_ceiling)
     }
 
     /// Whether the kernel's caches tell that no file is at a decoded path, nor anything else that would be shown.
@@ -170,7 +216,7 @@ impl Root {
     }
 
     /// The directory, open for a second at most.
-    fn kept(&self) -> Option<Arc<Kept>> {
+    fn kept(&self) -> Option<Arc<OpenDirectory>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if let Some((directory, opened_at)) = &*kept
@@ -178,7 +224,7 @@ impl Root {
         {
             return Some(Arc::clone(directory));
         }
-        let directory = Arc::new(Kept::open(&self.directory)?);
+        let directory = Arc::new(OpenDirectory::open(&self.directory)?);
         *kept = Some((Arc::clone(&directory), now));
         Some(directory)
     }
@@ -253,7 +299,7 @@ impl Root {
         if let Some(derived) = cache.derived(wanted, version.stamp) {
             return derived.representation.is_some().then_some(derived);
         }
-        let Source::Memory(content) = &version.identity.source else { return None };
+        let Source::Memory(content, _) = &version.identity.source else { return None };
         let (root, key, hot, content) = (Arc::clone(self), decoded.to_vec(), Arc::clone(hot), content.clone());
         cache.in_background(wanted, move |cache| {
             let compressed = compress(coding, Effort::Kept, &content).ok();

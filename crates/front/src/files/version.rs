@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderValue, header};
 use super::{
     media_type,
     open::{self, Lookup, NotCached, Opened, Stamp},
+    part::OnDisk,
     ready::Heads,
     root::Root,
 };
@@ -66,8 +67,9 @@ pub(super) struct Representation {
 /// Where bytes are.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    Memory(Bytes),
-    File(Arc<File>),
+    /// Beside it the file, where that goes out sooner.
+    Memory(Bytes, Option<Arc<OnDisk>>),
+    File(Arc<OnDisk>),
 }
 
 /// The kernel's caches do not hold the content, or the disk failed.
@@ -101,19 +103,19 @@ impl Version {
                 };
                 *found = Some(neighbour.stamp);
                 if seconds(&neighbour.stamp) >= seconds(&stamp) {
-                    let source = source(neighbour.file, &neighbour.stamp, ceiling, lookup)?;
+                    let source = source(root, neighbour.file, &neighbour.stamp, ceiling, lookup)?;
                     let tag = tag(&neighbour.stamp, &source, hashed);
                     neighbours.push(Representation::new(&facts, Some(coding), neighbour.stamp.length, &tag, source));
                 }
             }
         }
-        let source = source(file, &stamp, ceiling, lookup)?;
+        let source = source(root, file, &stamp, ceiling, lookup)?;
         let tag = tag(&stamp, &source, hashed);
         Ok(Self {
             modified: modified(&stamp),
             identity: Representation::new(&facts, None, stamp.length, &tag, source),
             is_compressible: is_compressible && root.shared.policy.includes(&content_type, stamp.length),
-            is_young: stamp.modified.is_none_or(|time| time + TICK > SystemTime::now()),
+            is_young: is_young(&stamp),
             stamp,
             name,
             neighbours,
@@ -140,7 +142,7 @@ impl Version {
 
     /// Whether no open file is held.
     pub(super) fn is_in_memory(&self) -> bool {
-        self.all().all(|representation| matches!(representation.source, Source::Memory(_)))
+        self.all().all(|representation| matches!(representation.source, Source::Memory(..)))
     }
 
     /// Bytes of content.
@@ -177,7 +179,7 @@ impl Version {
             length,
             etag,
             head,
-            source: Source::Memory(content),
+            source: Source::Memory(content, None),
             heads: Heads::default(),
         }
     }
@@ -205,12 +207,12 @@ impl Representation {
 /// in memory changes from request to request.
 fn tag(stamp: &Stamp, source: &Source, hashed: u64) -> String {
     match source {
-        Source::Memory(content) if stamp.length <= hashed => {
+        Source::Memory(content, _) if stamp.length <= hashed => {
             let half =
                 digest(&SHA256, content).as_ref().iter().take(16).fold(0, |half, &byte| half << 8 | u128::from(byte));
             format!("{half:032x}")
         }
-        Source::Memory(_) | Source::File(_) => format!("{:x}-{:x}", age(stamp).as_nanos(), stamp.length),
+        Source::Memory(..) | Source::File(_) => format!("{:x}-{:x}", age(stamp).as_nanos(), stamp.length),
     }
 }
 
@@ -227,6 +229,11 @@ fn seconds(stamp: &Stamp) -> u64 {
     age(stamp).as_secs()
 }
 
+/// Whether the next write may leave the same stamp.
+pub(super) fn is_young(stamp: &Stamp) -> bool {
+    stamp.modified.is_none_or(|time| time + TICK > SystemTime::now())
+}
+
 pub(super) fn modified(stamp: &Stamp) -> Option<SystemTime> {
     stamp.modified.map(|_| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds(stamp)))
 }
@@ -237,9 +244,10 @@ fn neighbour_name(name: &Path, coding: Coding) -> PathBuf {
     name.into()
 }
 
-fn source(file: File, stamp: &Stamp, ceiling: u64, lookup: Lookup) -> Result<Source, Unread> {
+fn source(root: &Root, file: File, stamp: &Stamp, ceiling: u64, lookup: Lookup) -> Result<Source, Unread> {
+    let on_disk = |file| Source::File(OnDisk::new(file, *stamp, None));
     let length = usize::try_from(stamp.length).ok().filter(|_| stamp.length <= ceiling);
-    let Some(length) = length else { return Ok(Source::File(Arc::new(file))) };
+    let Some(length) = length else { return Ok(on_disk(file)) };
     let content = match (length, lookup) {
         (0, _) => Bytes::new(),
         (_, Lookup::Cached) => {
@@ -247,12 +255,16 @@ fn source(file: File, stamp: &Stamp, ceiling: u64, lookup: Lookup) -> Result<Sou
         }
         (_, Lookup::Complete) => match read(&file, length).map_err(Unread::Failed)? {
             Some(content) => content,
-            None => return Ok(Source::File(Arc::new(file))),
+            None => return Ok(on_disk(file)),
         },
     };
     // A writer that came between the head and the content would make a mixture of them.
     let is_same = file.metadata().is_ok_and(|now| Stamp::of(&now) == *stamp);
-    Ok(if is_same { Source::Memory(content) } else { Source::File(Arc::new(file)) })
+    if !is_same {
+        return Ok(on_disk(file));
+    }
+    let place = root.shared.place_for(stamp.length);
+    Ok(Source::Memory(content, place.map(|place| OnDisk::new(file, *stamp, Some(place)))))
 }
 
 /// `None` where the file has become shorter meanwhile: sending it will tell.

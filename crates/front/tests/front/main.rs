@@ -22,6 +22,7 @@ mod ready;
 mod representations;
 mod requests;
 mod responses;
+mod sendfile;
 mod server;
 mod sites;
 mod static_files;

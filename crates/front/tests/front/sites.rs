@@ -8,7 +8,7 @@ use stack_config::{
 
 use crate::{
     client::{Client, Response},
-    server::{Server, respond, static_root},
+    server::{Server, respond, static_root, wait_until},
 };
 
 fn app(module: &str) -> AppSpec {
@@ -239,6 +239,42 @@ fn an_error_has_the_page_of_its_site() {
 }
 
 #[test]
+fn a_changed_error_page_is_noticed_and_a_lost_one_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("404.html");
+    std::fs::write(&path, "before {{status}}").unwrap();
+    let server = Server::start(|config| {
+        config.app = AppSource::None;
+        config.statics = vec![static_root(Some("/files"), directory.path())];
+        let content = std::fs::read(&path).unwrap();
+        config.sites.rules.error_pages =
+            vec![ErrorPage { status: ErrorStatus::Code(404), path: path.clone(), content }];
+    });
+    let mut client = server.client();
+    let mut becomes = |text: &str| wait_until(text, || client.get("/none").text() == text);
+    becomes("before 404");
+    std::fs::write(&path, "written {{status}}").unwrap();
+    becomes("written 404");
+    let other = directory.path().join("other.html");
+    std::fs::write(&other, "renamed {{status}}").unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    becomes("renamed 404");
+    std::fs::write(&path, "").unwrap();
+    becomes("");
+    std::fs::write(&path, "last").unwrap();
+    becomes("last");
+    std::fs::remove_file(&path).unwrap();
+    let begun = std::time::Instant::now();
+    // Long enough for a look at what is not there any more.
+    wait_until("it stays", || {
+        assert_eq!(client.get("/none").text(), "last");
+        begun.elapsed() > std::time::Duration::from_millis(1500)
+    });
+    std::fs::write(&path, "again").unwrap();
+    wait_until("it is back", || client.get("/none").text() == "again");
+}
+
+#[test]
 fn a_site_may_have_files_only() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("a.txt"), "file").unwrap();
@@ -264,7 +300,7 @@ fn a_full_queue_of_one_application_does_not_shed_the_other_s_requests() {
     server.worker_of(1, tell("second"));
     let mut client = server.client();
     assert_eq!(get(&mut client, "one.example", "/").status, 503);
-    crate::server::wait_until("the second application waits", || server.queues[1].depth().idle == 1);
+    wait_until("the second application waits", || server.queues[1].depth().idle == 1);
     assert_eq!(get(&mut client, "two.example", "/").text(), "second: |/||/");
     let counted: Vec<_> =
         server.metrics.applications().iter().map(|counters| (counters.requests, counters.refused)).collect();

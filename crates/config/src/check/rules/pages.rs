@@ -5,12 +5,9 @@ use std::io::Read;
 
 use super::super::Place;
 use crate::{
-    ErrorPage, ErrorStatus,
+    ErrorPage, ErrorStatus, LARGEST_ERROR_PAGE,
     error::{Reason, SiteReason},
 };
-
-/// A page is kept in memory, and sent whole.
-const LARGEST: u64 = 1 << 20;
 
 pub(super) fn parse(place: Place<'_>, text: &str) -> Result<ErrorPage, Reason> {
     let (status, file) = text.split_once('=').ok_or(SiteReason::NotErrorPage)?;
@@ -23,9 +20,9 @@ pub(super) fn parse(place: Place<'_>, text: &str) -> Result<ErrorPage, Reason> {
         return Err(Reason::IsDirectory(path));
     }
     let mut content = Vec::new();
-    let read = File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut content));
+    let read = File::open(&path).and_then(|file| file.take(LARGEST_ERROR_PAGE + 1).read_to_end(&mut content));
     match read {
-        Ok(_) if content.len() as u64 > LARGEST => Err(SiteReason::PageTooLarge.into()),
+        Ok(_) if content.len() as u64 > LARGEST_ERROR_PAGE => Err(SiteReason::PageTooLarge.into()),
         Ok(_) => Ok(ErrorPage { status, path, content }),
         Err(error) => Err(Reason::Path { what: "can not read", path, error }),
     }

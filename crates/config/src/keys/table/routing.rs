@@ -95,7 +95,7 @@ pub(super) const KEYS: &[Key] = &[
         heading: ROUTING,
         help: "Answer an error with the page in FILE",
         details: "STATUS is a number, or 4xx or 5xx. The page may have {{status}}, {{reason}} and {{request_id}} in \
-                  it, and is read at the start. Clients that ask for JSON get that in its place.",
+                  it; a change of it is noticed within a second. Clients that ask for JSON get that in its place.",
         presets: both(Preset::Described("none")),
         elsewhere: &["error_pages", "handle_errors", "errorpage"],
     },

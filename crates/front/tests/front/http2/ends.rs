@@ -7,7 +7,7 @@ use stack_front::{Drained, Stop};
 
 use super::{
     Http2, PATIENCE,
-    raw::{DATA, END_STREAM, GOAWAY, RST_STREAM, Raw},
+    raw::{ACK, DATA, END_STREAM, GOAWAY, PING, RST_STREAM, Raw},
 };
 use crate::server::{Server, echo, head, respond, wait_until};
 
@@ -44,6 +44,26 @@ fn a_connection_ends_behind_as_many_requests_as_it_may_have() {
     let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, connection).await });
     ended.expect("closed in time").unwrap().unwrap();
     assert_eq!(server.snapshot().requests, 2);
+}
+
+#[test]
+fn a_client_that_sends_on_behind_the_end_of_its_connection_is_not_reset() {
+    let server = Server::with(|config| config.clients.keepalive_requests = std::num::NonZero::new(1), echo);
+    let mut client = Raw::start(&server, 1000);
+    client.get(1, "/");
+    let mut has_response = false;
+    while let Some(frame) = client.next() {
+        has_response |= frame.kind == DATA && frame.flags & END_STREAM != 0;
+        if frame.kind == PING && frame.flags & ACK == 0 {
+            client.frame(PING, ACK, 0, &frame.payload);
+        }
+    }
+    assert!(has_response);
+    // A reset is here before the next write, and fails it.
+    for _ in 0..100 {
+        client.frame(PING, 0, 0, &[0; 8]);
+    }
+    assert!(client.next().is_none());
 }
 
 #[test]
