@@ -274,7 +274,8 @@ def virtual_environment(*packages):
     folder = os.path.join(target(), "soak", name)
     if not os.path.exists(os.path.join(folder, "complete")):
         run(linked_python(), "-m", "venv", "--clear", folder)
-        run(os.path.join(folder, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", *packages)
+        if packages:
+            run(os.path.join(folder, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", *packages)
         open(os.path.join(folder, "complete"), "w").close()
     return folder
 
