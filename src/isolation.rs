@@ -7,6 +7,7 @@
 pub(crate) mod memory;
 pub(crate) mod probe;
 pub(crate) mod protocol;
+mod purity;
 
 use std::fmt;
 
@@ -142,6 +143,11 @@ pub(crate) fn decide(plan: &Plan) -> anyhow::Result<Choice> {
         (None, Some(mode)) => Ok(Choice::chosen(mode)),
         (None, None) => Ok(decide_by_import(plan, &application(plan)?)?.0),
     }
+}
+
+/// Whether [`decide`] is going to ask the application, and its answer is as good as known: it runs in interpreters.
+pub(crate) fn is_foreseen(plan: &Plan) -> bool {
+    plan.known.is_none() && settled(plan).is_none() && purity::is_pure(plan.venv.as_ref())
 }
 
 /// Decides as [`decide`] does, and imports the application in the mode that is chosen, if it was not for the choice.

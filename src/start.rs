@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use stack_bridge::{Queue, WorkerId};
 use stack_config::{AppSource, AppSpec, Application, Config, Recycling, Served};
-use stack_interp::{ExtensionRefusal, InterpreterHandle, Runtime, RuntimeSettings, Venv, Version};
+use stack_interp::{ExtensionRefusal, InterpreterHandle, Runtime, RuntimeError, RuntimeSettings, Venv, Version};
 use stack_process::{ProcessPool, ProcessSettings, Program};
 use stack_wsgi::{Place, Pool, PoolSettings, WatchSettings, WhenRefused, WhenWorn, discover};
 
@@ -50,18 +50,19 @@ pub(crate) struct Plan {
     pub(crate) recycling: Recycling,
 }
 
-/// Python in this process, for all applications that run here. It is started with the first.
+/// Python in this process, for all applications that run here. It is started with the first, and only once, also where
+/// that fails.
 #[derive(Clone, Default)]
-pub(crate) struct SharedPython(Arc<Mutex<Option<Runtime>>>);
+pub(crate) struct SharedPython(Arc<Mutex<Option<StartedPython>>>);
+
+type StartedPython = Result<Runtime, Arc<RuntimeError>>;
 
 impl SharedPython {
-    /// The main interpreter, and Python's full version.
-    fn start(&self, venv: Option<&Venv>) -> anyhow::Result<(InterpreterHandle, String)> {
+    /// The main interpreter, and Python's full version. It blocks until they are there.
+    pub(crate) fn start(&self, venv: Option<&Venv>) -> anyhow::Result<(InterpreterHandle, String)> {
         let mut started = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let runtime = match &mut *started {
-            Some(runtime) => runtime,
-            none => none.insert(Runtime::start(&RuntimeSettings { venv: venv.cloned() })?),
-        };
+        let start = || Runtime::start(&RuntimeSettings { venv: venv.cloned() }).map_err(Arc::new);
+        let runtime = started.get_or_insert_with(start).as_ref().map_err(Arc::clone)?;
         Ok((runtime.main().clone(), runtime.full_version()))
     }
 }

@@ -47,6 +47,7 @@ impl Workers {
     ) -> anyhow::Result<Self> {
         let plan_for_choice = plan.clone();
         let deciding = tokio::task::spawn_blocking(move || isolation::decide(&plan_for_choice));
+        start_ahead(plan.clone(), python.clone());
         let choice = deciding.await.context("the choice of the isolation ended")??;
         match choice.mode {
             Mode::Processes => Self::start_processes(choice, plan.first, config, plan, queue, &listening).await,
@@ -198,6 +199,16 @@ impl Workers {
         let (here, processes) = tokio::join!(here, processes);
         Ok(here? + processes)
     }
+}
+
+/// Starts Python while a probe is looking at the application, where it is foreseen that it will be needed.
+fn start_ahead(plan: Plan, python: SharedPython) {
+    tokio::task::spawn_blocking(move || {
+        if isolation::is_foreseen(&plan) {
+            // If it fails, whoever needs it hears of that.
+            let _ = python.start(plan.venv.as_ref());
+        }
+    });
 }
 
 /// The number of the first worker process behind those of the interpreters, which may still be there.

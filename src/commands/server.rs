@@ -3,6 +3,7 @@
 use std::{os::fd::RawFd, time::SystemTime};
 
 use anyhow::Context;
+use rustix::thread::disable_transparent_huge_pages;
 use stack_supervisor::server::{Link, connect};
 
 use crate::{
@@ -16,6 +17,8 @@ use crate::{
 pub(crate) fn run(control: RawFd, flags: Flags) -> Result<Exit, Failure> {
     let since = SystemTime::now();
     let _ = rustix::thread::set_name(c"stack server");
+    // The parent can do without large pages; the application is not to inherit that.
+    let _ = disable_transparent_huge_pages(false);
     let (link, orders, begin) = connect(control).map_err(anyhow::Error::new)?;
     ignore_signals().context("signals can not be taken")?;
     let served = serve(Parent { link: link.clone(), orders, begin, since }, flags);

@@ -47,7 +47,7 @@ fn begin_afresh(settings: &OfParent) {
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
-    // An allocator that is given 2 MB for each of its first kilobytes is of no use here. It holds across the exec.
+    // Where the system gives every process large pages, the first kilobytes would take 2 MB each. It holds across the exec.
     let _ = disable_transparent_huge_pages(true);
     // Without all this it works as well, and takes more.
     let _ = command.args(arguments).env(VARIABLE, settings).exec();

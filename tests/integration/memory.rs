@@ -1,6 +1,8 @@
 //! Bodies wait on disk, not in memory. The soak scripts do the same in large.
 
-use crate::harness::{Server, adler32, eventually, pattern};
+use std::fs;
+
+use crate::harness::{Server, adler32, eventually, pattern, stack};
 
 const BODY: usize = 50_000_000;
 const CLIENTS: usize = 8;
@@ -78,4 +80,23 @@ fn clients_that_stop_reading_a_large_file_take_no_memory_and_get_it_later() {
         assert!(connection.read_exactly(BODY).unwrap() == content);
         connection.response("GET").unwrap().expect(404);
     }
+}
+
+/// Whether the system gives large pages to memory that nobody asked them for.
+fn gives_large_pages() -> bool {
+    let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    enabled.contains("[always]")
+}
+
+#[test]
+fn neither_process_takes_large_pages_for_a_little_memory() {
+    if gives_large_pages() {
+        return;
+    }
+    let server = stack(["serve", "--app", "none", "--static", "."]).file("a.txt", "a\n").server();
+    server.get("/a.txt").expect(200);
+    let anonymous = server.anonymous_memory();
+    let [parent, front] = anonymous[..] else { panic!("a parent and a server: {anonymous:?}") };
+    assert!(parent < 4 << 20, "the parent holds {parent} bytes");
+    assert!(front < 8 << 20, "the server holds {front} bytes");
 }

@@ -242,6 +242,15 @@ def get(port, target):
         return read_response(connection)
 
 
+def certificate(folder):
+    """ECDSA, as most sites have today."""
+    install("openssl", "openssl")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{folder}/key.pem"]
+    run = ["openssl", "req", "-x509", *key, "-out", f"{folder}/cert.pem", "-days", "2", *subject]
+    subprocess.run(run, check=True, stderr=subprocess.DEVNULL)
+
+
 def wrk(port, seconds, connections, target="/", script=None):
     """Loads a server with wrk: requests, requests a second, and what went wrong."""
     program = install("wrk", "wrk")
@@ -274,7 +283,8 @@ def virtual_environment(*packages):
     folder = os.path.join(target(), "soak", name)
     if not os.path.exists(os.path.join(folder, "complete")):
         run(linked_python(), "-m", "venv", "--clear", folder)
-        run(os.path.join(folder, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", *packages)
+        if packages:
+            run(os.path.join(folder, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", *packages)
         open(os.path.join(folder, "complete"), "w").close()
     return folder
 

@@ -19,6 +19,8 @@ use crate::{
 };
 
 const SOURCE: &str = include_str!("bootstrap.py");
+/// The magic number of the bytecode that the Python of the build has, and the source as its code; or nothing.
+const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bootstrap.code"));
 /// Enough for as many signals at once as ever come.
 const SIGNAL_STACK_SIZE: usize = 64 * 1024;
 /// The file name in code objects, which keeps its frames out of tracebacks; and its namespace's key in the interpreter's
@@ -41,7 +43,11 @@ pub(crate) fn install(py: Python<'_>, own_gil: bool) -> Result<(), Raised<'_>> {
     let native = py.class::<Native>()?.instance(py, Native)?;
     let namespace = namespace(py, FILE)?;
     namespace.set_item(py, &Object::str(py, "native")?, &native)?;
-    evaluate(py, SOURCE, FILE, &namespace)?;
+    let code = match compiled(py) {
+        Some(code) => code?,
+        None => compile(py, SOURCE, FILE)?,
+    };
+    evaluate(py, &code, &namespace)?;
     py.keep(FILE, &namespace)?;
     call(py, "install_streams", &[])?;
     call(py, "install_module", &[])?;
@@ -66,13 +72,31 @@ fn namespace<'py>(py: Python<'py>, file: &str) -> Result<Object<'py>, Raised<'py
     Ok(namespace)
 }
 
-fn evaluate<'py>(py: Python<'py>, source: &str, file: &str, namespace: &Object<'py>) -> Result<(), Raised<'py>> {
+/// What was compiled with the build, if the running Python has the same bytecode: the library may have been replaced.
+fn compiled(py: Python<'_>) -> Option<Result<Object<'_>, Raised<'_>>> {
+    let (magic, code) = COMPILED.split_first_chunk::<4>()?;
+    // SAFETY: attached.
+    let running = unsafe { ffi::PyImport_GetMagicNumber() };
+    if i64::from(u32::from_le_bytes(*magic)) != running {
+        return None;
+    }
+    let length = ffi::Py_ssize_t::try_from(code.len()).expect("a few kilobytes");
+    // SAFETY: attached; the bytes are as many, and marshal of this very version has made them.
+    let code = unsafe { ffi::PyMarshal_ReadObjectFromString(code.as_ptr().cast(), length) };
+    // SAFETY: owned, or raised.
+    Some(unsafe { Object::from_owned(py, code) })
+}
+
+fn compile<'py>(py: Python<'py>, source: &str, file: &str) -> Result<Object<'py>, Raised<'py>> {
     let (source, file) = (CString::new(source), CString::new(file));
     let (source, file) = (source.expect("sources have no NUL"), file.expect("names have no NUL"));
     // SAFETY: attached; both texts end with NUL and live through the call.
     let code = unsafe { ffi::Py_CompileString(source.as_ptr(), file.as_ptr(), ffi::Py_file_input) };
     // SAFETY: owned, or raised.
-    let code = unsafe { Object::from_owned(py, code) }?;
+    unsafe { Object::from_owned(py, code) }
+}
+
+fn evaluate<'py>(py: Python<'py>, code: &Object<'py>, namespace: &Object<'py>) -> Result<(), Raised<'py>> {
     // SAFETY: attached; a code object and a dictionary, both alive.
     let result = unsafe { ffi::PyEval_EvalCode(code.as_ptr(), namespace.as_ptr(), namespace.as_ptr()) };
     // SAFETY: owned, or raised.
@@ -109,7 +133,7 @@ impl<'py> Python<'py> {
             return Ok(namespace);
         }
         let namespace = namespace(self, file)?;
-        evaluate(self, source, file, &namespace)?;
+        evaluate(self, &compile(self, source, file)?, &namespace)?;
         self.keep_first(file, &namespace)
     }
 
@@ -257,4 +281,23 @@ fn emit<'py>(_: &Native, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Res
 fn write_whole(mut output: impl Write, lines: &[u8]) -> std::io::Result<()> {
     output.write_all(lines)?;
     output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::{Runtime, RuntimeSettings};
+
+    #[test]
+    fn what_was_compiled_with_the_build_is_the_source() {
+        let runtime = Runtime::start(&RuntimeSettings::default()).unwrap();
+        let compare = |py: Python<'_>| {
+            let built = compiled(py).expect("this is the Python of the build").ok().unwrap();
+            let made = compile(py, SOURCE, FILE).ok().unwrap();
+            let name = built.attr_named(py, "co_filename").ok().unwrap();
+            let is_equal = built.call_method(py, "__eq__", &[&made]).ok().unwrap();
+            (name.display(py), is_equal.display(py))
+        };
+        assert_eq!(runtime.main().run(compare).unwrap(), (FILE.to_owned(), "True".to_owned()));
+    }
 }

@@ -72,6 +72,11 @@ pub(crate) fn is_interruption(error: &LinkError) -> bool {
     matches!(error, LinkError::Io(error) if matches!(error.kind(), Interrupted | WouldBlock))
 }
 
+/// Whether a wait has ended because it had lasted long enough.
+pub(crate) fn is_timeout(error: &LinkError) -> bool {
+    matches!(error, LinkError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
 /// Frames as they come in.
 #[derive(Debug)]
 pub(crate) struct Inbox {

@@ -2,6 +2,7 @@
 
 mod lane;
 mod outbox;
+mod patience;
 mod template;
 
 use std::{
@@ -12,7 +13,6 @@ use std::{
         unix::net::UnixStream,
     },
     path::PathBuf,
-    time::Duration,
 };
 
 use serde::Serialize;
@@ -26,10 +26,6 @@ use crate::{
     link::{self, Inbox, LinkError},
     wire::{self, Notice, Order, WireError},
 };
-
-/// How late a signal's handler may run whose signal came in just before the main thread began to wait for a job. That
-/// thread is the one of the first lane.
-const SIGNAL_TIME: Duration = Duration::from_secs(1);
 
 /// Why a worker process can not go on.
 #[derive(Debug, thiserror::Error)]
@@ -127,10 +123,12 @@ impl Control {
             let (worker, spec) = match wire::read::<Order<'_>>(self.inbox.frame(frame))?.0 {
                 Order::Lane => {
                     let jobs = UnixStream::from(self.inbox.descriptor()?);
+                    let mut lane = Lane::new(jobs, UnixStream::from(self.inbox.descriptor()?));
+                    // The first one is the main thread's.
                     if lanes.is_empty() {
-                        jobs.set_read_timeout(Some(SIGNAL_TIME)).map_err(LinkError::from)?;
+                        lane.look_for_signals().map_err(LinkError::from)?;
                     }
-                    lanes.push(Lane::new(jobs, UnixStream::from(self.inbox.descriptor()?)));
+                    lanes.push(lane);
                     continue;
                 }
                 Order::LastWords => {

@@ -15,7 +15,6 @@ use std::{
 use rustix::{
     io::{FdFlags, fcntl_setfd},
     process::Pid,
-    thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled},
 };
 
 /// The running program, whatever has become of its file.
@@ -58,15 +57,7 @@ impl Program {
     pub(crate) fn spawn(&self, control: OwnedFd) -> io::Result<Pid> {
         // With its number it crosses the exec. This process has one thread, which starts one program at a time.
         fcntl_setfd(&control, FdFlags::empty())?;
-        // A server is to have what the parent can do without.
-        let small_pages = transparent_huge_pages_are_disabled().unwrap_or(false);
-        if small_pages {
-            let _ = disable_transparent_huge_pages(false);
-        }
         let spawned = self.spawn_with(&control);
-        if small_pages {
-            let _ = disable_transparent_huge_pages(true);
-        }
         drop(control);
         // It is waited for with all other children.
         Ok(Pid::from_child(&spawned?))

@@ -138,15 +138,22 @@ impl Server {
         self.process.pids().into_iter().map(tasks).sum()
     }
 
-    fn sum_of_memory(&self, field: &str) -> u64 {
-        let of_one = |pid: u32| {
-            let status = fs::read_to_string(PathBuf::from(format!("/proc/{pid}/status"))).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0 kB");
-            let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
-            kibibytes * 1024
-        };
-        self.process.pids().into_iter().map(of_one).sum()
+    /// What each process holds that is in no file, in bytes; the first is the one that was started.
+    pub(crate) fn anonymous_memory(&self) -> Vec<u64> {
+        self.process.all_pids().into_iter().map(|pid| memory_of(pid, "RssAnon:")).collect()
     }
+
+    fn sum_of_memory(&self, field: &str) -> u64 {
+        self.process.pids().into_iter().map(|pid| memory_of(pid, field)).sum()
+    }
+}
+
+/// A field of a process's status, in bytes; 0 of one that has ended.
+fn memory_of(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(PathBuf::from(format!("/proc/{pid}/status"))).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0 kB");
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    kibibytes * 1024
 }
 
 /// Whether the server at one port of 127.0.0.1 holds the connection from the other.

@@ -23,6 +23,7 @@ use stack_bridge::{
 use super::{
     LargeBlocks,
     outbox::{Outbox, Unsendable},
+    patience::Patience,
 };
 use crate::{
     link::{self, Inbox, LinkError},
@@ -40,6 +41,8 @@ pub struct Lane {
     local: Option<Arc<Local>>,
     /// A job was taken, and the server waits to hear that the thread is back.
     running: bool,
+    /// Where the thread is the one that runs the handlers of signals.
+    patience: Option<Patience>,
 }
 
 #[derive(Debug)]
@@ -116,7 +119,13 @@ impl Lane {
     pub(super) fn new(jobs: UnixStream, answers: UnixStream) -> Self {
         let state = State { outbox: Outbox::default(), current: None, client_gone: false, large: None };
         let (inbox, state) = (Mutex::new(Inbox::new()), Mutex::new(state));
-        Self { shared: Arc::new(Shared { jobs, answers, inbox, state }), local: None, running: false }
+        Self { shared: Arc::new(Shared { jobs, answers, inbox, state }), local: None, running: false, patience: None }
+    }
+
+    /// Waits for jobs end from time to time, for the handlers of signals.
+    pub(super) fn look_for_signals(&mut self) -> io::Result<()> {
+        self.patience = Some(Patience::begin(&self.shared.jobs)?);
+        Ok(())
     }
 
     pub(super) fn set_large_blocks(&mut self, large: LargeBlocks) {
@@ -148,6 +157,9 @@ impl Lane {
                     job => job?,
                 };
                 if let Some(job) = job {
+                    if let Some(patience) = &mut self.patience {
+                        patience.reset(&shared.jobs)?;
+                    }
                     let mut state = shared.lock();
                     state.outbox = outbox;
                     state.current = Some(job.request.id);
@@ -160,6 +172,9 @@ impl Lane {
             }
             match inbox.receive(shared.jobs.as_fd(), true) {
                 Err(error) if link::is_interruption(&error) => {
+                    if let Some(patience) = self.patience.as_mut().filter(|_| link::is_timeout(&error)) {
+                        patience.grow(&shared.jobs)?;
+                    }
                     shared.lock().outbox = outbox;
                     return Ok(None);
                 }
