@@ -18,6 +18,15 @@ const QUICK: Duration = Duration::from_secs(110);
 pub enum Asked {
     /// `--list`.
     List,
+    /// To be the peer that does nothing ([`crate::floor`]).
+    Floor {
+        /// On 127.0.0.1.
+        port: u16,
+        /// How many serve.
+        threads: usize,
+        /// Connections that the kernel may keep waiting.
+        backlog: usize,
+    },
     /// A run.
     Run(Box<Plan>),
 }
@@ -78,6 +87,8 @@ fn command() -> Command {
                 .value_parser(value_parser!(PathBuf)),
         )
         .arg(flag("list", "Show scenarios and peers, and run nothing"))
+        .arg(option("serve-floor", "PORT", "").value_parser(value_parser!(u16)).hide(true))
+        .arg(option("backlog", "COUNT", "").value_parser(count()).requires("serve-floor").hide(true))
 }
 
 fn asked(matches: &ArgMatches) -> Result<Asked, Error> {
@@ -87,6 +98,10 @@ fn asked(matches: &ArgMatches) -> Result<Asked, Error> {
     let is_quick = matches.get_flag("quick");
     let number = |name| matches.get_one::<u64>(name).copied();
     let count = |name| number(name).map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    if let Some(&port) = matches.get_one("serve-floor") {
+        let (threads, backlog) = (count("workers").unwrap_or(1), count("backlog").unwrap_or(1024));
+        return Ok(Asked::Floor { port, threads, backlog });
+    }
     let seconds = number("seconds").unwrap_or(if is_quick { 1 } else { 5 });
     let scenarios = scenarios(matches)?;
     let peers = peers(matches)?;
@@ -176,7 +191,7 @@ mod tests {
         let arguments = ["bench-peers"].iter().chain(arguments).map(OsString::from);
         match parse(arguments).unwrap()? {
             Asked::Run(plan) => Ok(*plan),
-            Asked::List => panic!("a list was not asked for"),
+            other @ (Asked::List | Asked::Floor { .. }) => panic!("{other:?} was not asked for"),
         }
     }
 

@@ -16,6 +16,7 @@ mod accounting;
 mod arguments;
 mod client;
 mod error;
+mod floor;
 mod install;
 mod interrupt;
 mod load;
@@ -33,5 +34,6 @@ mod versions;
 
 pub use arguments::{Asked, Plan, list, parse};
 pub use error::Error;
+pub use floor::serve_floor;
 pub use interrupt::Interrupt;
 pub use run::run;

@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use stack_bench::{Asked, Error, Interrupt, list, parse, run};
+use stack_bench::{Asked, Error, Interrupt, list, parse, run, serve_floor};
 
 fn main() -> ExitCode {
     let asked = match parse(env::args_os()) {
@@ -39,6 +39,9 @@ fn main() -> ExitCode {
 fn answer(asked: Asked) -> Result<String, Error> {
     let plan = match asked {
         Asked::List => return Ok(list()),
+        Asked::Floor { port, threads, backlog } => {
+            return serve_floor(port, threads, backlog).map(|()| String::new());
+        }
         Asked::Run(plan) => plan,
     };
     let interrupt = Interrupt::watch()?;

@@ -3,6 +3,7 @@
 //! All get the same workers and threads, no access log, and room for as many connections as a scenario opens: a limit that is
 //! lower than the load would measure the limit.
 
+mod floor;
 mod gunicorn;
 mod nginx;
 mod single;
@@ -50,6 +51,8 @@ pub(crate) struct Abilities(&'static [Ability]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ability {
     Applications,
+    /// The answer of the smallest application.
+    Hello,
     Files,
     Tls,
     Http2,
@@ -59,7 +62,7 @@ pub(crate) enum Ability {
 
 impl Peer {
     /// All of them, in the order of the tables.
-    pub(crate) fn all() -> [&'static Self; 10] {
+    pub(crate) fn all() -> [&'static Self; 11] {
         [
             &stack::INTERPRETERS,
             &stack::PROCESSES,
@@ -71,6 +74,7 @@ impl Peer {
             &single::UWSGI,
             &single::BJOERN,
             &single::FASTPYSGI,
+            &floor::FLOOR,
         ]
     }
 
@@ -79,9 +83,10 @@ impl Peer {
         let Abilities(abilities) = self.abilities;
         let can = |ability| abilities.contains(&ability);
         let is_file = matches!(scenario.target, Target::File(_));
+        let answers = can(Ability::Applications) || (scenario.target.is_hello() && can(Ability::Hello));
         if is_file && !can(Ability::Files) {
             Some("serves no files")
-        } else if !is_file && !can(Ability::Applications) {
+        } else if !is_file && !answers {
             Some("runs no applications")
         } else if scenario.protocol.is_tls() && !can(Ability::Tls) {
             Some("has no TLS")
@@ -189,6 +194,8 @@ mod tests {
         assert_eq!(lacks(&single::BJOERN, "tls"), Some("has no TLS"));
         assert_eq!(lacks(&single::UWSGI, "http2"), Some("has no stable HTTP/2"));
         assert_eq!(lacks(&gunicorn::SYNC, "idle"), Some("keeps no connections"));
+        assert_eq!(lacks(&floor::FLOOR, "flask"), Some("runs no applications"));
+        assert_eq!(lacks(&floor::FLOOR, "hello"), None);
         assert_eq!(lacks(&stack::INTERPRETERS, "http2"), None);
     }
 }

@@ -43,6 +43,11 @@ impl Target {
         }
     }
 
+    /// Whether every server gives the same answer to it.
+    pub(crate) fn is_hello(self) -> bool {
+        matches!(self, Self::Application(table::HELLO))
+    }
+
     /// The application that a server has to run. For files it is the smallest one.
     pub(crate) fn application(self) -> &'static str {
         match self {

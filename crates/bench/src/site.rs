@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use rustls::{ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs, pki_types::CertificateDer};
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::CertificateDer,
+};
 use tempfile::TempDir;
 
 use crate::{
@@ -152,7 +157,9 @@ impl Site {
     }
 }
 
-/// A certificate of its own for localhost, ECDSA as most sites have today, and clients that trust it and resume no session.
+/// A certificate of its own for localhost, ECDSA as most sites have today, and clients that trust it and resume no session. They
+/// offer one key exchange, which every server has: else those with one that is safe from quantum computers would be asked for
+/// several times the work of the others.
 fn certificate(folder: &Path) -> Result<Arc<ClientConfig>, Error> {
     let tls = |error: &dyn std::error::Error| Error::Tls(error.to_string());
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -161,7 +168,8 @@ fn certificate(folder: &Path) -> Result<Arc<ClientConfig>, Error> {
     write(&folder.join("key.pem"), made.signing_key.serialize_pem().as_bytes())?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(made.cert.der().to_vec())).map_err(|error| tls(&error))?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider =
+        Arc::new(CryptoProvider { kx_groups: vec![aws_lc_rs::kx_group::X25519], ..aws_lc_rs::default_provider() });
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let mut config = builder.map_err(|error| tls(&error))?.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -17,6 +17,9 @@ pub(crate) fn of(bench: &Bench, peers: &[&Peer]) -> Result<Vec<String>, Error> {
     peers
         .iter()
         .map(|peer| {
+            if peer.needs.is_empty() {
+                return Ok(concat!("stack-bench ", env!("CARGO_PKG_VERSION")).to_owned());
+            }
             Ok(peer.needs.iter().map(|need| version(bench, *need)).collect::<Result<Vec<_>, Error>>()?.join(", "))
         })
         .collect()

@@ -100,6 +100,8 @@ impl Application {
         let (mut parts, body) = request.into_parts();
         let carried = parts.extensions.remove::<Carried>().and_then(|carried| carried.take());
         let begun = if let Some(begun) = carried {
+            // The application has the body already.
+            request_body::skip(body, &context.stream).await;
             begun
         } else {
             let body = request_body::read(body, &parts.headers, &self.limits, self.patience, &context.stream);

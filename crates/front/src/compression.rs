@@ -11,7 +11,7 @@ use std::{hash::BuildHasher, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use stack_config::CompressionMode;
 use tokio::{sync::Semaphore, task::spawn_blocking};
@@ -57,12 +57,12 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Reads a request's fields.
-    pub(crate) fn of(request: &Parts) -> Self {
+    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
         Self {
-            is_head: request.method == Method::HEAD,
-            accepted: Accepted::of(&request.headers),
-            client: secrets::Client::of(&request.headers),
-            if_none_match: request.headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect(),
+            is_head: *method == Method::HEAD,
+            accepted: Accepted::of(headers),
+            client: secrets::Client::of(headers),
+            if_none_match: headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect(),
         }
     }
 }
@@ -113,15 +113,10 @@ pub(crate) async fn apply(policy: &Policy, facts: &Facts, mut response: Response
         return response;
     }
     let length = length(&response, facts.is_head);
-    if !policy.includes_response(response.status(), response.headers(), length) {
+    let status = response.status();
+    let Some(Chosen { coding, has_secret }) = choose(policy, facts, status, response.headers_mut(), length) else {
         return response;
-    }
-    let has_secret = facts.client.has_secret_in(response.headers());
-    if has_secret && policy.mode == CompressionMode::Safe {
-        return response;
-    }
-    append_vary(response.headers_mut(), "accept-encoding");
-    let Some(coding) = facts.accepted.best(Coding::BY_SPEED) else { return response };
+    };
     let compressed = if facts.is_head {
         set_fields(response.headers_mut(), coding, None);
         response
@@ -131,6 +126,42 @@ pub(crate) async fn apply(policy: &Policy, facts: &Facts, mut response: Response
         stream(policy, coding, response)
     };
     if has_secret { padded(compressed) } else { compressed }
+}
+
+/// Whether a response in memory is sent as it is. If its client could have asked for another form of it, it says so then.
+pub(crate) fn is_left_as_it_is(
+    policy: &Policy,
+    facts: &Facts,
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    length: usize,
+) -> bool {
+    choose(policy, facts, status, headers, Some(length as u64)).is_none()
+}
+
+/// How a response is compressed.
+struct Chosen {
+    coding: Coding,
+    has_secret: bool,
+}
+
+fn choose(
+    policy: &Policy,
+    facts: &Facts,
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    length: Option<u64>,
+) -> Option<Chosen> {
+    if !policy.includes_response(status, headers, length) {
+        return None;
+    }
+    let has_secret = facts.client.has_secret_in(headers);
+    if has_secret && policy.mode == CompressionMode::Safe {
+        return None;
+    }
+    append_vary(headers, "accept-encoding");
+    let coding = facts.accepted.best(Coding::BY_SPEED)?;
+    Some(Chosen { coding, has_secret })
 }
 
 /// The body's length, where it is known.

@@ -1,9 +1,9 @@
 //! Requests that go from the gate to the application, and their answers from there to the gate, without hyper in between.
 //!
-//! A request without a body, from a client that nothing has to be found out about, to an application that nothing is looked
-//! at before, goes so; and comes back so if its answer is whole, small and sent as it is. With any other answer the long way
-//! through [`request::answer`] takes over: hyper gets the head then, and where a job would be made there is one that is under
-//! way already ([`Handed`]). Both ways lead to the same application and give the same answer.
+//! A request whose body is small and here, from a client that nothing has to be found out about, to an application before
+//! which there is nothing, goes so; and comes back so if its answer is whole, and sent as it is. With any other answer the long
+//! way through [`request::answer`] takes over: hyper gets the request then, and where a job would be made there is one that is
+//! under way already ([`Handed`]). Both ways lead to the same application and give the same answer.
 
 mod head;
 
@@ -17,7 +17,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use stack_bridge::{Reply, RequestBody, RequestId, ResponseHead};
-use stack_config::ErrorDetails;
+use stack_config::{ErrorDetails, Limits};
 
 use self::head::Head;
 use crate::{
@@ -40,6 +40,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct UnderWay<'a> {
     site: &'a Site,
+    /// For the answer, where it may be one to compress.
+    facts: Option<compression::Facts>,
     handed: Handed,
 }
 
@@ -89,26 +91,41 @@ pub(crate) fn is_possible(server: &Server, origin: &Origin) -> bool {
         && server.admission.lets_all_requests_in(&origin.peer)
 }
 
-/// Hands a request whose head has passed the strict checks to its application. `None`: it takes the long way.
-pub(crate) fn ask<'a>(server: &'a Server, connection: &Arc<Connection>, head: &[u8]) -> Option<UnderWay<'a>> {
+/// Bytes of a body that may be read at once.
+const BODY: u64 = 64 * 1024;
+
+/// Bytes of a body that are looked for before its request is handed on.
+pub(crate) fn most_body(limits: &Limits) -> u64 {
+    BODY.min(limits.max_body_size).min(limits.body_buffer_size as u64)
+}
+
+/// Hands a request whose head has passed the strict checks to its application, with its body. `None`: it takes the long way.
+pub(crate) fn ask<'a>(
+    server: &'a Server,
+    connection: &Arc<Connection>,
+    head: &[u8],
+    body: &[u8],
+) -> Option<UnderWay<'a>> {
     // The last request of a connection says so in its response.
     if connection.requests().saturating_add(1) >= server.keepalive_requests {
         return None;
     }
-    let Head { target, uri, headers } = Head::read(head)?;
+    let Head { method, target, uri, headers } = Head::read(head)?;
     let path = uri.path();
     if path::normalise(path) != Ok(None) || server.health.is_asked(path) {
         return None;
     }
     let site = server.sites.find(host::of_authority(headers.get(header::HOST)?.as_bytes()))?;
-    let (mount, application) = site.application_of(path)?;
+    let (mount, application) = site.application_of(&method, path)?;
     let id = server.next_id();
     connection.count_request();
     server.metrics.direct.fetch_add(1, Relaxed);
-    let entry = Entry::new(server.log.as_ref(), &server.metrics, id, connection, || described(uri, &headers));
+    let entry = Entry::new(server.log.as_ref(), &server.metrics, id, connection, || described(&method, uri, &headers));
+    let facts = site.compression().is_on().then(|| compression::Facts::of(&method, &headers));
+    let body = if body.is_empty() { RequestBody::Empty } else { RequestBody::Memory(Bytes::copy_from_slice(body)) };
     let call = Call {
         id,
-        method: Method::GET,
+        method,
         target: target.clone(),
         origin_form: target,
         mount,
@@ -116,16 +133,16 @@ pub(crate) fn ask<'a>(server: &'a Server, connection: &Arc<Connection>, head: &[
         headers,
         client: Client::from(&connection.origin),
         tls: connection.tls.get().cloned(),
-        body: RequestBody::Empty,
+        body,
         connection: Some(Arc::clone(connection) as Arc<_>),
         details: None,
     };
-    Some(UnderWay { site, handed: Handed { id, entry, begun: application.push(call) } })
+    Some(UnderWay { site, facts, handed: Handed { id, entry, begun: application.push(call) } })
 }
 
-fn described(uri: PathAndQuery, headers: &HeaderMap) -> Described {
+fn described(method: &Method, uri: PathAndQuery, headers: &HeaderMap) -> Described {
     Described {
-        method: Method::GET,
+        method: method.clone(),
         target: Uri::from(uri),
         version: Version::HTTP_11,
         referer: headers.get(header::REFERER).cloned(),
@@ -154,11 +171,11 @@ impl UnderWay<'_> {
 
     /// The answer, if it is simple. Else it is for the long way.
     pub(crate) fn into_answer(self, server: &Server, connection: &Connection) -> Result<Answer, Box<Handed>> {
-        let Self { site, mut handed } = self;
+        let Self { site, facts, mut handed } = self;
         let Some((head, Some(body))) = handed.begun.answer.take_if(|answer| {
             let (head, body) = answer;
             connection.order() == Order::Serve
-                && body.as_ref().is_some_and(|body| is_simple(site.compression(), head, body))
+                && body.as_ref().is_some_and(|body| is_simple(head, body) && is_plain(facts.as_ref(), site, head, body))
         }) else {
             return Err(Box::new(handed));
         };
@@ -178,23 +195,23 @@ impl UnderWay<'_> {
     }
 }
 
-/// Whether a whole answer is sent as it is, but for what every response gets.
-fn is_simple(policy: &compression::Policy, head: &ResponseHead, body: &Bytes) -> bool {
+/// Whether it is sent without compression.
+fn is_plain(facts: Option<&compression::Facts>, site: &Site, head: &mut ResponseHead, body: &Bytes) -> bool {
+    let ResponseHead { status, reason: _, headers } = head;
+    facts.is_none_or(|facts| compression::is_left_as_it_is(site.compression(), facts, *status, headers, body.len()))
+}
+
+/// Whether a whole answer is sent as it is, but for what every response gets, and what compression makes of it.
+fn is_simple(head: &ResponseHead, body: &Bytes) -> bool {
     let ResponseHead { status, reason, headers } = head;
     let has_body = status.is_success() || status.is_redirection();
     let is_special = matches!(*status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
-    has_body
-        && !is_special
-        && reason.is_none()
-        && !policy.includes_response(*status, headers, Some(body.len() as u64))
-        && {
-            let length = body.len();
-            headers.iter().all(|(name, value)| match *name {
-                header::CONTENT_LENGTH => value.to_str().is_ok_and(|value| value.parse() == Ok(length)),
-                header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE | header::TRAILER | header::DATE => {
-                    false
-                }
-                _ => !Internal::is_wish(name),
-            })
-        }
+    has_body && !is_special && reason.is_none() && {
+        let length = body.len();
+        headers.iter().all(|(name, value)| match *name {
+            header::CONTENT_LENGTH => value.to_str().is_ok_and(|value| value.parse() == Ok(length)),
+            header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE | header::TRAILER | header::DATE => false,
+            _ => !Internal::is_wish(name),
+        })
+    }
 }

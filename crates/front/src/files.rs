@@ -149,6 +149,11 @@ impl DocumentRoot {
         self.0.root.at_hand(decoded, sends_files)
     }
 
+    /// Whether it would have to be looked further than in the kernel's caches, or there is something.
+    pub(crate) fn may_have(&self, method: &Method, decoded: &[u8]) -> bool {
+        is_read(method) && (self.0.fallback.is_some() || !self.0.root.is_empty_at(decoded, self.0.is_listed))
+    }
+
     /// The file, if there is one.
     pub(crate) async fn respond(&self, request: &Parts) -> Option<Response> {
         if !is_read(&request.method) {

@@ -66,6 +66,14 @@ pub(crate) async fn read(
     stored
 }
 
+/// Passes over a body that is here.
+pub(crate) async fn skip(mut body: Body, stream: &Stream) {
+    if !body.is_end_stream() {
+        while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
+        stream.set_lingering(false);
+    }
+}
+
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

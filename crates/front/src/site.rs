@@ -16,7 +16,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Uri, header, request::Parts};
+use http::{HeaderValue, Method, Request, Uri, header, request::Parts};
 use stack_bridge::RequestId;
 use stack_config::{Host, Layout, StaticRoot};
 
@@ -245,17 +245,24 @@ impl Site {
         }
     }
 
-    /// The application that a path leads to, and its prefix, where nothing is looked at before: the path in its normal form, on
-    /// a site without rules and document roots, which has no date of its own.
-    pub(crate) fn application_of(&self, path: &str) -> Option<(Bytes, &Application)> {
+    /// The application that a path leads to, and its prefix, where nothing comes before it: the path in its normal form, on a site
+    /// without rules, which has no date of its own, and without a file for it.
+    pub(crate) fn application_of(&self, method: &Method, path: &str) -> Option<(Bytes, &Application)> {
         if self.rules.is_some() || self.dress.fields.change(&header::DATE) {
             return None;
         }
-        match self.route(&path::decode(path.as_bytes())) {
+        let decoded = path::decode(path.as_bytes());
+        match self.route(&decoded) {
             Route::Files(_) => None,
             Route::Mount(mount, application) => Some((mount.clone(), application)),
-            Route::Root if !self.document_roots.is_empty() => None,
-            Route::Root => Some((Bytes::new(), self.application.as_deref()?)),
+            Route::Root => {
+                let application = self.application.as_deref()?;
+                let may_be_a_file = |root: &DocumentRoot| root.may_have(method, &decoded);
+                if self.document_roots.iter().any(may_be_a_file) && !self.files.is_internal(path) {
+                    return None;
+                }
+                Some((Bytes::new(), application))
+            }
         }
     }
 
@@ -277,7 +284,8 @@ impl Site {
         }
         let decoded = path::decode(parts.uri.path().as_bytes());
         match self.route(&decoded) {
-            Route::Files(owned) => owned.respond(&parts).await,
+            // In boxes: what a file takes is not to be part of every request.
+            Route::Files(owned) => Box::pin(owned.respond(&parts)).await,
             Route::Mount(mount, application) => {
                 let mount = mount.clone();
                 drop(decoded);
@@ -294,12 +302,12 @@ impl Site {
     async fn at_root(&self, parts: Parts, body: Body) -> Response {
         if !self.document_roots.is_empty() && !self.files.is_internal(parts.uri.path()) {
             for root in &self.document_roots {
-                if let Some(response) = root.respond(&parts).await {
+                if let Some(response) = Box::pin(root.respond(&parts)).await {
                     return response;
                 }
             }
             for root in &self.document_roots {
-                if let Some(response) = root.fall_back(&parts).await {
+                if let Some(response) = Box::pin(root.fall_back(&parts)).await {
                     return response;
                 }
             }
@@ -339,14 +347,16 @@ fn is_failure(response: &Response) -> bool {
 /// Has the application answer; what it sends is a file's content in its place, or compressed.
 async fn run(application: &Application, files: &FileService, parts: Parts, body: Body) -> Response {
     let id = id(&parts.extensions);
-    let (facts, kept) = (compression::Facts::of(&parts), files.internal.keep(&parts));
+    let (facts, kept) = (compression::Facts::of(&parts.method, &parts.headers), files.internal.keep(&parts));
     let mut response = application.respond(Request::from_parts(parts, body)).await;
     response.extensions_mut().insert(MayReload);
     if response.extensions().get::<IsError>().is_some() {
         return response;
     }
     let names_a_file = Internal::is_wished_for(&response);
-    response = files.internal.apply(kept, id, response).await;
+    if names_a_file {
+        response = Box::pin(files.internal.apply(kept, id, response)).await;
+    }
     if is_failure(&response) && response.extensions().get::<IsError>().is_none() {
         response.extensions_mut().insert(Whose::Application);
     }

@@ -135,6 +135,7 @@ impl Runtime {
         if STARTED.swap(true, Ordering::SeqCst) {
             return Err(RuntimeError::StartedBefore);
         }
+        keep_freed_memory();
         initialize(settings)?;
         set_attached(true);
         let prepared = prepare_main();
@@ -216,6 +217,28 @@ fn loaded_version() -> String {
     let free_threaded = if text.contains(" free-threading build ") { "t" } else { "" };
     format!("{number}{free_threaded}")
 }
+
+/// Has glibc keep more of what is freed. CPython gets all that is larger than 512 bytes from it, and by default a thread that
+/// frees a page of 100 KB gives the memory back to the kernel, to have the next one zeroed and mapped again, page by page:
+/// that can cost more than making the page. A user who has set this knows better.
+#[cfg(target_env = "gnu")]
+fn keep_freed_memory() {
+    /// Bytes from which an object has a mapping of its own, which goes with it.
+    const MAPPED: libc::c_int = 1 << 20;
+    /// Bytes that each arena may keep at its end. There are at most eight arenas for each core.
+    const KEPT: libc::c_int = 2 << 20;
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    if ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"].into_iter().any(is_set) {
+        return;
+    }
+    for (number, value) in [(libc::M_MMAP_THRESHOLD, MAPPED), (libc::M_TRIM_THRESHOLD, KEPT)] {
+        // SAFETY: it sets a number of the allocator, under its lock.
+        unsafe { libc::mallopt(number, value) };
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn keep_freed_memory() {}
 
 /// What must run in the main interpreter before any other exists.
 fn prepare_main() -> Result<(), RuntimeError> {

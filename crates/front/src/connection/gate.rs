@@ -80,12 +80,27 @@ enum Stage<'a> {
     Waiting,
     /// A body that breaks the rules: hyper is told so as often as it asks.
     Broken(Malformed),
-    /// The application has the request whose head is the first so many bytes. hyper does not, or not yet.
-    Asked(usize, UnderWay<'a>),
+    /// A head that has passed, with a body that is small. If that is here already, hyper need not hear of the request.
+    Gathering(Extent),
+    /// The application has the request. hyper does not, or not yet.
+    Asked(Extent, UnderWay<'a>),
     /// An answer that hyper did not make is on its way out.
     Ready(Answer),
     /// These stand in for a head that was refused; then nothing is of interest any more.
     Refused(&'static [u8]),
+}
+
+/// How many bytes of what is inbound are one request.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    head: usize,
+    body: usize,
+}
+
+impl Extent {
+    fn whole(self) -> usize {
+        self.head + self.body
+    }
 }
 
 impl<'a> Gate<'a> {
@@ -154,8 +169,17 @@ impl<'a> Gate<'a> {
                 let has_left = self.inbound.is_empty() && ready!(self.fill(cx))? == 0;
                 return if has_left { Poll::Ready(Ok(Told::News)) } else { Poll::Pending };
             }
-            Stage::Asked(length, under_way) => {
-                let length = *length;
+            Stage::Gathering(extent) => {
+                let extent = *extent;
+                let missing = extent.whole().saturating_sub(self.inbound.len());
+                if missing == 0 {
+                    self.stage = self.ask(extent);
+                } else if !matches!(self.read_at_once(missing, cx), Poll::Ready(Ok(1..))) {
+                    self.stage = Stage::passing(extent);
+                }
+            }
+            Stage::Asked(extent, under_way) => {
+                let length = extent.whole();
                 if under_way.poll_head(&mut self.timer, cx).is_ready() {
                     self.take_answer();
                 } else if self.inbound.len() == length && ready!(self.fill(cx))? == 0 {
@@ -186,27 +210,38 @@ impl<'a> Gate<'a> {
         if let Some(answer) = self.answer(length) {
             return Stage::Ready(answer);
         }
-        if self.asks
-            && self.connection.order() == Order::Serve
-            && let Some(under_way) = direct::ask(self.server, &self.connection, &self.inbound[..length])
-        {
-            self.connection.enter(Phase::Answering);
-            return Stage::Asked(length, under_way);
+        match framing {
+            Framing::Length(body) if self.asks && body <= direct::most_body(&self.server.limits) => {
+                let extent = Extent { head: length, body: usize::try_from(body).expect("at most 64 KiB") };
+                if extent.body == 0 { self.ask(extent) } else { Stage::Gathering(extent) }
+            }
+            _ => Stage::Passing(length, Body::new(framing, self.server.head_limits)),
         }
-        Stage::Passing(length, Body::new(framing, self.server.head_limits))
+    }
+
+    /// Asks the application, if nobody else has to do with the request, which is here.
+    fn ask(&mut self, extent: Extent) -> Stage<'a> {
+        if self.connection.order() == Order::Serve {
+            let (head, body) = self.inbound[..extent.whole()].split_at(extent.head);
+            if let Some(under_way) = direct::ask(self.server, &self.connection, head, body) {
+                self.connection.enter(Phase::Answering);
+                return Stage::Asked(extent, under_way);
+            }
+        }
+        Stage::passing(extent)
     }
 
     /// The application has answered, or will not in time: the gate sends a simple answer, and hyper takes over else.
     fn take_answer(&mut self) {
-        let Stage::Asked(length, under_way) = std::mem::replace(&mut self.stage, Stage::Waiting) else { return };
+        let Stage::Asked(extent, under_way) = std::mem::replace(&mut self.stage, Stage::Waiting) else { return };
         self.stage = match under_way.into_answer(self.server, &self.connection) {
             Ok(answer) => {
-                self.inbound.advance(length);
+                self.inbound.advance(extent.whole());
                 Stage::Ready(answer)
             }
             Err(handed) => {
                 self.connection.hand(handed);
-                Stage::Passing(length, Body::Length(0))
+                Stage::passing(extent)
             }
         };
     }
@@ -281,7 +316,12 @@ impl<'a> Gate<'a> {
 
     /// Reads once, behind what is inbound already.
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.inbound.reserve(HEAD_BLOCK);
+        self.read_at_once(HEAD_BLOCK, cx)
+    }
+
+    /// The same, with room for so many bytes.
+    fn read_at_once(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inbound.reserve(room);
         pin!(self.socket.read_buf(&mut self.inbound)).poll(cx)
     }
 }
@@ -295,6 +335,10 @@ enum Told {
 impl Stage<'_> {
     fn head(limits: HeadLimits) -> Self {
         Self::Head { reader: HeadReader::new(limits), may_skip: true }
+    }
+
+    fn passing(Extent { head, body }: Extent) -> Self {
+        Self::Passing(head, Body::Length(body as u64))
     }
 
     fn body(body: Body) -> Self {

@@ -72,7 +72,8 @@ pub(super) async fn exchange(
     let link = Link::new(socket, inbound, Arc::clone(connection), Arc::clone(&outflow), server);
     let service = service_fn(|request: Request<Incoming>| {
         let clock = streams.open();
-        let answer = request::answer(Arc::clone(server), Stream::http2(Arc::clone(connection)), request);
+        // In a box: it is large, and moved several times on its way into the stream's task.
+        let answer = Box::pin(request::answer(Arc::clone(server), Stream::http2(Arc::clone(connection)), request));
         async move { Ok::<_, Infallible>(answer.await.map(|body| Outbound::new(body, clock))) }
     });
     let head = u32::try_from(server.head_limits.head).unwrap_or(u32::MAX);
@@ -89,7 +90,16 @@ pub(super) async fn exchange(
     let mut hyper = pin!(hyper);
     let mut timer = LazyTimer::default();
     let mut leaving_since = None;
+    let mut others_go_first = true;
     let outcome = poll_fn(|cx| {
+        // A stream that has something to send has this polled next. What the others have is to be sent with it: each write is
+        // a record of TLS and a system call.
+        if others_go_first && connection.streams() > 1 {
+            others_go_first = false;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        others_go_first = true;
         loop {
             if let Poll::Ready(outcome) = hyper.as_mut().poll(cx) {
                 return Poll::Ready(outcome);

@@ -1,7 +1,7 @@
 //! Heads of requests that concern nobody but the application.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 use memchr::{memchr, memchr_iter};
 
 use crate::strict::fields;
@@ -9,6 +9,7 @@ use crate::strict::fields;
 /// The head of a request for which there is nothing to do but to hand it on.
 #[derive(Debug)]
 pub(super) struct Head {
+    pub(super) method: Method,
     /// In origin form, as it was sent.
     pub(super) target: Bytes,
     /// The same.
@@ -17,13 +18,15 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Reads a head that has passed the strict checks. `None`: there is more to it, such as a body, or a wish about the
-    /// connection.
+    /// Reads a head that has passed the strict checks. `None`: there is more to it, such as a wish about the connection.
     pub(super) fn read(head: &[u8]) -> Option<Self> {
         let end = memchr(b'\n', head)? + 1;
-        let target = head[..end].strip_prefix(b"GET ")?.strip_suffix(b" HTTP/1.1\r\n")?.len();
+        let line = head[..end].strip_suffix(b" HTTP/1.1\r\n")?;
+        let space = memchr(b' ', line)?;
+        let method = method(&line[..space])?;
+        let target = space + 1..line.len();
         let head = Bytes::copy_from_slice(head);
-        let target = head.slice(GET..GET + target);
+        let target = head.slice(target);
         let uri = PathAndQuery::from_maybe_shared(target.clone()).ok()?;
         if !target.starts_with(b"/") || uri.as_str().len() != target.len() {
             return None;
@@ -43,12 +46,22 @@ impl Head {
             }
             start = end + 1;
         }
-        Some(Self { target, uri, headers })
+        Some(Self { method, target, uri, headers })
     }
 }
 
-/// Bytes before the target.
-const GET: usize = b"GET ".len();
+/// A method by which nothing is asked of the front. The response to a HEAD has another form, and OPTIONS and CONNECT have
+/// targets of their own.
+fn method(name: &[u8]) -> Option<Method> {
+    match name {
+        b"GET" => Some(Method::GET),
+        b"POST" => Some(Method::POST),
+        b"PUT" => Some(Method::PUT),
+        b"PATCH" => Some(Method::PATCH),
+        b"DELETE" => Some(Method::DELETE),
+        _ => None,
+    }
+}
 
 /// Most requests have no more fields than this.
 const FIELDS: usize = 16;
@@ -60,7 +73,7 @@ fn without_return(line: &[u8]) -> &[u8] {
 /// Whether a field changes nothing of what the front does, and goes to the application as it is.
 fn is_for_the_application(name: &HeaderName, value: &HeaderValue) -> bool {
     match *name {
-        header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::EXPECT | header::UPGRADE | header::TE => false,
+        header::TRANSFER_ENCODING | header::EXPECT | header::UPGRADE | header::TE => false,
         header::CONNECTION => value.as_bytes().eq_ignore_ascii_case(b"keep-alive"),
         // An application can not tell it from a hyphen.
         _ => !name.as_str().contains('_'),
@@ -86,16 +99,23 @@ mod tests {
         assert_eq!(values("x-two"), [b""]);
         assert_eq!(values("host"), [b"a.example:80"]);
         assert_eq!(values("x-raw"), ["\u{e4}".as_bytes()]);
-        assert_eq!(head.headers.len(), 6);
+        assert_eq!((head.method, head.headers.len()), (Method::GET, 6));
+        let head = read("PATCH /a HTTP/1.1", &["Content-Length: 3\r\n"]).unwrap();
+        assert_eq!((head.method, &head.target[..]), (Method::PATCH, &b"/a"[..]));
     }
 
     #[test]
     fn what_concerns_the_front_as_well_is_left_to_the_long_way() {
-        for line in ["POST / HTTP/1.1", "HEAD / HTTP/1.1", "GET / HTTP/1.0", "GET http://a.example:80/ HTTP/1.1"] {
+        for line in [
+            "HEAD / HTTP/1.1",
+            "OPTIONS / HTTP/1.1",
+            "get / HTTP/1.1",
+            "GET / HTTP/1.0",
+            "GET http://a.example:80/ HTTP/1.1",
+        ] {
             assert!(read(line, &[]).is_none(), "{line}");
         }
         for field in [
-            "Content-Length: 0",
             "Transfer-Encoding: chunked",
             "Expect: 100-continue",
             "Connection: close",

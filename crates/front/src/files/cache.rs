@@ -28,7 +28,7 @@ use super::{
 use crate::compression::Coding;
 
 /// How long an entry is used without a look at the file.
-const FRESH: Duration = Duration::from_secs(1);
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 
 /// What an entry takes beside its content: key, heads, places in tables.
 const OVERHEAD: u64 = 2048;
@@ -186,6 +186,11 @@ impl Cache {
         } else {
             Hit::Stale(hot)
         }
+    }
+
+    /// Whether there has been a file at a path.
+    pub(super) fn knows(&self, wanted: Wanted<'_>) -> bool {
+        self.small.contains_key(&wanted)
     }
 
     /// What needs no look at the file: a small one that has just been looked at, or the mark of a large one.

@@ -21,7 +21,7 @@ use rustix::{
 use crate::path::FilePath;
 
 /// What a directory serves.
-const INDEX: &str = "index.html";
+pub(super) const INDEX: &str = "index.html";
 
 /// How far a lookup may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,42 @@ pub(super) fn file(root: &Path, name: &Path, lookup: Lookup) -> Result<Option<Op
             Ok(Some(Opened { file, name: name.to_owned(), stamp: Stamp::of(&metadata) }))
         }
         Ok(_) | Err(Miss::Nothing | Miss::Failed(_)) => Ok(None),
+    }
+}
+
+/// A directory that is kept open for lookups, by who opens it anew from time to time: another may take its place.
+#[derive(Debug)]
+pub(super) struct OpenDirectory(rustix::fd::OwnedFd);
+
+impl OpenDirectory {
+    /// `None` where the kernel would have to ask the disk.
+    #[cfg(target_os = "linux")]
+    pub(super) fn open(root: &Path) -> Option<Self> {
+        use rustix::fs::{ResolveFlags, openat2};
+
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat2(CWD, root, flags, Mode::empty(), ResolveFlags::CACHED).ok().map(Self)
+    }
+
+    /// Whether nothing at all is there, neither a file nor a directory, as far as the kernel knows without the disk: an open that
+    /// fails is all that it takes to find that out.
+    #[cfg(target_os = "linux")]
+    pub(super) fn has_nothing_at(&self, relative: &Path) -> bool {
+        use rustix::fs::{ResolveFlags, openat2};
+
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
+        let opened = openat2(&self.0, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+        matches!(opened, Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn open(_root: &Path) -> Option<Self> {
+        None
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn has_nothing_at(&self, _relative: &Path) -> bool {
+        false
     }
 }
 

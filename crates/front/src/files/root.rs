@@ -5,9 +5,10 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
+    time::Instant,
 };
 
 use axum::response::Response;
@@ -18,9 +19,9 @@ use tokio::{
 };
 
 use super::{
-    cache::{Cache, Derived, Hit, Hot, Wanted},
+    cache::{Cache, Derived, FRESH, Hit, Hot, Wanted},
     cache_control::Rules,
-    open::{self, Found, Lookup, Stamp},
+    open::{self, Found, INDEX, Lookup, OpenDirectory, Stamp},
     ready::AtHand,
     version::{self, Source, Unread, Version},
 };
@@ -95,6 +96,8 @@ pub(super) struct Root {
     pub(super) directory: PathBuf,
     origin: Origin,
     pub(super) shared: Arc<Shared>,
+    /// The directory and when it was opened, where somebody looked for what is not there.
+    kept: Mutex<Option<(Arc<OpenDirectory>, Instant)>>,
 }
 
 /// What is at a path.
@@ -124,7 +127,14 @@ impl Root {
 
     pub(super) fn new(prefix: &str, directory: PathBuf, origin: Origin, shared: &Arc<Shared>) -> Arc<Self> {
         let id = shared.next_root.fetch_add(1, Relaxed);
-        Arc::new(Self { id, prefix: prefix.to_owned(), directory, origin, shared: Arc::clone(shared) })
+        Arc::new(Self {
+            id,
+            prefix: prefix.to_owned(),
+            directory,
+            origin,
+            shared: Arc::clone(shared),
+            kept: Mutex::default(),
+        })
     }
 
     pub(super) fn is_document_root(&self) -> bool {
@@ -183,6 +193,40 @@ impl Root {
     /// Whether a file of so many bytes is taken into memory when it is asked for often.
     pub(super) fn keeps(&self, length: u64) -> bool {
         self.shared.cache.as_ref().is_some_and(|cache| length <= cache.large_ceiling)
+    }
+
+    /// Whether the kernel's caches tell that no file is at a decoded path, nor anything else that would be shown.
+    pub(super) fn is_empty_at(&self, decoded: &[u8], is_listed: bool) -> bool {
+        if self.shared.cache.as_ref().is_some_and(|cache| cache.knows(self.wanted(decoded, None))) {
+            return false;
+        }
+        let Some(path) = path::file_path(decoded) else { return true };
+        // Most requests end here. Of the directory itself only the index counts.
+        let is_root = path.relative.as_os_str().is_empty();
+        let name = if is_root { Path::new(INDEX) } else { &path.relative };
+        if !(is_root && is_listed) && self.kept().is_some_and(|directory| directory.has_nothing_at(name)) {
+            return true;
+        }
+        match open::find(&self.directory, &path, Lookup::Cached) {
+            Ok(Ok(Found::Nothing)) => true,
+            Ok(Ok(Found::Bare)) => !is_listed,
+            Ok(Ok(Found::Forbidden(_))) => self.is_document_root(),
+            Ok(Ok(Found::File(_) | Found::Directory) | Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// The directory, open for a second at most.
+    fn kept(&self) -> Option<Arc<OpenDirectory>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((directory, opened_at)) = &*kept
+            && now.saturating_duration_since(*opened_at) < FRESH
+        {
+            return Some(Arc::clone(directory));
+        }
+        let directory = Arc::new(OpenDirectory::open(&self.directory)?);
+        *kept = Some((Arc::clone(&directory), now));
+        Some(directory)
     }
 
     fn wanted<'a>(&self, path: &'a [u8], coding: Option<Coding>) -> Wanted<'a> {

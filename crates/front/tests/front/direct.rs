@@ -21,8 +21,10 @@ fn request(target: &str, fields: &str) -> String {
 /// Answers with what it saw, in the way that the path says: `/STATUS/WHAT`.
 fn as_the_path_says(job: Job) {
     let Job { request, mut responder, .. } = job;
-    let stack_bridge::Request { method, target, path, query, headers, script_name, version, scheme, .. } = &request;
-    let seen = format!("{method} {target:?} {path:?} {query:?} {script_name:?} {version:?} {scheme:?} {headers:?}");
+    let stack_bridge::Request { method, target, path, query, headers, script_name, version, scheme, body, .. } =
+        &request;
+    let seen =
+        format!("{method} {target:?} {path:?} {query:?} {script_name:?} {version:?} {scheme:?} {headers:?} {body:?}");
     let words: Vec<_> = path.split(|byte| *byte == b'/').skip(1).map(|word| str::from_utf8(word).unwrap()).collect();
     let status = words[0].parse().unwrap_or(200);
     let length = seen.len().to_string();
@@ -31,6 +33,7 @@ fn as_the_path_says(job: Job) {
         "long" => &[("content-length", "100000")],
         "date" => &[("date", "Sun, 06 Nov 1994 08:49:37 GMT")],
         "type" => &[("content-type", "text/html")],
+        "secret" => &[("content-type", "text/html"), ("set-cookie", "a=b")],
         _ => &[],
     };
     let mut head = Some((head(status, fields), Flow::Buffered));
@@ -83,7 +86,7 @@ fn the_application_and_the_client_see_what_they_see_on_the_long_way() {
 fn an_answer_that_is_not_simple_is_given_by_the_long_way() {
     let server = Server::with(|config| config.files.compression.min_size = 1, as_the_path_says);
     let mut client = server.client();
-    for target in ["/204", "/304", "/404", "/500", "/200/blocks", "/200/date", "/200/type"] {
+    for target in ["/204", "/304", "/404", "/500", "/200/blocks", "/200/date", "/200/type", "/200/secret"] {
         for fields in ["", "accept-encoding: gzip\r\n"] {
             let (direct, long_way) = both_ways(&server, &mut client, target, fields);
             let both = [&direct, &long_way].map(|response| {
@@ -127,7 +130,89 @@ fn answers_keep_their_places_among_others() {
         let response = client.response();
         assert!(response.text().starts_with(expected), "{request}: {}", response.text());
     }
-    assert_eq!(server.snapshot().direct, 200);
+    assert_eq!(server.snapshot().direct, 300);
+}
+
+#[test]
+fn a_small_body_that_is_here_goes_along() {
+    const LIMIT: usize = 64 * 1024;
+    let server = Server::with(
+        |config| (config.limits.max_body_size, config.limits.body_buffer_size) = (100_000, 2 * LIMIT),
+        as_the_path_says,
+    );
+    let mut client = server.client();
+    let post = |path: &str, fields: &str, body: &str| {
+        let length = body.len();
+        format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n{fields}\r\n{body}")
+    };
+    // An answer that is not simple has hyper read the body, which is not to be taken for the next request.
+    for path in ["/200", "/201/length", "/404", "/204", "/200/blocks"] {
+        for body in ["", "b", "GET / HTTP/1.1\r\n\r\n", &"x".repeat(9000)] {
+            let before = server.snapshot().direct;
+            let direct = client.send(post(path, "", body)).response();
+            assert_eq!(server.snapshot().direct, before + 1, "{path} {}", body.len());
+            let long_way = client.send(post(path, LONG_WAY, body)).response();
+            assert_eq!((lines(&direct), direct.text()), (lines(&long_way), long_way.text()), "{path} {}", body.len());
+            assert_eq!(server.snapshot().direct, before + 1);
+        }
+    }
+    for method in ["PUT", "PATCH", "DELETE"] {
+        let before = server.snapshot().direct;
+        let request = post("/200", "", "body").replacen("POST", method, 1);
+        let response = client.send(request).response();
+        assert!(response.text().starts_with(&format!("{method} ")) && response.text().contains("body"), "{method}");
+        assert_eq!(server.snapshot().direct, before + 1, "{method}");
+    }
+    // What is not here, or is large, is waited for with its timeouts.
+    let before = server.snapshot().direct;
+    let whole = post("/200", "", "in two pieces");
+    client.send(&whole[..whole.len() - 3]);
+    wait_until("its body is waited for", || server.snapshot().in_flight == 1);
+    assert!(client.send(&whole[whole.len() - 3..]).response().text().contains("in two pieces"));
+    assert!(client.send(post("/200", "", &"x".repeat(LIMIT + 1))).response().text().contains("xxx"));
+    assert_eq!(client.send(post("/200", "", &"x".repeat(100_001))).response().status, 413);
+    assert_eq!(server.snapshot().direct, before);
+}
+
+#[test]
+fn a_file_in_a_document_root_comes_before_the_application() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| fs::write(folder.path().join(name), format!("file {name}")).unwrap();
+    fs::create_dir(folder.path().join("folder")).unwrap();
+    file("a.txt");
+    let server = Server::with(|config| config.statics = vec![static_root(None, folder.path())], as_the_path_says);
+    let mut client = server.client();
+    for target in ["/", "/200/b.txt", "/folder", "/folder/", "/.hidden", "/200//x"] {
+        // Whether something is there may have to be looked up on the disk.
+        client.get(target);
+        let (direct, long_way) = both_ways(&server, &mut client, target, "");
+        assert_eq!((lines(&direct), direct.text()), (lines(&long_way), long_way.text()), "{target}");
+        assert!(direct.text().starts_with("GET "), "{target}: {}", direct.text());
+    }
+    let before = server.snapshot().direct;
+    assert_eq!(client.get("/a.txt").text(), "file a.txt");
+    assert_eq!(client.send(request("/a.txt", "range: bytes=0-3\r\n")).response().text(), "file");
+    assert_eq!(server.snapshot().direct, before);
+    // A form may be sent to where a file is.
+    let post = "POST /a.txt HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n";
+    assert!(client.send(post).response().text().starts_with("POST "));
+    assert_eq!(server.snapshot().direct, before + 1);
+    // What was not there may come, and what was may go.
+    assert!(client.get("/b.txt").text().starts_with("GET "));
+    file("b.txt");
+    assert_eq!(client.get("/b.txt").text(), "file b.txt");
+    fs::remove_file(folder.path().join("b.txt")).unwrap();
+    wait_until("it is gone", || client.get("/b.txt").text().starts_with("GET "));
+    let pages = Server::with(
+        |config| {
+            config.statics = vec![static_root(None, folder.path())];
+            config.files.fallbacks =
+                vec![stack_config::Fallback { prefix: None, file: std::path::PathBuf::from("a.txt") }];
+        },
+        as_the_path_says,
+    );
+    let page = pages.client().send(request("/page", "accept: text/html\r\n")).response();
+    assert_eq!(page.text(), "file a.txt");
 }
 
 #[test]
