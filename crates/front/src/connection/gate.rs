@@ -12,6 +12,7 @@
 
 mod answer;
 mod body;
+mod stage;
 
 use std::{
     future::Future,
@@ -24,15 +25,18 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use self::body::{Body, hand_on};
+use self::{
+    body::{Body, hand_on},
+    stage::{Extent, Stage},
+};
 use super::{Begun, Connection, Order, Phase, sending::Sending};
 use crate::{
-    direct::{self, UnderWay},
+    direct,
     ready::{self, Answer},
     server::Server,
     strict::{
-        Malformed, Refusal,
-        head::{Framing, HeadLimits, HeadReader, Progress},
+        Refusal,
+        head::{Framing, HeadReader, Progress},
     },
     timer::{LazyTimer, Pause},
     transport::Socket,
@@ -63,44 +67,6 @@ pub(super) struct Gate<'a> {
     /// The wait for the next request, or for the rest of its head.
     reading: Pause,
     sending: Sending,
-}
-
-/// What the next inbound bytes are.
-#[derive(Debug)]
-enum Stage<'a> {
-    /// A head, or the one empty line that may stand before it (RFC 9112 §2.2).
-    Head {
-        reader: HeadReader,
-        may_skip: bool,
-    },
-    /// This many bytes of a head that has passed, and then its body.
-    Passing(usize, Body),
-    Body(Body),
-    /// The next request's: they wait for the end of this one.
-    Waiting,
-    /// A body that breaks the rules: hyper is told so as often as it asks.
-    Broken(Malformed),
-    /// A head that has passed, with a body that is small. If that is here already, hyper need not hear of the request.
-    Gathering(Extent),
-    /// The application has the request. hyper does not, or not yet.
-    Asked(Extent, UnderWay<'a>),
-    /// An answer that hyper did not make is on its way out.
-    Ready(Answer),
-    /// These stand in for a head that was refused; then nothing is of interest any more.
-    Refused(&'static [u8]),
-}
-
-/// How many bytes of what is inbound are one request.
-#[derive(Clone, Copy, Debug)]
-struct Extent {
-    head: usize,
-    body: usize,
-}
-
-impl Extent {
-    fn whole(self) -> usize {
-        self.head + self.body
-    }
 }
 
 impl<'a> Gate<'a> {
@@ -330,20 +296,6 @@ impl<'a> Gate<'a> {
 enum Told {
     News,
     Nothing,
-}
-
-impl Stage<'_> {
-    fn head(limits: HeadLimits) -> Self {
-        Self::Head { reader: HeadReader::new(limits), may_skip: true }
-    }
-
-    fn passing(Extent { head, body }: Extent) -> Self {
-        Self::Passing(head, Body::Length(body as u64))
-    }
-
-    fn body(body: Body) -> Self {
-        if body.is_done() { Self::Waiting } else { Self::Body(body) }
-    }
 }
 
 fn read_head(reader: &mut HeadReader, may_skip: &mut bool, inbound: &mut BytesMut) -> Result<Progress, Refusal> {
