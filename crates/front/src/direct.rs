@@ -40,8 +40,6 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct UnderWay<'a> {
     site: &'a Site,
-    /// For the answer, where it may be one to compress.
-    facts: Option<compression::Facts>,
     handed: Handed,
 }
 
@@ -121,7 +119,6 @@ pub(crate) fn ask<'a>(
     connection.count_request();
     server.metrics.direct.fetch_add(1, Relaxed);
     let entry = Entry::new(server.log.as_ref(), &server.metrics, id, connection, || described(&method, uri, &headers));
-    let facts = site.compression().is_on().then(|| compression::Facts::of(&method, &headers));
     let body = if body.is_empty() { RequestBody::Empty } else { RequestBody::Memory(Bytes::copy_from_slice(body)) };
     let call = Call {
         id,
@@ -137,7 +134,7 @@ pub(crate) fn ask<'a>(
         connection: Some(Arc::clone(connection) as Arc<_>),
         details: None,
     };
-    Some(UnderWay { site, facts, handed: Handed { id, entry, begun: application.push(call) } })
+    Some(UnderWay { site, handed: Handed { id, entry, begun: application.push(call) } })
 }
 
 fn described(method: &Method, uri: PathAndQuery, headers: &HeaderMap) -> Described {
@@ -169,13 +166,18 @@ impl UnderWay<'_> {
         }
     }
 
-    /// The answer, if it is simple. Else it is for the long way.
-    pub(crate) fn into_answer(self, server: &Server, connection: &Connection) -> Result<Answer, Box<Handed>> {
-        let Self { site, facts, mut handed } = self;
+    /// The answer, if it is simple. Else it is for the long way. `asked` is the request's head.
+    pub(crate) fn into_answer(
+        self,
+        server: &Server,
+        connection: &Connection,
+        asked: &[u8],
+    ) -> Result<Answer, Box<Handed>> {
+        let Self { site, mut handed } = self;
         let Some((head, Some(body))) = handed.begun.answer.take_if(|answer| {
             let (head, body) = answer;
             connection.order() == Order::Serve
-                && body.as_ref().is_some_and(|body| is_simple(head, body) && is_plain(facts.as_ref(), site, head, body))
+                && body.as_ref().is_some_and(|body| is_simple(head, body) && is_plain(site, asked, head, body))
         }) else {
             return Err(Box::new(handed));
         };
@@ -195,10 +197,16 @@ impl UnderWay<'_> {
     }
 }
 
-/// Whether it is sent without compression.
-fn is_plain(facts: Option<&compression::Facts>, site: &Site, head: &mut ResponseHead, body: &Bytes) -> bool {
-    let ResponseHead { status, reason: _, headers } = head;
-    facts.is_none_or(|facts| compression::is_left_as_it_is(site.compression(), facts, *status, headers, body.len()))
+/// Whether it is sent without compression. Most answers are too small for that, and it need not be known what their clients take.
+fn is_plain(site: &Site, asked: &[u8], head: &mut ResponseHead, body: &Bytes) -> bool {
+    let (policy, ResponseHead { status, reason: _, headers }) = (site.compression(), head);
+    if !policy.includes_response(*status, headers, Some(body.len() as u64)) {
+        return true;
+    }
+    Head::read(asked).is_some_and(|asked| {
+        let facts = compression::Facts::of(&asked.method, &asked.headers);
+        compression::is_left_as_it_is(policy, &facts, *status, headers, body.len())
+    })
 }
 
 /// Whether a whole answer is sent as it is, but for what every response gets, and what compression makes of it.

@@ -200,7 +200,7 @@ impl<'a> Gate<'a> {
     /// The application has answered, or will not in time: the gate sends a simple answer, and hyper takes over else.
     fn take_answer(&mut self) {
         let Stage::Asked(extent, under_way) = std::mem::replace(&mut self.stage, Stage::Waiting) else { return };
-        self.stage = match under_way.into_answer(self.server, &self.connection) {
+        self.stage = match under_way.into_answer(self.server, &self.connection, &self.inbound[..extent.head]) {
             Ok(answer) => {
                 self.inbound.advance(extent.whole());
                 Stage::Ready(answer)
