@@ -26,6 +26,16 @@ impl Installer {
         })
     }
 
+    /// valgrind, and where its tools are if it was unpacked: it looks for them where it was to be installed.
+    pub(crate) fn valgrind(&self) -> Result<(Program, Option<PathBuf>), Error> {
+        let program = self.program("valgrind", "valgrind")?;
+        let below = |folder: PathBuf| Some(folder.join("valgrind")).filter(|tools| tools.is_dir());
+        let libexec = || below(self.debian().join("usr/libexec"));
+        let is_unpacked = program.path().starts_with(self.debian());
+        let tools = if is_unpacked { libexec().or_else(|| below(self.libraries()?)) } else { None };
+        Ok((program, tools))
+    }
+
     fn unpacked(&self, name: &str) -> Option<Program> {
         let places = ["usr/sbin", "usr/bin"].map(|folder| self.debian().join(folder).join(name));
         let path = places.into_iter().find(|path| path.is_file())?;
@@ -46,7 +56,7 @@ impl Installer {
     pub(super) fn unpack(&self, package: &str) -> Result<(), Error> {
         let archives = self.debian().join("archives");
         make_folder(&archives)?;
-        let simulated = self.apt(&["--simulate", "install", package], &archives);
+        let simulated = self.apt(&["--simulate", "--no-install-recommends", "install", package], &archives);
         let hint = || Error::Missing {
             what: format!("the package {package}"),
             hint: "run `apt-get update` as root, or install it by hand".to_owned(),
