@@ -53,7 +53,8 @@ pub fn count(plan: &CountPlan, interrupt: &Interrupt, progress: &mut dyn Write) 
     let installer = Installer { home: home()?, apps: root.clone(), root, starter: starter.clone() };
     let profiles = installer.home.join("counts");
     make_folder(&profiles)?;
-    let (valgrind, tools) = installer.valgrind()?;
+    let valgrind = installer.program("valgrind", "valgrind")?;
+    let tools = installer.valgrind_tools(&valgrind);
     let program = installer.build("counts", &["--example", "counts", "--features", "counts"])?;
     let benchmarks = plan.chosen(list(&said(&starter, &program, "list")?)?)?;
     let toolchain =

@@ -14,7 +14,7 @@ pub(super) struct Comparison {
     /// In the baseline, and nowhere else.
     gone: Vec<String>,
     tolerance_percent: f64,
-    /// Where the baseline does not hold.
+    /// Why it does not hold for all of them.
     others: Vec<Other>,
 }
 
@@ -42,8 +42,6 @@ struct Other {
     what: &'static str,
     used: String,
     known: String,
-    /// How many benchmarks were not compared because of it.
-    affected: usize,
 }
 
 /// How to make these counts the baseline.
@@ -71,9 +69,9 @@ impl Comparison {
             Row { name: benchmark.name.clone(), instructions, verdict }
         };
         let is_gone = |name: &&String| whole && benchmarks.iter().all(|benchmark| benchmark.name != **name);
-        let affected = benchmarks.iter().filter(|benchmark| !is_compared(benchmark)).count();
+        let is_all_compared = benchmarks.iter().all(is_compared);
         let other = |is_other: bool, what, used: &str, known: &str| {
-            is_other.then(|| Other { what, used: used.to_owned(), known: known.to_owned(), affected })
+            is_other.then(|| Other { what, used: used.to_owned(), known: known.to_owned() })
         };
         Self {
             rows: benchmarks.iter().map(row).collect(),
@@ -81,7 +79,7 @@ impl Comparison {
             tolerance_percent: baseline.tolerance_percent,
             others: [
                 other(is_other_rust, "compiler", &used.rust, &known.rust),
-                other(is_other_python && affected > 0, "Python", &used.python, &known.python),
+                other(is_other_python && !is_all_compared, "Python", &used.python, &known.python),
             ]
             .into_iter()
             .flatten()
@@ -105,19 +103,7 @@ impl Comparison {
 
     /// What is no failure, and is to be known.
     pub(super) fn remarks(&self) -> Vec<String> {
-        let mut remarks: Vec<_> = self
-            .others
-            .iter()
-            .map(|Other { what, used, known, affected }| {
-                format!(
-                    "{affected} of {} benchmarks are NOT COMPARED: the baseline holds for another {what}.\n    \
-                 baseline: {known}\n    \
-                 here:     {used}\n    \
-                 To compare, use that one; or, where this one is to be the project's, {ACCEPT}.",
-                    self.rows.len()
-                )
-            })
-            .collect();
+        let mut remarks: Vec<_> = self.not_compared().into_iter().collect();
         let fewer: Vec<_> = self.outside(|difference, tolerance| difference < -tolerance).collect();
         if !fewer.is_empty() {
             let names = fewer.join("\n    ");
@@ -125,6 +111,21 @@ impl Comparison {
                 .push(format!("fewer instructions than in the baseline; to hold on to that, {ACCEPT}:\n    {names}"));
         }
         remarks
+    }
+
+    fn not_compared(&self) -> Option<String> {
+        let count = self.rows.iter().filter(|row| row.verdict == Verdict::NotCompared).count();
+        let names: Vec<_> = self.others.iter().map(|other| format!("another {}", other.what)).collect();
+        let sides = self.others.iter().map(|Other { what: _, used, known }| format!("    {used}, and not {known}\n"));
+        (count > 0).then(|| {
+            format!(
+                "{count} of {} benchmarks are NOT COMPARED: the baseline was counted with {}. Here it is\n{}\
+                 To compare, use the baseline's; or, where this is to be the project's, {ACCEPT}.",
+                self.rows.len(),
+                names.join(" and "),
+                sides.collect::<String>()
+            )
+        })
     }
 
     /// Why the counts can not stay as they are, if so.
@@ -251,7 +252,10 @@ mod tests {
         let comparison = compared(&toolchain("1.95", "3.14.2"), 10_000, 20_000);
         assert_eq!(failure(&comparison), None);
         let remarks = comparison.remarks();
-        assert!(remarks[0].starts_with("1 of 2 benchmarks are NOT COMPARED: the baseline holds for another Python."));
+        assert!(
+            remarks[0].starts_with("1 of 2 benchmarks are NOT COMPARED: the baseline was counted with another Python.")
+        );
+        assert!(remarks[0].contains("    3.14.2, and not 3.13.0\n"), "{remarks:?}");
         assert!(comparison.table().contains("environ         20,000  not compared\n"), "{}", comparison.table());
         assert!(failure(&compared(&toolchain("1.95", "3.14.2"), 20_000, 20_000)).is_some());
     }
@@ -262,8 +266,13 @@ mod tests {
         assert_eq!(failure(&comparison), None);
         let remarks = comparison.remarks();
         assert_eq!(remarks.len(), 1);
-        assert!(remarks[0].starts_with("2 of 2 benchmarks are NOT COMPARED: the baseline holds for another compiler."));
-        assert!(remarks[0].contains("here:     1.96\n"), "{remarks:?}");
+        assert!(
+            remarks[0].contains("counted with another compiler. Here it is\n    1.96, and not 1.95\n"),
+            "{remarks:?}"
+        );
+        let remarks = compared(&toolchain("1.96", "3.14.2"), 20_000, 20_000).remarks();
+        assert!(remarks[0].starts_with("2 of 2 benchmarks are NOT COMPARED"), "{remarks:?}");
+        assert!(remarks[0].contains("another compiler and another Python."), "{remarks:?}");
     }
 
     #[test]
