@@ -13,7 +13,6 @@ pub(super) struct Comparison {
     rows: Vec<Row>,
     /// In the baseline, and nowhere else.
     gone: Vec<String>,
-    tolerance_percent: f64,
     /// Why it does not hold for all of them.
     others: Vec<Other>,
 }
@@ -23,6 +22,8 @@ pub(super) struct Comparison {
 struct Row {
     name: String,
     instructions: u64,
+    /// In per cent.
+    tolerance: f64,
     verdict: Verdict,
 }
 
@@ -66,7 +67,8 @@ impl Comparison {
                 None => Verdict::New,
             };
             let instructions = counts.get(&benchmark.name).copied().unwrap_or_default();
-            Row { name: benchmark.name.clone(), instructions, verdict }
+            let tolerance = baseline.tolerance(&benchmark.name);
+            Row { name: benchmark.name.clone(), instructions, tolerance, verdict }
         };
         let is_gone = |name: &&String| whole && benchmarks.iter().all(|benchmark| benchmark.name != **name);
         let is_all_compared = benchmarks.iter().all(is_compared);
@@ -76,7 +78,6 @@ impl Comparison {
         Self {
             rows: benchmarks.iter().map(row).collect(),
             gone: baseline.instructions.keys().filter(is_gone).cloned().collect(),
-            tolerance_percent: baseline.tolerance_percent,
             others: [
                 other(is_other_rust, "compiler", &used.rust, &known.rust),
                 other(is_other_python && !is_all_compared, "Python", &used.python, &known.python),
@@ -152,15 +153,14 @@ impl Comparison {
 
     /// A sentence for each benchmark whose difference, in per cent, is beyond the tolerance.
     fn outside(&self, is_outside: impl Fn(f64, f64) -> bool) -> impl Iterator<Item = String> {
-        self.rows.iter().filter_map(move |Row { name, instructions, verdict }| {
+        self.rows.iter().filter_map(move |Row { name, instructions, tolerance, verdict }| {
             let Verdict::Compared(before) = *verdict else { return None };
             let difference = percent(*instructions, before);
-            is_outside(difference, self.tolerance_percent).then(|| {
+            is_outside(difference, *tolerance).then(|| {
                 format!(
-                    "{name}: {} instead of {} ({difference:+.2} %, tolerated are {} %)",
+                    "{name}: {} instead of {} ({difference:+.2} %, tolerated are {tolerance} %)",
                     grouped(*instructions),
                     grouped(before),
-                    self.tolerance_percent
                 )
             })
         })
@@ -210,7 +210,12 @@ mod tests {
     /// Of a baseline with 10,000 instructions for each.
     fn compared(used: &Toolchain, dispatch: u64, environ: u64) -> Comparison {
         let instructions = ["dispatch", "environ"].map(|name| (name.to_owned(), 10_000)).into();
-        let baseline = Baseline { counted_with: toolchain("1.95", "3.13.0"), tolerance_percent: 2.0, instructions };
+        let baseline = Baseline {
+            counted_with: toolchain("1.95", "3.13.0"),
+            tolerance_percent: 2.0,
+            other_tolerances_percent: [("environ".to_owned(), 7.0)].into(),
+            instructions,
+        };
         let counts = [("dispatch".to_owned(), dispatch), ("environ".to_owned(), environ)].into();
         let benchmark = |name: &str, runs_python| Benchmark { name: name.to_owned(), runs_python };
         Comparison::new(&baseline, used, &[benchmark("dispatch", false), benchmark("environ", true)], &counts, true)
@@ -237,6 +242,13 @@ mod tests {
         assert!(text.contains("\n    dispatch: 10,201 instead of 10,000 (+2.01 %, tolerated are 2 %)\n"), "{text}");
         assert!(text.contains("callgrind_annotate profiles/NAME.out") && text.contains("--accept"), "{text}");
         assert!(!text.contains("environ"), "{text}");
+    }
+
+    #[test]
+    fn a_benchmark_may_have_a_tolerance_of_its_own() {
+        assert_eq!(failure(&compared(&toolchain("1.95", "3.13.0"), 10_000, 10_700)), None);
+        let text = failure(&compared(&toolchain("1.95", "3.13.0"), 10_000, 10_701)).unwrap();
+        assert!(text.contains("environ: 10,701 instead of 10,000 (+7.01 %, tolerated are 7 %)"), "{text}");
     }
 
     #[test]
@@ -279,7 +291,12 @@ mod tests {
     fn a_baseline_has_what_there_is_and_nothing_else() {
         let instructions = [("gone".to_owned(), 1)].into();
         let used = toolchain("1.95", "3.13.0");
-        let baseline = Baseline { counted_with: used.clone(), tolerance_percent: 2.0, instructions };
+        let baseline = Baseline {
+            counted_with: used.clone(),
+            tolerance_percent: 2.0,
+            other_tolerances_percent: BTreeMap::new(),
+            instructions,
+        };
         let benchmarks = [Benchmark { name: "new".to_owned(), runs_python: false }];
         let counts = [("new".to_owned(), 1)].into();
         let text = failure(&Comparison::new(&baseline, &used, &benchmarks, &counts, true)).unwrap();
