@@ -53,8 +53,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-#[test]
-fn a_crate_knows_only_the_crates_below_it() {
+/// The packages of this project, as cargo tells of them.
+fn packages() -> Vec<serde_json::Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--format-version", "1", "--offline", "--manifest-path"])
         .arg(root().join("Cargo.toml"))
@@ -62,8 +62,13 @@ fn a_crate_knows_only_the_crates_below_it() {
         .expect("cargo runs this test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    metadata["packages"].as_array().expect("a list of packages").clone()
+}
+
+#[test]
+fn a_crate_knows_only_the_crates_below_it() {
+    let packages = packages();
     let name = |value: &serde_json::Value| value["name"].as_str().expect("a package has a name").to_owned();
-    let packages = metadata["packages"].as_array().expect("a list of packages");
     let edges: BTreeMap<String, BTreeSet<String>> = packages
         .iter()
         .map(|package| {
@@ -85,6 +90,25 @@ fn a_crate_knows_only_the_crates_below_it() {
     for (package, _) in EDGES {
         assert!(edges.contains_key(*package), "{package} is gone: remove it from the edges");
     }
+}
+
+/// The feature `counts` is asked for by whoever counts instructions, and by nothing in a manifest.
+#[test]
+fn what_is_open_to_the_instruction_counts_is_closed_in_a_plain_build() {
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let is_counts = |feature: &serde_json::Value| feature.as_str().is_some_and(|name| name.ends_with("counts"));
+    let mut with_it = BTreeSet::new();
+    for package in packages() {
+        if package["features"]["counts"].is_array() {
+            with_it.insert(package["name"].as_str().expect("a package has a name").to_owned());
+        }
+        assert!(!list(&package["features"]["default"]).iter().any(is_counts), "{} has it by default", package["name"]);
+        for dependency in list(&package["dependencies"]) {
+            let is_on = list(&dependency["features"]).iter().any(is_counts);
+            assert!(!is_on, "{} turns it on in {}", package["name"], dependency["name"]);
+        }
+    }
+    assert_eq!(with_it, ["stack", "stack-front", "stack-wsgi"].map(str::to_owned).into());
 }
 
 #[test]

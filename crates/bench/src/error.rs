@@ -1,6 +1,6 @@
 //! What can go wrong, in words that say what to do.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{error::Error as _, io, path::PathBuf, time::Duration};
 
 /// Why a benchmark, or one measurement of it, ends early.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,17 @@ pub enum Error {
         /// What it was.
         detail: String,
     },
+    /// A file that is there and can not be what it is taken for.
+    #[error("{}: {reason}", path.display())]
+    Content {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// Instruction counts that the baseline does not allow, or does not know.
+    #[error("{0}")]
+    Counts(String),
     /// A file.
     #[error("{}", path.display())]
     File {
@@ -77,6 +88,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// With its causes, in a line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
+    /// What a program ends with: 64 for bad usage (`EX_USAGE` of sysexits), 130 after a signal, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 64,
+            Self::Interrupted => 130,
+            _ => 1,
+        }
+    }
+
     /// For `map_err` on what was done with a file.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -79,17 +79,22 @@ impl Installer {
             let missing = |_| Error::Missing { what: path.display().to_string(), hint };
             return path.canonicalize().map(Program::from).map_err(missing);
         }
+        self.build("stack", &["--bin", "stack"])
+    }
+
+    /// Builds an executable of the project's own package, as it is released.
+    pub(crate) fn build(&self, name: &str, target: &[&str]) -> Result<Program, Error> {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(&self.root).args(["build", "--release", "--package", "stack", "--bin", "stack"]);
+        command.current_dir(&self.root).args(["build", "--release", "--package", "stack"]).args(target);
         command.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
         let output = command.output().map_err(|source| Error::Missing {
             what: "cargo".to_owned(),
-            hint: format!("it can not be started ({source}); name a built executable with --stack"),
+            hint: format!("it can not be started ({source}); run this as README.md says"),
         })?;
         self.starter.interrupt.check()?;
         let messages = String::from_utf8_lossy(&output.stdout);
-        built_executable(&messages).map(Program::from).ok_or_else(|| Error::Command {
-            command: "cargo build --release --package stack".to_owned(),
+        built_executable(&messages, name).map(Program::from).ok_or_else(|| Error::Command {
+            command: format!("cargo build --release --package stack {}", target.join(" ")),
             status: output.status.to_string(),
             output: String::new(),
         })
@@ -101,11 +106,11 @@ impl Installer {
     }
 }
 
-/// The path in the message of cargo that tells of the executable.
-fn built_executable(messages: &str) -> Option<PathBuf> {
+/// The path in the message of cargo that tells of an executable.
+fn built_executable(messages: &str, name: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let mut executables = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    executables.find(|path| path.ends_with("stack"))
+    executables.find(|path| path.ends_with(name))
 }
 
 /// A program of this machine: on PATH, or where servers are, which not everybody's PATH has.
@@ -128,8 +133,8 @@ mod tests {
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        assert_eq!(built_executable(messages), Some(PathBuf::from("/target/release/stack")));
-        assert_eq!(built_executable(r#"{"reason":"build-finished","success":false}"#), None);
+        assert_eq!(built_executable(messages, "stack"), Some(PathBuf::from("/target/release/stack")));
+        assert_eq!(built_executable(r#"{"reason":"build-finished","success":false}"#, "stack"), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@
 mod accounting;
 mod arguments;
 mod client;
+mod counts;
 mod error;
 mod floor;
 mod install;
@@ -33,6 +34,7 @@ mod site;
 mod versions;
 
 pub use arguments::{Asked, Plan, list, parse};
+pub use counts::{CountPlan, count, parse_counts};
 pub use error::Error;
 pub use floor::serve_floor;
 pub use interrupt::Interrupt;

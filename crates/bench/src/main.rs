@@ -4,7 +4,6 @@
 
 use std::{
     env,
-    error::Error as _,
     io::{self, Write},
     process::ExitCode,
 };
@@ -26,12 +25,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let _ = writeln!(io::stderr().lock(), "bench-peers: {}", chain(&error));
-            ExitCode::from(match error {
-                Error::Usage(_) => 64,
-                Error::Interrupted => 130,
-                _ => 1,
-            })
+            let _ = writeln!(io::stderr().lock(), "bench-peers: {}", error.chain());
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -49,16 +44,4 @@ fn answer(asked: Asked) -> Result<String, Error> {
     let (text, folder) = run(&plan, &interrupt, &mut progress)?;
     let _ = writeln!(progress, "report.md, report.json and the charts are in {}\n", folder.display());
     Ok(text)
-}
-
-/// An error with its causes, in a line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -74,7 +74,7 @@ fn empty(
 }
 
 /// What is installed, and made, stays below the target directory: it goes with `cargo clean`.
-fn home() -> Result<PathBuf, Error> {
+pub(crate) fn home() -> Result<PathBuf, Error> {
     let executable = env::current_exe().map_err(Error::system("this program's path can not be told"))?;
     let target = executable.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
     let home = target.join("bench");
@@ -95,7 +95,7 @@ fn estimate(plan: &Plan, peers: &[&Peer]) -> String {
 }
 
 /// If nobody hears it, the run goes on.
-fn tell(progress: &mut dyn Write, what: &str) {
+pub(crate) fn tell(progress: &mut dyn Write, what: &str) {
     let _ = writeln!(progress, "{}", what.trim_end());
     let _ = progress.flush();
 }

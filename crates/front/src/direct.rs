@@ -137,6 +137,12 @@ pub(crate) fn ask<'a>(
     Some(UnderWay { site, handed: Handed { id, entry, begun: application.push(call) } })
 }
 
+/// How many fields a head has that goes to the application as it is.
+#[cfg(feature = "counts")]
+pub(crate) fn fields_of(head: &[u8]) -> Option<usize> {
+    Head::read(head).map(|head| head.headers.len())
+}
+
 fn described(method: &Method, uri: PathAndQuery, headers: &HeaderMap) -> Described {
     Described {
         method: method.clone(),

@@ -19,6 +19,8 @@ mod check;
 mod client;
 mod compression;
 mod connection;
+#[cfg(feature = "counts")]
+pub mod counts;
 mod details;
 mod development;
 mod direct;

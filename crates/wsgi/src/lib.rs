@@ -14,6 +14,8 @@
 #![forbid(unsafe_code)]
 
 mod application;
+#[cfg(feature = "counts")]
+pub mod counts;
 mod details;
 mod discover;
 mod django;

@@ -26,6 +26,15 @@ impl Installer {
         })
     }
 
+    /// Where valgrind's tools are, if it was unpacked: it looks for them where it was to be installed.
+    pub(crate) fn valgrind_tools(&self, valgrind: &Program) -> Option<PathBuf> {
+        if !valgrind.path().starts_with(self.debian()) {
+            return None;
+        }
+        let folders = [Some(self.debian().join("usr/libexec")), self.libraries()];
+        folders.into_iter().flatten().map(|folder| folder.join("valgrind")).find(|tools| tools.is_dir())
+    }
+
     fn unpacked(&self, name: &str) -> Option<Program> {
         let places = ["usr/sbin", "usr/bin"].map(|folder| self.debian().join(folder).join(name));
         let path = places.into_iter().find(|path| path.is_file())?;
@@ -46,7 +55,7 @@ impl Installer {
     pub(super) fn unpack(&self, package: &str) -> Result<(), Error> {
         let archives = self.debian().join("archives");
         make_folder(&archives)?;
-        let simulated = self.apt(&["--simulate", "install", package], &archives);
+        let simulated = self.apt(&["--simulate", "--no-install-recommends", "install", package], &archives);
         let hint = || Error::Missing {
             what: format!("the package {package}"),
             hint: "run `apt-get update` as root, or install it by hand".to_owned(),
@@ -101,6 +110,21 @@ fn to_install(simulated: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{interrupt::Interrupt, process::Starter};
+
+    #[test]
+    fn the_tools_of_an_unpacked_valgrind_are_beside_it() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = || home.path().to_owned();
+        let starter = Starter { interrupt: Interrupt::default(), logs: folder() };
+        let installer = Installer { home: folder(), root: folder(), apps: folder(), starter };
+        let unpacked = Program::from(installer.debian().join("usr/bin/valgrind"));
+        assert_eq!(installer.valgrind_tools(&unpacked), None);
+        let tools = installer.debian().join("usr/libexec/valgrind");
+        make_folder(&tools).unwrap();
+        assert_eq!(installer.valgrind_tools(&unpacked), Some(tools));
+        assert_eq!(installer.valgrind_tools(&Program::from(PathBuf::from("/usr/bin/valgrind"))), None);
+    }
 
     #[test]
     fn a_simulated_installation_names_the_packages() {

@@ -58,6 +58,12 @@ impl Hot {
     pub(super) fn alone(version: Version) -> Arc<Self> {
         Arc::new(Self { version, checked_at: AtomicU64::new(0) })
     }
+
+    /// It counts as fresh from now on.
+    #[cfg(feature = "counts")]
+    pub(super) fn stays(&self) {
+        self.checked_at.store(u64::MAX, Relaxed);
+    }
 }
 
 /// What a compression came to.

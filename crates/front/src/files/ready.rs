@@ -137,6 +137,25 @@ impl AtHand<'_> {
     }
 }
 
+#[cfg(feature = "counts")]
+impl AtHand<'_> {
+    /// The head, made as for the first request.
+    pub(crate) fn make_head(
+        &self,
+        accepted: impl FnOnce() -> Accepted,
+        dress: impl FnOnce(&mut Response),
+    ) -> Option<Bytes> {
+        let mut derived = None;
+        let chosen = response::choose_whole(self.root, &self.hot, &self.path, accepted, &mut derived);
+        self.head(&Method::GET, &HeaderMap::new(), chosen, dress).map(|made| made.head)
+    }
+
+    /// No look at the file is due any more.
+    pub(crate) fn stays(&self) {
+        self.hot.stays();
+    }
+}
+
 /// A head that was made for one request.
 struct Made {
     status: StatusCode,
