@@ -37,6 +37,7 @@ pub struct Front {
 #[derive(Debug)]
 pub struct Asked<'a> {
     front: &'a Front,
+    head: &'a [u8],
     under_way: UnderWay<'a>,
 }
 
@@ -90,9 +91,9 @@ impl Front {
     }
 
     /// Hands a request without a body to its application.
-    pub fn ask(&self, head: &[u8]) -> Option<Asked<'_>> {
+    pub fn ask<'a>(&'a self, head: &'a [u8]) -> Option<Asked<'a>> {
         let under_way = direct::ask(&self.server, &self.connection, head, b"")?;
-        Some(Asked { front: self, under_way })
+        Some(Asked { front: self, head, under_way })
     }
 
     /// Sends an answer in one write.
@@ -118,11 +119,11 @@ impl Front {
 impl Asked<'_> {
     /// The answer, where the application has given it already and it is simple.
     pub fn answer(self) -> Option<usize> {
-        let Self { front, mut under_way } = self;
+        let Self { front, head: asked, mut under_way } = self;
         let head = under_way.poll_head(&mut LazyTimer::default(), &mut Context::from_waker(Waker::noop()));
         if head == Poll::Pending {
             return None;
         }
-        under_way.into_answer(&front.server, &front.connection).ok().map(|answer| front.send(answer))
+        under_way.into_answer(&front.server, &front.connection, asked).ok().map(|answer| front.send(answer))
     }
 }
