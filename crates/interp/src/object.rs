@@ -285,6 +285,12 @@ impl<'py> Object<'py> {
         check(py, unsafe { ffi::PyDict_SetItem(self.as_ptr(), key.as_ptr(), value.as_ptr()) })
     }
 
+    /// `del self[key]`, for a dictionary.
+    pub fn delete_item(&self, py: Python<'py>, key: &Object<'py>) -> Result<(), Raised<'py>> {
+        // SAFETY: attached, both alive; raises where it is no dictionary or has no such key.
+        check(py, unsafe { ffi::PyDict_DelItem(self.as_ptr(), key.as_ptr()) })
+    }
+
     /// `self.setdefault(key, default)`, for a dictionary: in one step, whatever other threads do.
     pub(crate) fn set_default(
         &self,

@@ -1,6 +1,6 @@
 //! The environ dictionary (PEP 3333 "environ Variables").
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
@@ -96,14 +96,9 @@ impl<'py> Environs<'py> {
         for (key, value) in entries {
             template.set_item(py, &Object::interned(py, key)?, &value)?;
         }
-        Ok(Self {
-            template,
-            keys: Keys::new(py)?,
-            empty: Object::str(py, "")?,
-            values: Values::new(py)?,
-            headers: HashMap::new(),
-            local: None,
-        })
+        let (keys, empty) = (Keys::new(py)?, Object::str(py, "")?);
+        reserve(py, &template, &keys, &empty)?;
+        Ok(Self { template, keys, empty, values: Values::new(py)?, headers: HashMap::new(), local: None })
     }
 
     /// The environ of one request, whose body of `body_length` bytes has been taken out of it.
@@ -198,11 +193,16 @@ impl<'py> Environs<'py> {
         headers: &HeaderMap,
         body_length: u64,
     ) -> Result<(), Raised<'py>> {
-        for name in headers.keys() {
-            let Some(value) = joined(headers, name) else { continue };
+        // The values of a name come one after the other.
+        let mut fields = headers.iter().peekable();
+        while let Some((name, value)) = fields.next() {
+            let mut value = Cow::Borrowed(value.as_bytes());
+            while let Some((_, further)) = fields.next_if(|(next, _)| *next == name) {
+                join(name, value.to_mut(), further);
+            }
             let key = match *name {
-                CONTENT_TYPE => &self.keys.content_type,
-                CONTENT_LENGTH => &self.keys.content_length,
+                CONTENT_TYPE => self.keys.content_type.clone(),
+                CONTENT_LENGTH => self.keys.content_length.clone(),
                 // Decoded on the way in; what is left of it for the application is the body's length.
                 TRANSFER_ENCODING => {
                     let length = Object::str(py, &body_length.to_string())?;
@@ -210,11 +210,11 @@ impl<'py> Environs<'py> {
                     continue;
                 }
                 _ => match header_key(py, &mut self.headers, name)? {
-                    Some(key) => &key.clone(),
+                    Some(key) => key,
                     None => continue,
                 },
             };
-            environ.set_item(py, key, &Object::latin1(py, &value)?)?;
+            environ.set_item(py, &key, &Object::latin1(py, &value)?)?;
         }
         // Framed by the protocol itself, as in HTTP/2.
         if body_length > 0 && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
@@ -224,36 +224,61 @@ impl<'py> Environs<'py> {
     }
 }
 
-/// The values of a field, joined as RFC 9110 §5.3 allows; those of Cookie by `; ` (RFC 6265 §5.4).
-fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<std::borrow::Cow<'a, [u8]>> {
-    let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    let (first, second) = (values.next()?, values.next());
-    let Some(second) = second else { return Some(first.into()) };
-    let separator: &[u8] = if *name == COOKIE { b"; " } else { b"," };
-    let mut all = first.to_vec();
-    for value in std::iter::once(second).chain(values) {
-        all.extend_from_slice(separator);
-        all.extend_from_slice(value);
+/// Gives the template the keys that every environ has, and room for those of a browser's fields: a dictionary that grows is made
+/// anew, twice for such a request.
+fn reserve<'py>(
+    py: Python<'py>,
+    template: &Object<'py>,
+    keys: &Keys<'py>,
+    value: &Object<'py>,
+) -> Result<(), Raised<'py>> {
+    let always = [
+        &keys.request_method,
+        &keys.script_name,
+        &keys.path_info,
+        &keys.query_string,
+        &keys.request_uri,
+        &keys.raw_uri,
+        &keys.server_name,
+        &keys.server_port,
+        &keys.server_protocol,
+        &keys.remote_addr,
+        &keys.url_scheme,
+        &keys.input,
+        &keys.errors,
+    ];
+    for key in always {
+        template.set_item(py, key, value)?;
     }
-    Some(all.into())
+    // A copy has as much room as its original, even where that has lost some.
+    let others: Vec<_> = (0..4).map(|number| Object::str(py, &format!("room {number}"))).collect::<Result<_, _>>()?;
+    others.iter().try_for_each(|key| template.set_item(py, key, value))?;
+    others.iter().try_for_each(|key| template.delete_item(py, key))
+}
+
+/// Joins the values of a field as RFC 9110 §5.3 allows; those of Cookie by `; ` (RFC 6265 §5.4).
+fn join(name: &HeaderName, value: &mut Vec<u8>, further: &HeaderValue) {
+    value.extend_from_slice(if *name == COOKIE { b"; " } else { b"," });
+    value.extend_from_slice(further.as_bytes());
 }
 
 /// `HTTP_` and the name in capitals. A name with an underscore has none: it could not be told from one with a hyphen,
 /// and a client could so forge a field that a proxy in front sets.
-fn header_key<'a, 'py>(
+fn header_key<'py>(
     py: Python<'py>,
-    known: &'a mut HashMap<HeaderName, Option<Object<'py>>>,
+    known: &mut HashMap<HeaderName, Option<Object<'py>>>,
     name: &HeaderName,
-) -> Result<Option<&'a Object<'py>>, Raised<'py>> {
-    if known.len() >= MAX_KEPT_NAMES && !known.contains_key(name) {
+) -> Result<Option<Object<'py>>, Raised<'py>> {
+    if let Some(key) = known.get(name) {
+        return Ok(key.clone());
+    }
+    if known.len() >= MAX_KEPT_NAMES {
         known.clear();
     }
-    if !known.contains_key(name) {
-        let dropped = name.as_str().contains('_') || *name == PROXY;
-        let key = format!("HTTP_{}", name.as_str().to_ascii_uppercase().replace('-', "_"));
-        // Not interned: interned strings live as long as the interpreter, and clients make up names.
-        let key = if dropped { None } else { Some(Object::str(py, &key)?) };
-        known.insert(name.clone(), key);
-    }
-    Ok(known.get(name).and_then(Option::as_ref))
+    let dropped = name.as_str().contains('_') || *name == PROXY;
+    let key = format!("HTTP_{}", name.as_str().to_ascii_uppercase().replace('-', "_"));
+    // Not interned: interned strings live as long as the interpreter, and clients make up names.
+    let key = if dropped { None } else { Some(Object::str(py, &key)?) };
+    known.insert(name.clone(), key.clone());
+    Ok(key)
 }
