@@ -1,6 +1,6 @@
 //! The environ dictionary (PEP 3333 "environ Variables").
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
@@ -31,7 +31,8 @@ pub(crate) struct Environs<'py> {
     keys: Keys<'py>,
     empty: Object<'py>,
     values: Values<'py>,
-    headers: HashMap<HeaderName, Option<Object<'py>>>,
+    /// Keys by the names of fields: a map that is made for those, and is not slowed down by names that are made up to collide.
+    headers: HeaderMap<Option<Object<'py>>>,
     local: Option<(Arc<Local>, Object<'py>, Object<'py>)>,
 }
 
@@ -98,7 +99,7 @@ impl<'py> Environs<'py> {
         }
         let (keys, empty) = (Keys::new(py)?, Object::str(py, "")?);
         reserve(py, &template, &keys, &empty)?;
-        Ok(Self { template, keys, empty, values: Values::new(py)?, headers: HashMap::new(), local: None })
+        Ok(Self { template, keys, empty, values: Values::new(py)?, headers: HeaderMap::default(), local: None })
     }
 
     /// The environ of one request, whose body of `body_length` bytes has been taken out of it.
@@ -266,7 +267,7 @@ fn join(name: &HeaderName, value: &mut Vec<u8>, further: &HeaderValue) {
 /// and a client could so forge a field that a proxy in front sets.
 fn header_key<'py>(
     py: Python<'py>,
-    known: &mut HashMap<HeaderName, Option<Object<'py>>>,
+    known: &mut HeaderMap<Option<Object<'py>>>,
     name: &HeaderName,
 ) -> Result<Option<Object<'py>>, Raised<'py>> {
     if let Some(key) = known.get(name) {
