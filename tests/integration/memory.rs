@@ -59,7 +59,7 @@ const FOR_A_FILE: u64 = 512 << 10;
 fn clients_that_stop_reading_a_large_file_take_no_memory_and_get_it_later() {
     let folder = tempfile::tempdir().unwrap();
     let content = pattern(BODY);
-    std::fs::write(folder.path().join("large.bin"), &content).unwrap();
+    fs::write(folder.path().join("large.bin"), &content).unwrap();
     let files = format!("/files={}", folder.path().display());
     let server = Server::start("hello", &["--workers", "1", "--threads", "1", "--static", &files]);
     assert!(server.get("/files/large.bin").expect(200).body == content);

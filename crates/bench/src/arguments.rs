@@ -18,7 +18,7 @@ const QUICK: Duration = Duration::from_secs(110);
 pub enum Asked {
     /// `--list`.
     List,
-    /// To be the peer that does nothing ([`crate::floor`]).
+    /// To be the peer that does nothing ([`crate::serve_floor`]).
     Floor {
         /// On 127.0.0.1.
         port: u16,
