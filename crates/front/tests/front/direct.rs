@@ -156,6 +156,12 @@ fn a_small_body_that_is_here_goes_along() {
             assert_eq!(server.snapshot().direct, before + 1);
         }
     }
+    // Nor is one that hyper would not read to its end by itself, if it has not to.
+    for _ in 0..20 {
+        client.send(post("/404", "", &"x".repeat(60_000)) + &request("/200/next", ""));
+        assert_eq!(client.response().status, 404);
+        assert!(client.response().text().starts_with("GET "), "the connection goes on");
+    }
     for method in ["PUT", "PATCH", "DELETE"] {
         let before = server.snapshot().direct;
         let request = post("/200", "", "body").replacen("POST", method, 1);
