@@ -140,7 +140,8 @@ impl<'a> Gate<'a> {
                 let missing = extent.whole().saturating_sub(self.inbound.len());
                 if missing == 0 {
                     self.stage = self.ask(extent);
-                } else if !matches!(self.read_at_once(missing, cx), Poll::Ready(Ok(1..))) {
+                } else if !matches!(self.fill_with(missing, cx), Poll::Ready(Ok(1..))) {
+                    // To be waited for, or never to come: hyper is told so when it asks.
                     self.stage = Stage::passing(extent);
                 }
             }
@@ -282,11 +283,11 @@ impl<'a> Gate<'a> {
 
     /// Reads once, behind what is inbound already.
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.read_at_once(HEAD_BLOCK, cx)
+        self.fill_with(HEAD_BLOCK, cx)
     }
 
     /// The same, with room for so many bytes.
-    fn read_at_once(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn fill_with(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.inbound.reserve(room);
         pin!(self.socket.read_buf(&mut self.inbound)).poll(cx)
     }
