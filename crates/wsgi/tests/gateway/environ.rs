@@ -24,7 +24,23 @@ fn environ_of(app: &App, request: stack_bridge::Request, key: &str) -> Option<St
     Some(rest[..end].trim_matches('"').to_owned())
 }
 
+const KEYS: &str = "
+def app(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [' '.join(sorted(environ)).encode()]
+";
+
 tests! {
+    the_environ_holds_nothing_that_nobody_knows {
+        let app = App::plain(KEYS);
+        assert_eq!(
+            app.send(get("/")).text(),
+            "PATH_INFO QUERY_STRING RAW_URI REMOTE_ADDR REMOTE_PORT REQUEST_METHOD REQUEST_URI SCRIPT_NAME SERVER_NAME \
+             SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE wsgi.errors wsgi.file_wrapper wsgi.input wsgi.input_terminated \
+             wsgi.multiprocess wsgi.multithread wsgi.run_once wsgi.url_scheme wsgi.version"
+        );
+    }
+
     the_environ_holds_what_pep_3333_names {
         let app = App::validated(ENVIRON);
         let value = |key: &str| environ_of(&app, get("/a%20b/x?q=1&r=2"), key);
