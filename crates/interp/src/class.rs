@@ -110,6 +110,8 @@ macro_rules! methods {
 #[derive(Debug)]
 pub struct Arguments<'a, 'py> {
     receiver: Object<'py>,
+    /// Those of the receiver's class.
+    methods: Methods,
     positional: &'a [*mut ffi::PyObject],
     keywords: Vec<(String, Object<'py>)>,
     py: Python<'py>,
@@ -119,6 +121,12 @@ impl<'py> Arguments<'_, 'py> {
     /// The instance.
     pub fn receiver(&self) -> &Object<'py> {
         &self.receiver
+    }
+
+    /// Another method of the instance, as `getattr` gives it.
+    pub fn method(&self, name: &CStr) -> Result<Object<'py>, Raised<'py>> {
+        // SAFETY: the receiver is an instance of the class whose methods these are.
+        unsafe { self.methods.bind(self.py, &self.receiver, name) }
     }
 
     /// How many positional arguments there are.
@@ -155,6 +163,46 @@ impl<'py> Arguments<'_, 'py> {
             return Err(Raise::type_error(format!("{method}() missing required argument '{missing}'")));
         }
         Ok(())
+    }
+}
+
+/// [`Class::METHODS`] of some class.
+#[derive(Clone, Copy)]
+struct Methods(&'static [ffi::PyMethodDef]);
+
+impl fmt::Debug for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Methods")
+    }
+}
+
+impl Methods {
+    fn of<C: Class>() -> Self {
+        let methods = C::METHODS;
+        // SAFETY: a `MethodDef` is laid out as what it holds.
+        Self(unsafe { std::slice::from_raw_parts(methods.as_ptr().cast(), methods.len()) })
+    }
+
+    /// Binds a method to an instance as the attribute's descriptor does, but without looking for the attribute.
+    ///
+    /// # Safety
+    ///
+    /// The caller must pass an instance of the class that these are the methods of.
+    unsafe fn bind<'py>(
+        self,
+        py: Python<'py>,
+        instance: &Object<'py>,
+        name: &CStr,
+    ) -> Result<Object<'py>, Raised<'py>> {
+        // SAFETY: names are static texts that end with NUL; that of the last entry is null.
+        let is_meant =
+            |method: &&ffi::PyMethodDef| unsafe { !method.ml_name.is_null() && CStr::from_ptr(method.ml_name) == name };
+        let method = self.0.iter().find(is_meant).expect("a method of the class");
+        let method = std::ptr::from_ref(method).cast_mut();
+        // SAFETY: attached; the table is static, and CPython reads it only. The caller answers for the instance.
+        let bound = unsafe { ffi::PyCFunction_NewEx(method, instance.as_ptr(), std::ptr::null_mut()) };
+        // SAFETY: owned, or raised.
+        unsafe { Object::from_owned(py, bound) }
     }
 }
 
@@ -267,6 +315,20 @@ impl<'py, C: Class> Type<'py, C> {
         unsafe { Object::from_owned(py, pointer) }
     }
 
+    /// A method of an instance, as `getattr` gives it; `None` where `object` is no instance.
+    pub fn method(
+        &self,
+        py: Python<'py>,
+        object: &Object<'py>,
+        name: &CStr,
+    ) -> Option<Result<Object<'py>, Raised<'py>>> {
+        if !object.is_exactly(&self.object) {
+            return None;
+        }
+        // SAFETY: an instance of `C`.
+        Some(unsafe { Methods::of::<C>().bind(py, object, name) })
+    }
+
     /// The value inside `object`, where that is an instance.
     pub fn value<'a>(&self, object: &'a Object<'py>) -> Option<&'a C> {
         if !object.is_exactly(&self.object) {
@@ -338,7 +400,8 @@ unsafe fn call<M: MethodFn>(
     }
     // SAFETY: CPython checked that the receiver is an instance before it called.
     let this = unsafe { value::<M::Class>(receiver.as_ptr()) };
-    M::call(this, py, &Arguments { receiver: receiver.clone(), positional, keywords: named, py })
+    let methods = Methods::of::<M::Class>();
+    M::call(this, py, &Arguments { receiver, methods, positional, keywords: named, py })
 }
 
 /// Entry point of `__next__`, from C.

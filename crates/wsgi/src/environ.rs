@@ -1,6 +1,6 @@
 //! The environ dictionary (PEP 3333 "environ Variables").
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
@@ -33,7 +33,10 @@ pub(crate) struct Environs<'py> {
     values: Values<'py>,
     /// Keys by the names of fields: a map that is made for those, and is not slowed down by names that are made up to collide.
     headers: HeaderMap<Option<Object<'py>>>,
-    local: Option<(Arc<Local>, Object<'py>, Object<'py>)>,
+    /// Whose listener's name and port the template has.
+    local: Option<Arc<Local>>,
+    /// Whose address it has; `None`: that of a client without one.
+    address: Option<IpAddr>,
 }
 
 macro_rules! names {
@@ -97,9 +100,10 @@ impl<'py> Environs<'py> {
         for (key, value) in entries {
             template.set_item(py, &Object::interned(py, key)?, &value)?;
         }
-        let (keys, empty) = (Keys::new(py)?, Object::str(py, "")?);
-        reserve(py, &template, &keys, &empty)?;
-        Ok(Self { template, keys, empty, values: Values::new(py)?, headers: HeaderMap::default(), local: None })
+        let (keys, values, empty) = (Keys::new(py)?, Values::new(py)?, Object::str(py, "")?);
+        fill(py, &template, &keys, &values, &empty)?;
+        let headers = HeaderMap::default();
+        Ok(Self { template, keys, empty, values, headers, local: None, address: None })
     }
 
     /// The environ of one request, whose body of `body_length` bytes has been taken out of it.
@@ -111,46 +115,50 @@ impl<'py> Environs<'py> {
         input: &Object<'py>,
         errors: &Object<'py>,
     ) -> Result<Object<'py>, Raised<'py>> {
+        self.put_listener(py, &request.local)?;
+        self.put_address(py, request.peer)?;
         let environ = self.template.copy_dict(py)?;
-        self.set_local(py, &environ, &request.local)?;
         let (keys, values) = (&self.keys, &self.values);
         let set = |key: &Object<'py>, value: &Object<'py>| environ.set_item(py, key, value);
         let latin1 = |bytes: &[u8]| if bytes.is_empty() { Ok(self.empty.clone()) } else { Object::latin1(py, bytes) };
 
+        // What is not set here is in the template: see `fill`.
         match request.method.as_str() {
-            "GET" => set(&keys.request_method, &values.get)?,
+            "GET" => {}
             "POST" => set(&keys.request_method, &values.post)?,
             method => set(&keys.request_method, &latin1(method.as_bytes())?)?,
         }
-        set(&keys.script_name, &latin1(&request.script_name)?)?;
-        set(&keys.path_info, &latin1(&request.path)?)?;
-        set(&keys.query_string, &latin1(&request.query)?)?;
+        if !request.script_name.is_empty() {
+            set(&keys.script_name, &latin1(&request.script_name)?)?;
+        }
         let target = latin1(&request.target)?;
+        if request.path == request.target {
+            set(&keys.path_info, &target)?;
+        } else {
+            set(&keys.path_info, &latin1(&request.path)?)?;
+        }
+        if !request.query.is_empty() {
+            set(&keys.query_string, &latin1(&request.query)?)?;
+        }
         set(&keys.request_uri, &target)?;
         set(&keys.raw_uri, &target)?;
-        let protocol = match request.version {
-            Version::HTTP_10 => &values.http_1_0,
-            Version::HTTP_2 => &values.http_2,
-            _ => &values.http_1_1,
-        };
-        set(&keys.server_protocol, protocol)?;
-        let scheme = if request.scheme == Scheme::Https { &values.https } else { &values.http };
-        set(&keys.url_scheme, scheme)?;
+        match request.version {
+            Version::HTTP_10 => set(&keys.server_protocol, &values.http_1_0)?,
+            Version::HTTP_2 => set(&keys.server_protocol, &values.http_2)?,
+            _ => {}
+        }
         if request.scheme == Scheme::Https {
+            set(&keys.url_scheme, &values.https)?;
             set(&keys.is_https, &values.on)?;
         }
         if let Some(facts) = &request.tls {
             self.set_tls(py, &environ, facts)?;
         }
-        match request.peer {
-            Peer::Tcp(address) => {
-                set(&keys.remote_addr, &Object::str(py, &address.ip().to_canonical().to_string())?)?;
-                // A proxy seldom tells the port.
-                if address.port() != 0 {
-                    set(&keys.remote_port, &Object::str(py, &address.port().to_string())?)?;
-                }
-            }
-            Peer::Unix => set(&keys.remote_addr, &self.empty)?,
+        // A proxy seldom tells the port.
+        if let Peer::Tcp(address) = request.peer
+            && address.port() != 0
+        {
+            set(&keys.remote_port, &Object::str(py, &address.port().to_string())?)?;
         }
         set(&keys.input, input)?;
         set(&keys.errors, errors)?;
@@ -177,14 +185,30 @@ impl<'py> Environs<'py> {
         set(&keys.ssl_client_certificate, pem)
     }
 
-    fn set_local(&mut self, py: Python<'py>, environ: &Object<'py>, local: &Arc<Local>) -> Result<(), Raised<'py>> {
-        if !self.local.as_ref().is_some_and(|(known, _, _)| Arc::ptr_eq(known, local)) {
-            let (name, port) = (Object::str(py, &local.name)?, Object::str(py, &local.port)?);
-            self.local = Some((Arc::clone(local), name, port));
+    /// Puts the listener's name and port into the template. Most requests come in on the one of the request before.
+    fn put_listener(&mut self, py: Python<'py>, local: &Arc<Local>) -> Result<(), Raised<'py>> {
+        if self.local.as_ref().is_some_and(|known| Arc::ptr_eq(known, local)) {
+            return Ok(());
         }
-        let (_, name, port) = self.local.as_ref().expect("set above");
-        environ.set_item(py, &self.keys.server_name, name)?;
-        environ.set_item(py, &self.keys.server_port, port)
+        self.local = None;
+        self.template.set_item(py, &self.keys.server_name, &Object::str(py, &local.name)?)?;
+        self.template.set_item(py, &self.keys.server_port, &Object::str(py, &local.port)?)?;
+        self.local = Some(Arc::clone(local));
+        Ok(())
+    }
+
+    /// Puts the client's address into the template. Behind a proxy that is the same for long.
+    fn put_address(&mut self, py: Python<'py>, peer: Peer) -> Result<(), Raised<'py>> {
+        let address = match peer {
+            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Unix => None,
+        };
+        if self.address != address {
+            let text = address.map_or(String::new(), |address| address.to_string());
+            self.template.set_item(py, &self.keys.remote_addr, &Object::str(py, &text)?)?;
+            self.address = address;
+        }
+        Ok(())
     }
 
     fn set_headers(
@@ -225,35 +249,34 @@ impl<'py> Environs<'py> {
     }
 }
 
-/// Gives the template the keys that every environ has, and room for those of a browser's fields: a dictionary that grows is made
-/// anew, twice for such a request.
-fn reserve<'py>(
+/// Gives the template what a plain `GET` has, the keys that every environ has besides, and room for those of a browser's fields:
+/// a dictionary that grows is made anew, twice for such a request.
+fn fill<'py>(
     py: Python<'py>,
     template: &Object<'py>,
     keys: &Keys<'py>,
-    value: &Object<'py>,
+    values: &Values<'py>,
+    empty: &Object<'py>,
 ) -> Result<(), Raised<'py>> {
-    let always = [
-        &keys.request_method,
-        &keys.script_name,
-        &keys.path_info,
-        &keys.query_string,
-        &keys.request_uri,
-        &keys.raw_uri,
-        &keys.server_name,
-        &keys.server_port,
-        &keys.server_protocol,
-        &keys.remote_addr,
-        &keys.url_scheme,
-        &keys.input,
-        &keys.errors,
+    let entries = [
+        (&keys.request_method, &values.get),
+        (&keys.script_name, empty),
+        (&keys.path_info, empty),
+        (&keys.query_string, empty),
+        (&keys.request_uri, empty),
+        (&keys.raw_uri, empty),
+        (&keys.server_name, empty),
+        (&keys.server_port, empty),
+        (&keys.server_protocol, &values.http_1_1),
+        (&keys.remote_addr, empty),
+        (&keys.url_scheme, &values.http),
+        (&keys.input, empty),
+        (&keys.errors, empty),
     ];
-    for key in always {
-        template.set_item(py, key, value)?;
-    }
+    entries.iter().try_for_each(|(key, value)| template.set_item(py, key, value))?;
     // A copy has as much room as its original, even where that has lost some.
     let others: Vec<_> = (0..4).map(|number| Object::str(py, &format!("room {number}"))).collect::<Result<_, _>>()?;
-    others.iter().try_for_each(|key| template.set_item(py, key, value))?;
+    others.iter().try_for_each(|key| template.set_item(py, key, empty))?;
     others.iter().try_for_each(|key| template.delete_item(py, key))
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use http::Method;
 use stack_bridge::{ClientConnection, Failure, Job, Request, RequestBody, RequestId};
 use stack_config::Isolation;
@@ -28,7 +29,6 @@ pub(crate) struct Gateway<'py> {
     inputs: Type<'py, Input>,
     errors: Type<'py, Errors>,
     responses: Type<'py, Response>,
-    start_response: Object<'py>,
     close: Object<'py>,
     isolation: Isolation,
     when_refused: Option<Arc<dyn WhenRefused>>,
@@ -61,8 +61,17 @@ enum Outcome {
 struct Subject {
     id: RequestId,
     method: Method,
-    path: String,
+    path: Path,
     connection: Option<Arc<dyn ClientConnection>>,
+}
+
+/// A path as the log shows it.
+struct Path(Bytes);
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
 }
 
 /// The objects of one request that Python holds too.
@@ -89,7 +98,6 @@ impl<'py> Gateway<'py> {
             inputs: py.class()?,
             errors: py.class()?,
             responses: py.class()?,
-            start_response: Object::interned(py, "start_response")?,
             close: Object::interned(py, "close")?,
             isolation,
             when_refused,
@@ -106,7 +114,7 @@ impl<'py> Gateway<'py> {
         let subject = Subject {
             id: request.id,
             method: request.method.clone(),
-            path: String::from_utf8_lossy(&request.path).into_owned(),
+            path: Path(request.path.clone()),
             connection: request.connection.take(),
         };
         let body_length = body.len();
@@ -176,7 +184,7 @@ impl<'py> Gateway<'py> {
         let input = self.inputs.instance(py, input)?;
         let errors = self.errors.instance(py, Errors::new(request.id))?;
         let environ = self.environs.make(py, request, body_length, &input, &errors)?;
-        let start_response = response.attr(py, &self.start_response)?;
+        let start_response = self.responses.method(py, response, c"start_response").expect("made from this class")?;
         Ok(Parts { environ, start_response, input, errors })
     }
 
@@ -310,7 +318,7 @@ impl Subject {
         let exception = raised.into_exception(py);
         let traceback = exception.traceback.trim_end();
         py.detach(|| {
-            tracing::error!(code = "STACK0201", request_id = %id, %method, path, exception = exception.kind, traceback, "the application raised");
+            tracing::error!(code = "STACK0201", request_id = %id, %method, %path, exception = exception.kind, traceback, "the application raised");
         });
     }
 
@@ -325,7 +333,7 @@ impl Subject {
         };
         let (traceback, raised) = (traceback.trim_end(), interruption.class());
         py.detach(|| {
-            tracing::info!(request_id = %id, %method, path, raised, exception, traceback, "a request that was interrupted has ended");
+            tracing::info!(request_id = %id, %method, %path, raised, exception, traceback, "a request that was interrupted has ended");
         });
     }
 
@@ -336,14 +344,14 @@ impl Subject {
             Raise::New(_, message) => message,
         };
         py.detach(|| {
-            tracing::info!(request_id = %id, %method, path, traceback, "the application raised beside a refused module; the request waits to be run again");
+            tracing::info!(request_id = %id, %method, %path, traceback, "the application raised beside a refused module; the request waits to be run again");
         });
     }
 
     fn application_broke_contract(&self, py: Python<'_>, problem: &str) {
         let Self { id, method, path, connection: _ } = self;
         py.detach(|| {
-            tracing::error!(code = "STACK0211", request_id = %id, %method, path, problem, "the application broke the WSGI contract");
+            tracing::error!(code = "STACK0211", request_id = %id, %method, %path, problem, "the application broke the WSGI contract");
         });
     }
 
@@ -352,7 +360,7 @@ impl Subject {
         let exception = raised.into_exception(py);
         let traceback = exception.traceback.trim_end();
         py.detach(|| {
-            tracing::error!(code = "STACK0212", request_id = %id, %method, path, exception = exception.kind, traceback, "close() of the response raised");
+            tracing::error!(code = "STACK0212", request_id = %id, %method, %path, exception = exception.kind, traceback, "close() of the response raised");
         });
     }
 
@@ -360,14 +368,14 @@ impl Subject {
         let Self { id, method, path, connection: _ } = self;
         let exception = raised.into_exception(py);
         py.detach(|| {
-            tracing::error!(code = "STACK0321", request_id = %id, %method, path, problem = %exception, "the environ could not be made");
+            tracing::error!(code = "STACK0321", request_id = %id, %method, %path, problem = %exception, "the environ could not be made");
         });
     }
 
     fn client_gone(&self, py: Python<'_>) {
         let Self { id, method, path, connection: _ } = self;
         py.detach(|| {
-            tracing::debug!(request_id = %id, %method, path, "the client left before the response was whole");
+            tracing::debug!(request_id = %id, %method, %path, "the client left before the response was whole");
         });
     }
 }

@@ -1,11 +1,6 @@
 //! Checking what an application hands to `start_response` (PEP 3333 "The `start_response()` Callable").
 
-use std::borrow::Cow;
-
-use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{self, CONTENT_LENGTH},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_LENGTH};
 use stack_bridge::{Flow, ResponseHead};
 use stack_interp::{Object, Python, Raise};
 
@@ -26,30 +21,37 @@ impl Head {
 }
 
 /// Fields that speak of one connection: the server's to send, not the application's (PEP 3333 "Other HTTP Features").
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// nginx's way for an application to ask for a response that is not buffered.
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const X_ACCEL_BUFFERING: &str = "x-accel-buffering";
+
+/// Fields that most responses get besides the application's.
+const OURS: usize = 4;
 
 /// Checks status and fields.
 pub(crate) fn check<'py>(py: Python<'py>, status: &Object<'py>, fields: &Object<'py>) -> Result<Head, Raise<'py>> {
     let (status, reason) = check_status(py, status)?;
-    let items = fields.sequence(py).ok_or_else(|| {
+    let length = fields.sequence_len().ok_or_else(|| {
         Raise::type_error(format!("headers must be a list of (name, value) tuples, not {}", fields.type_name(py)))
     })?;
-    let mut headers = HeaderMap::with_capacity(items.len());
+    let mut headers = HeaderMap::with_capacity(length + OURS);
     let (mut flow, mut promised) = (Flow::Buffered, None);
-    for item in &items {
-        let (name, value) = check_field(py, item)?;
+    // A list that another thread cuts meanwhile ends early.
+    for item in (0..length).map_while(|index| fields.sequence_item(py, index)) {
+        let (name, value) = check_field(py, &item)?;
         if name == CONTENT_LENGTH {
             let length = content_length(&value)?;
             if promised.is_some_and(|before| before != length) {
@@ -58,7 +60,7 @@ pub(crate) fn check<'py>(py: Python<'py>, status: &Object<'py>, fields: &Object<
             if promised.replace(length).is_some() {
                 continue;
             }
-        } else if name == X_ACCEL_BUFFERING {
+        } else if name.as_str() == X_ACCEL_BUFFERING {
             flow = if value.as_bytes().eq_ignore_ascii_case(b"no") { Flow::Streamed } else { Flow::Buffered };
             continue;
         }
@@ -103,23 +105,22 @@ fn check_field<'py>(py: Python<'py>, item: &Object<'py>) -> Result<(HeaderName, 
     let Some((name, value)) = pair.flatten() else {
         return Err(Raise::type_error(format!("a header must be a (name, value) tuple, not {}", item.type_name(py))));
     };
-    let text = |object: &Object<'py>| object.latin1_text().map(Cow::into_owned);
-    let Some(written) = text(&name) else {
+    let Some(written) = name.latin1_text() else {
         return Err(Raise::type_error(format!("a header's name must be a str of latin-1, not {}", name.type_name(py))));
     };
-    let shown = String::from_utf8_lossy(&written).into_owned();
-    let name =
-        HeaderName::from_bytes(&written).map_err(|_| Raise::value_error(format!("invalid header name {shown:?}")))?;
-    if HOP_BY_HOP.contains(&name) {
-        return Err(Raise::value_error(format!("{shown} is a hop-by-hop header, which only the server may send")));
+    let shown = || String::from_utf8_lossy(&written);
+    let field = HeaderName::from_bytes(&written)
+        .map_err(|_| Raise::value_error(format!("invalid header name {:?}", shown())))?;
+    if is_hop_by_hop(&field) {
+        return Err(Raise::value_error(format!("{} is a hop-by-hop header, which only the server may send", shown())));
     }
-    let Some(written) = text(&value) else {
+    let Some(text) = value.latin1_text() else {
         let kind = value.type_name(py);
-        return Err(Raise::type_error(format!("the value of {shown} must be a str of latin-1, not {kind}")));
+        return Err(Raise::type_error(format!("the value of {} must be a str of latin-1, not {kind}", shown())));
     };
-    let value = HeaderValue::from_bytes(written.trim_ascii())
-        .map_err(|_| Raise::value_error(format!("the value of {shown} holds a control character")))?;
-    Ok((name, value))
+    let content = HeaderValue::from_bytes(text.trim_ascii())
+        .map_err(|_| Raise::value_error(format!("the value of {} holds a control character", shown())))?;
+    Ok((field, content))
 }
 
 fn content_length<'py>(value: &HeaderValue) -> Result<u64, Raise<'py>> {

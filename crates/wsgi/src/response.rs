@@ -123,7 +123,7 @@ impl Response {
             }
         }
         drop(state);
-        Ok(arguments.receiver().attr_named(py, "write")?)
+        Ok(arguments.method(c"write")?)
     }
 
     /// `write(data)`, for applications that can not return an iterable.
