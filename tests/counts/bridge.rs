@@ -21,7 +21,9 @@ fn exchanges() -> impl Iterator<Item = (Request, ResponseHead)> {
 
 fn push(queue: &Queue, request: Request) -> Reply {
     let (responder, reply) = exchange(limits());
-    queue.push(Job { request, responder, deadline: None, retried: false }).expect("the queue has room");
+    queue
+        .push(Job { request: Box::new(request), responder, deadline: None, retried: false })
+        .expect("the queue has room");
     reply
 }
 

@@ -128,7 +128,9 @@ impl Jobs for OneByOne {
         let request = self.requests.next().ok_or(Closed)?;
         let (responder, reply) = exchange(limits());
         self.reply = Some(reply);
-        self.queue.push(Job { request, responder, deadline: None, retried: false }).expect("the queue has room");
+        self.queue
+            .push(Job { request: Box::new(request), responder, deadline: None, retried: false })
+            .expect("the queue has room");
         self.consumer.take()
     }
 }

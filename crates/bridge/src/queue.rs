@@ -48,8 +48,8 @@ pub struct WorkerId(pub u16);
 /// One request that crosses the bridge.
 #[derive(Debug)]
 pub struct Job {
-    /// What the application is to answer.
-    pub request: Request,
+    /// What the application is to answer. A job changes hands often, and this is the most of it.
+    pub request: Box<Request>,
     /// Where the answer goes.
     pub responder: Responder,
     /// When the front gives the request up.
@@ -180,7 +180,7 @@ impl Queue {
                 if let Some(worker) = lock(&self.state).worker(worker) {
                     worker.running -= 1;
                 }
-                self.give_back(*job);
+                self.give_back(job);
             }
             Letter::Reserve => self.remind(),
             Letter::Closed => {}

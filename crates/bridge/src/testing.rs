@@ -35,7 +35,7 @@ pub(crate) fn job() -> (Job, Reply) {
         details: None,
     };
     let (responder, reply) = exchange(limits(16, 0));
-    (Job { request, responder, deadline: None, retried: false }, reply)
+    (Job { request: Box::new(request), responder, deadline: None, retried: false }, reply)
 }
 
 #[cfg(not(loom))]

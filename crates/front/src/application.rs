@@ -153,7 +153,7 @@ impl Application {
         if let Some(counters) = self.counters() {
             counters.requests.fetch_add(1, Relaxed);
         }
-        match self.pressure.queue().push(Job { request, responder, deadline, retried: false }) {
+        match self.pressure.queue().push(Job { request: Box::new(request), responder, deadline, retried: false }) {
             Ok(()) => Ok(reply),
             Err(Refused::Full(_)) => {
                 self.metrics.refused.fetch_add(1, Relaxed);

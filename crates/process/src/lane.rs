@@ -227,9 +227,9 @@ impl ServerLane {
                 }
                 (Some(request), Answer::Begun(responder)) => {
                     responder.fail(Failure::WorkerGone);
-                    LostJob::Begun(Box::new(request))
+                    LostJob::Begun(request)
                 }
-                (Some(request), Answer::Over) => LostJob::Begun(Box::new(request)),
+                (Some(request), Answer::Over) => LostJob::Begun(request),
             };
             Box::new(Lost { job, error, watch: Arc::clone(&self.watch) })
         })

@@ -125,7 +125,9 @@ fn push(queue: &Queue, method: Method, path: &'static str, body: RequestBody) ->
         details: None,
     };
     let (responder, reply) = exchange(BodyLimits { memory: 1 << 24, spill: 0, directory: Path::new("/tmp").into() });
-    queue.push(Job { request, responder, deadline: None, retried: false }).expect("room in the queue");
+    queue
+        .push(Job { request: Box::new(request), responder, deadline: None, retried: false })
+        .expect("room in the queue");
     reply
 }
 

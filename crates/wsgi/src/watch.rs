@@ -149,9 +149,9 @@ impl Watch {
     }
 
     /// A thread has left a job in its slot: from now on somebody looks after it in time.
-    pub(crate) fn expect(&self, deadline: Option<Instant>) {
+    pub(crate) fn expect(&self, now: Instant, deadline: Option<Instant>) {
         let shared = &self.0.0;
-        let due = post::first_look(Instant::now(), deadline, &shared.settings);
+        let due = post::first_look(now, deadline, &shared.settings);
         if shared.nanoseconds(due) < shared.wakes_at.load(Ordering::SeqCst) {
             lock(&shared.bell).rang = true;
             shared.rings.notify_one();

@@ -295,8 +295,9 @@ impl Source {
         let job = self.jobs.take_or_signal()?;
         let next = if job.is_some() { Next::Job } else { Next::Signal };
         let deadline = job.as_ref().and_then(|job| job.deadline);
-        self.slot.leave(job);
-        self.watching.watch.expect(deadline);
+        let now = Instant::now();
+        self.slot.leave(job, now);
+        self.watching.watch.expect(now, deadline);
         Ok(next)
     }
 }

@@ -33,7 +33,7 @@ impl Consumer {
             let job = match self.crew.queue.next(self.crew.key, ran, || Mailbox::Thread(self.sender.clone()))? {
                 Some(job) => job,
                 None => match self.receiver.recv() {
-                    Ok(Letter::Job(job)) => *job,
+                    Ok(Letter::Job(job)) => job,
                     Ok(Letter::Reserve) => {
                         for _ in 0..RESERVE_TURNS {
                             pause(self.crew.queue.reserve_time);
@@ -107,7 +107,7 @@ impl TaskConsumer {
                 let letter = poll_fn(|context| self.mailbox.poll_receive(context)).await;
                 self.is_waiting = false;
                 match letter {
-                    Letter::Job(job) => *job,
+                    Letter::Job(job) => job,
                     Letter::Reserve => {
                         self.in_reserve = true;
                         continue;
@@ -141,7 +141,7 @@ impl Drop for TaskConsumer {
         match self.mailbox.close() {
             Some(Letter::Job(job)) => {
                 self.crew.queue.left(self.crew.key, true, |_| false);
-                self.crew.queue.give_back(*job);
+                self.crew.queue.give_back(job);
             }
             Some(Letter::Reserve) => self.crew.queue.remind(),
             Some(Letter::Closed) | None if self.in_reserve => self.crew.queue.remind(),

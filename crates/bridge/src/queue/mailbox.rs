@@ -7,7 +7,7 @@ use crate::sync::{Arc, Mutex, lock, mailbox::Sender};
 
 #[derive(Debug)]
 pub(super) enum Letter {
-    Job(Box<Job>),
+    Job(Job),
     /// A job waits for a thread that is about to be back; take it, should that one stay away.
     Reserve,
     /// There will be no more jobs.

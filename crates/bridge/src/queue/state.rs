@@ -151,7 +151,7 @@ impl State {
             }
             worker.running += 1;
             job.responder.count_in(&worker.unanswered);
-            Letter::Job(Box::new(job))
+            Letter::Job(job)
         };
         Dispatch { worker: worker.key, mailbox, letter }
     }

@@ -22,7 +22,7 @@ fn request(target: &str, fields: &str) -> String {
 fn as_the_path_says(job: Job) {
     let Job { request, mut responder, .. } = job;
     let stack_bridge::Request { method, target, path, query, headers, script_name, version, scheme, body, .. } =
-        &request;
+        &*request;
     let seen =
         format!("{method} {target:?} {path:?} {query:?} {script_name:?} {version:?} {scheme:?} {headers:?} {body:?}");
     let words: Vec<_> = path.split(|byte| *byte == b'/').skip(1).map(|word| str::from_utf8(word).unwrap()).collect();

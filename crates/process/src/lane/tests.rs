@@ -42,7 +42,7 @@ fn job(method: Method) -> (Job, Reply) {
         details: None,
     };
     let (responder, reply) = exchange(BodyLimits { memory: 1 << 20, spill: 0, directory: Path::new("/tmp").into() });
-    (Job { request, responder, deadline: None, retried: false }, reply)
+    (Job { request: Box::new(request), responder, deadline: None, retried: false }, reply)
 }
 
 impl Peer {

@@ -199,7 +199,12 @@ impl Lane {
         }
         let shared = Arc::clone(&self.shared);
         let responder = LaneResponder { shared, id: request.id, begun: false, ended: false, streamed: false };
-        Ok(Some(Job { request, responder: Responder::remote(Box::new(responder)), deadline, retried: false }))
+        Ok(Some(Job {
+            request: Box::new(request),
+            responder: Responder::remote(Box::new(responder)),
+            deadline,
+            retried: false,
+        }))
     }
 
     fn request(&mut self, head: JobHead<'_>, body: RequestBody) -> Result<Request, WireError> {

@@ -56,7 +56,7 @@ enum Stage {
     /// It waits for a job, or is not there.
     Idle,
     /// It waits for its interpreter since then, with a job or because of a signal.
-    Entering(Option<Box<Job>>, Instant),
+    Entering(Option<Job>, Instant),
     /// The application runs.
     Running(Run),
 }
@@ -142,8 +142,8 @@ impl Slot {
     }
 
     /// Leaves the job here, if there is one, while the thread waits for its interpreter, which may be in vain. Called detached.
-    pub(crate) fn leave(&self, job: Option<Job>) {
-        self.lock().stage = Stage::Entering(job.map(Box::new), Instant::now());
+    pub(crate) fn leave(&self, job: Option<Job>, since: Instant) {
+        self.lock().stage = Stage::Entering(job, since);
     }
 
     /// The thread has its interpreter: the job it left, unless somebody has taken that away meanwhile.
@@ -154,7 +154,7 @@ impl Slot {
                 self.progress.store(NOTHING, Ordering::Relaxed);
                 state.serial += 1;
                 state.stage = Stage::Running(Run::new(&job, watch_client));
-                Some(*job)
+                Some(job)
             }
             Stage::Entering(None, _) => None,
             stage => {
@@ -168,7 +168,7 @@ impl Slot {
     pub(crate) fn take_away(&self) -> Option<Job> {
         let mut state = self.lock();
         match &mut state.stage {
-            Stage::Entering(job, _) => job.take().map(|job| *job),
+            Stage::Entering(job, _) => job.take(),
             Stage::Idle | Stage::Running(_) => None,
         }
     }

@@ -132,7 +132,9 @@ impl App {
 
     pub(crate) fn push(&self, request: Request, limits: BodyLimits) -> Reply {
         let (responder, reply) = exchange(limits);
-        self.queue.push(Job { request, responder, deadline: None, retried: false }).expect("the queue has room");
+        self.queue
+            .push(Job { request: Box::new(request), responder, deadline: None, retried: false })
+            .expect("the queue has room");
         reply
     }
 

@@ -52,7 +52,7 @@ impl App {
     fn ask_within(&self, target: &str, timeout: Duration) -> bool {
         let (responder, reply) = exchange(limits(1 << 20));
         let deadline = Some(Instant::now() + timeout);
-        let job = Job { request: get(target), responder, deadline, retried: false };
+        let job = Job { request: Box::new(get(target)), responder, deadline, retried: false };
         self.queue().push(job).expect("the queue has room");
         read(reply).head.is_ok()
     }
@@ -102,7 +102,7 @@ fn a_worker_that_is_stuck_has_a_successor_and_ends_when_it_is_not_stuck_any_more
     assert_eq!(app.pool().states(), [WorkerState::Ready]);
     let (responder, reply) = exchange(limits(1 << 20));
     let deadline = Some(Instant::now() + Duration::from_millis(50));
-    app.queue().push(Job { request: get("/sleep?3"), responder, deadline, retried: false }).expect("room");
+    app.queue().push(Job { request: Box::new(get("/sleep?3")), responder, deadline, retried: false }).expect("room");
     app.wait_for_states(&[WorkerState::Abandoned, WorkerState::Ready]);
     assert_eq!(app.get("/").text(), "[]", "another interpreter");
     // What sleep returns to is the exception, and then there is nothing left to do.
@@ -152,7 +152,9 @@ fn a_new_process_is_asked_for_when_too_many_workers_are_stuck() {
     for stuck in 1..=2 {
         let (responder, reply) = exchange(limits(1 << 20));
         let deadline = Some(Instant::now() + Duration::from_millis(20));
-        app.queue().push(Job { request: get("/sleep?600"), responder, deadline, retried: false }).expect("room");
+        app.queue()
+            .push(Job { request: Box::new(get("/sleep?600")), responder, deadline, retried: false })
+            .expect("room");
         replies.push(reply);
         let mut expected = vec![WorkerState::Abandoned; stuck];
         expected.push(WorkerState::Ready);
