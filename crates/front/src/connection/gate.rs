@@ -6,7 +6,8 @@
 //! a refusal has its place in the order of responses, its error page and its line in the access log like any other.
 //!
 //! What is asked for a file that is at hand, and no more, is answered here ([`mod@ready`]), and what only an application has to do with
-//! goes to it from here ([`mod@direct`]): hyper does not hear of either, unless the application's answer is not simple.
+//! goes to it from here ([`mod@direct`]): hyper does not hear of either, unless the application's answer is not simple. A
+//! connection begins without hyper, and most need none ([`Gate::poll_alone`]).
 //!
 //! It owns the timeouts of every phase but the body's, which its reader keeps.
 
@@ -67,6 +68,8 @@ pub(super) struct Gate<'a> {
     /// The wait for the next request, or for the rest of its head.
     reading: Pause,
     sending: Sending,
+    /// What ended the connection before there was a hyper to be told.
+    failed: Option<io::Error>,
 }
 
 impl<'a> Gate<'a> {
@@ -89,6 +92,31 @@ impl<'a> Gate<'a> {
             timer: LazyTimer::default(),
             reading,
             sending: Sending::new(timeouts.send, server.rates),
+            failed: None,
+        }
+    }
+
+    /// Serves what concerns hyper in no way, until something else comes.
+    pub(super) fn poll_alone(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            let outcome = match (&self.stage, self.connection.phase()) {
+                (Stage::Waiting, Phase::Flushing) => ready!(self.poll_settle(cx)).map(|()| Told::Nothing),
+                (Stage::Waiting, Phase::Idle)
+                | (Stage::Head { .. } | Stage::Gathering(_) | Stage::Asked(..) | Stage::Ready(_), _) => {
+                    ready!(self.step(cx, &mut ReadBuf::new(&mut [])))
+                }
+                _ => return Poll::Ready(Next::Hyper),
+            };
+            match outcome {
+                Ok(Told::Nothing) => {}
+                Ok(Told::News) if self.connection.phase() == Phase::Idle => return Poll::Ready(Next::End),
+                // An end in the middle of a request is seen again by whoever reads next.
+                Ok(Told::News) => return Poll::Ready(Next::Hyper),
+                Err(error) => {
+                    self.failed = Some(error);
+                    return Poll::Ready(Next::Hyper);
+                }
+            }
         }
     }
 
@@ -151,6 +179,7 @@ impl<'a> Gate<'a> {
                     self.take_answer();
                 } else if self.inbound.len() == length && ready!(self.fill(cx))? == 0 {
                     // The client has left, and what it asked for is given up.
+                    self.inbound.clear();
                     self.stage = Stage::Waiting;
                     return Poll::Ready(Ok(Told::News));
                 } else {
@@ -293,6 +322,15 @@ impl<'a> Gate<'a> {
     }
 }
 
+/// What follows when a gate does not go on alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// hyper takes over.
+    Hyper,
+    /// The client has left between two requests, or sent nothing for too long.
+    End,
+}
+
 /// Whether hyper hears of a step.
 enum Told {
     News,
@@ -314,6 +352,9 @@ fn read_head(reader: &mut HeadReader, may_skip: &mut bool, inbound: &mut BytesMu
 impl AsyncRead for Gate<'_> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Err(error));
+        }
         let before = buf.filled().len();
         loop {
             // What is here goes out first: an error after it would take it along.

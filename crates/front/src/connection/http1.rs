@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
-    task::{Poll, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -14,7 +14,11 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep};
 
-use super::{Begun, Connection, Order, Phase, gate::Gate, stream::Stream};
+use super::{
+    Begun, Connection, Order, Phase,
+    gate::{Gate, Next},
+    stream::Stream,
+};
 use crate::{request, server::Server, timer::LazyTimer, transport::Socket};
 
 /// How long a connection on which a request may be on its way is kept when it is to close.
@@ -47,7 +51,26 @@ pub(super) async fn exchange(
     connection: &Arc<Connection>,
     begun: Begun,
 ) -> Ended {
-    let gate = Gate::new(socket, Arc::clone(connection), begun, server);
+    let mut gate = Gate::new(socket, Arc::clone(connection), begun, server);
+    let mut parking = LazyTimer::default();
+    // Most connections have nothing for hyper, and do without it.
+    let alone = poll_fn(|cx| {
+        if connection.order() >= Order::Drain {
+            return Poll::Ready(None);
+        }
+        match gate.poll_alone(cx) {
+            Poll::Ready(Next::Hyper) => Poll::Ready(None),
+            Poll::Ready(Next::End) => Poll::Ready(Some(Ended::Closed)),
+            Poll::Pending => poll_parking(connection, &mut parking, cx).map(|()| Some(Ended::Idle)),
+        }
+    });
+    if let Some(ended) = alone.await {
+        if ended == Ended::Closed {
+            socket.say_goodbye().await;
+            connection.ended();
+        }
+        return ended;
+    }
     let service = service_fn(|request: Request<Incoming>| {
         let stream = Stream::http1(Arc::clone(connection));
         let answer = request::answer(Arc::clone(server), stream, request);
@@ -61,15 +84,12 @@ pub(super) async fn exchange(
     }
     let mut hyper = pin!(builder.serve_connection(TokioIo::new(gate), service));
     let mut next_request = pin!(None);
-    let mut parking = LazyTimer::default();
     let outcome = poll_fn(|cx| {
         if let Poll::Ready(outcome) = hyper.as_mut().poll(cx) {
             return Poll::Ready(outcome.map(|()| Ended::Closed));
         }
         if connection.order() < Order::Drain {
-            let Some(since) = connection.idle_since() else { return Poll::Pending };
-            let is_long = parking.is_past(Instant::from_std(since) + PARK_AFTER, cx);
-            return if is_long { Poll::Ready(Ok(Ended::Idle)) } else { Poll::Pending };
+            return poll_parking(connection, &mut parking, cx).map(|()| Ok(Ended::Idle));
         }
         if !matches!(connection.phase(), Phase::Idle | Phase::Head) {
             // The response says that it is the last, unless its head had left before.
@@ -96,4 +116,10 @@ pub(super) async fn exchange(
     }
     connection.ended();
     Ended::Closed
+}
+
+/// Waits until the connection has been idle for so long that it is parked.
+fn poll_parking(connection: &Connection, timer: &mut LazyTimer, cx: &mut Context<'_>) -> Poll<()> {
+    let Some(since) = connection.idle_since() else { return Poll::Pending };
+    if timer.is_past(Instant::from_std(since) + PARK_AFTER, cx) { Poll::Ready(()) } else { Poll::Pending }
 }

@@ -31,10 +31,11 @@ impl Head {
         if !target.starts_with(b"/") || uri.as_str().len() != target.len() {
             return None;
         }
-        let mut headers = HeaderMap::with_capacity(FIELDS);
+        // The last line is the empty one.
+        let fields = memchr_iter(b'\n', &head[end..]).count().saturating_sub(1);
+        let mut headers = HeaderMap::try_with_capacity(fields).ok()?;
         let mut start = end;
         for end in memchr_iter(b'\n', &head[start..]).map(|at| end + at) {
-            // The last line is the empty one.
             if let Some(colon) = memchr(b':', &head[start..end]) {
                 let name = HeaderName::from_bytes(&head[start..start + colon]).ok()?;
                 let value = head.slice_ref(fields::trim(without_return(&head[start + colon + 1..end])));
@@ -62,9 +63,6 @@ fn method(name: &[u8]) -> Option<Method> {
         _ => None,
     }
 }
-
-/// Most requests have no more fields than this.
-const FIELDS: usize = 16;
 
 fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
