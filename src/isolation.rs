@@ -145,7 +145,8 @@ pub(crate) fn decide(plan: &Plan) -> anyhow::Result<Choice> {
     }
 }
 
-/// Whether [`decide`] is going to ask the application, and its answer is as good as known: it runs in interpreters.
+/// Whether [`decide`] is going to ask the application, and its answer is as good as known: it runs in interpreters. Those can
+/// be begun while it looks.
 pub(crate) fn is_foreseen(plan: &Plan) -> bool {
     plan.known.is_none() && settled(plan).is_none() && purity::is_pure(plan.venv.as_ref())
 }

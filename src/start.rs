@@ -14,7 +14,7 @@ use stack_bridge::{Queue, WorkerId};
 use stack_config::{AppSource, AppSpec, Application, Config, Recycling, Served};
 use stack_interp::{ExtensionRefusal, InterpreterHandle, Runtime, RuntimeError, RuntimeSettings, Venv, Version};
 use stack_process::{ProcessPool, ProcessSettings, Program};
-use stack_wsgi::{Place, Pool, PoolSettings, WatchSettings, WhenRefused, WhenWorn, discover};
+use stack_wsgi::{Permission, Place, Pool, PoolSettings, WatchSettings, WhenRefused, WhenWorn, discover};
 
 use crate::{cli::WORKER, environment, isolation::Mode, reloading::Reloading, worker_spec::WorkerSpec, workers::shape};
 
@@ -141,7 +141,8 @@ impl Plan {
         })
     }
 
-    /// Starts the workers of this process and waits until each has imported the application. Gives Python's version, too.
+    /// Starts the workers of this process and waits until each has imported the application, for which they wait for the
+    /// permission, if there is to be one. Gives Python's version, too.
     pub(crate) fn start_pool(
         &self,
         place: Place,
@@ -149,6 +150,7 @@ impl Plan {
         queue: Queue,
         when_refused: Option<Arc<dyn WhenRefused>>,
         listening: Listening,
+        permission: Option<Permission>,
     ) -> anyhow::Result<(Pool, String)> {
         let mode = if place == Place::MainInterpreter { Mode::Threads } else { Mode::Interpreters };
         let settings = PoolSettings {
@@ -164,6 +166,7 @@ impl Plan {
             when_imported: listening.reloading.map(|reloading| Arc::new(reloading) as Arc<_>),
             watch: self.watch,
             recycling: self.recycling.clone(),
+            permission,
         };
         let (main, version) = python.start(self.venv.as_ref())?;
         let pool =

@@ -7,7 +7,7 @@ use stack_bridge::{Queue, WorkerId};
 use stack_config::{Application, Config, Isolation};
 use stack_interp::Version;
 use stack_process::ProcessPool;
-use stack_wsgi::{Place, Pool, ProjectDirectory, WhenImported as _};
+use stack_wsgi::{Permission, Place, Pool, ProjectDirectory, WhenImported as _};
 use tokio::{sync::Mutex, task::AbortHandle};
 
 use crate::{
@@ -45,18 +45,42 @@ impl Workers {
         python: &SharedPython,
         listening: Listening,
     ) -> anyhow::Result<Self> {
-        let plan_for_choice = plan.clone();
-        let deciding = tokio::task::spawn_blocking(move || isolation::decide(&plan_for_choice));
-        start_ahead(plan.clone(), python.clone());
-        let choice = deciding.await.context("the choice of the isolation ended")??;
+        let (for_choice, for_outlook) = (plan.clone(), plan.clone());
+        let deciding = tokio::task::spawn_blocking(move || isolation::decide(&for_choice));
+        let outlook = tokio::task::spawn_blocking(move || isolation::is_foreseen(&for_outlook));
+        let decided = async { deciding.await.context("the choice of the isolation ended")? };
+        let here =
+            Here { plan: plan.clone(), queue: queue.clone(), python: python.clone(), listening: listening.clone() };
+        let ahead = outlook.await.is_ok_and(|is_foreseen| is_foreseen).then(|| {
+            let (decision, permission) = Permission::pending();
+            (decision, tokio::spawn(here.clone().start_interpreters(Some(permission))))
+        });
+        // Any other choice leaves alone what was begun: it ends by itself, and is not waited for.
+        let choice = decided.await?;
+        if choice.mode != Mode::Processes && plan.recycling.max_memory.is_some() {
+            let isolation = choice.mode.as_str();
+            tracing::warn!(
+                code = "STACK0344",
+                isolation,
+                "max_worker_memory has no effect: what one interpreter takes can not be told"
+            );
+        }
         match choice.mode {
-            Mode::Processes => Self::start_processes(choice, plan.first, config, plan, queue, &listening).await,
-            Mode::Threads => Self::start_here(choice, plan, queue, python, None, listening).await,
+            Mode::Processes => {
+                drop(ahead);
+                Self::start_processes(choice, plan.first, config, plan, queue, &listening).await
+            }
+            Mode::Threads => here.start(choice, None, None).await,
             Mode::Interpreters => {
-                let policy = if plan.settings.isolation == Isolation::Auto { Policy::Move } else { Policy::Explain };
-                let relocation = Relocation::new(policy, queue.clone());
-                let watch = Some(Arc::clone(&relocation));
-                let mut workers = match Self::start_here(choice, plan, queue, python, watch, listening.clone()).await {
+                let (started, relocation) = match ahead {
+                    Some((decision, starting)) => {
+                        decision.give();
+                        starting.await.context("the start ended")?
+                    }
+                    None => here.start_interpreters(None).await,
+                };
+                let policy = policy(plan);
+                let mut workers = match started {
                     Ok(workers) => workers,
                     // What one interpreter loads may still refuse a second one.
                     Err(error) if policy == Policy::Move => {
@@ -101,43 +125,6 @@ impl Workers {
         if let Some(relocation) = &self.relocation {
             relocation.all_loaded();
         }
-    }
-
-    async fn start_here(
-        choice: Choice,
-        plan: &Plan,
-        queue: &Queue,
-        python: &SharedPython,
-        relocation: Option<Arc<Relocation>>,
-        listening: Listening,
-    ) -> anyhow::Result<Self> {
-        let place = match choice.mode {
-            Mode::Threads => Place::MainInterpreter,
-            Mode::Interpreters | Mode::Processes => Place::OwnInterpreters(plan.settings.workers),
-        };
-        if plan.recycling.max_memory.is_some() {
-            let isolation = choice.mode.as_str();
-            tracing::warn!(
-                code = "STACK0344",
-                isolation,
-                "max_worker_memory has no effect: what one interpreter takes can not be told"
-            );
-        }
-        let (plan, queue, python) = (plan.clone(), queue.clone(), python.clone());
-        let starting = tokio::task::spawn_blocking(move || {
-            plan.start_pool(place, &python, queue, relocation.map(|watch| watch as Arc<_>), listening)
-        });
-        let (pool, python) = starting.await.context("the start ended")??;
-        let directories = pool.reports().first().map(|report| report.directories.clone()).unwrap_or_default();
-        Ok(Self {
-            choice,
-            python,
-            directories,
-            here: Some(pool),
-            processes: Arc::default(),
-            moving: None,
-            relocation: None,
-        })
     }
 
     /// Waits for a request that shows that the application does not run in interpreters of their own, and then moves it.
@@ -201,14 +188,56 @@ impl Workers {
     }
 }
 
-/// Starts Python while a probe is looking at the application, where it is foreseen that it will be needed.
-fn start_ahead(plan: Plan, python: SharedPython) {
-    tokio::task::spawn_blocking(move || {
-        if isolation::is_foreseen(&plan) {
-            // If it fails, whoever needs it hears of that.
-            let _ = python.start(plan.venv.as_ref());
-        }
-    });
+/// What workers of this process are started with.
+#[derive(Clone)]
+struct Here {
+    plan: Plan,
+    queue: Queue,
+    python: SharedPython,
+    listening: Listening,
+}
+
+impl Here {
+    /// Starts interpreters. With a permission they can be begun while a probe looks at the application: they import it once
+    /// that has been given.
+    async fn start_interpreters(self, permission: Option<Permission>) -> (anyhow::Result<Workers>, Arc<Relocation>) {
+        let relocation = Relocation::new(policy(&self.plan), self.queue.clone());
+        let choice = Choice { mode: Mode::Interpreters, why: None };
+        (self.start(choice, Some(Arc::clone(&relocation)), permission).await, relocation)
+    }
+
+    async fn start(
+        self,
+        choice: Choice,
+        relocation: Option<Arc<Relocation>>,
+        permission: Option<Permission>,
+    ) -> anyhow::Result<Workers> {
+        let Self { plan, queue, python, listening } = self;
+        let place = match choice.mode {
+            Mode::Threads => Place::MainInterpreter,
+            Mode::Interpreters | Mode::Processes => Place::OwnInterpreters(plan.settings.workers),
+        };
+        let starting = tokio::task::spawn_blocking(move || {
+            let when_refused = relocation.map(|watch| watch as Arc<_>);
+            plan.start_pool(place, &python, queue, when_refused, listening, permission)
+        });
+        let (pool, python) = starting.await.context("the start ended")??;
+        let directories = pool.reports().first().map(|report| report.directories.clone()).unwrap_or_default();
+        Ok(Workers {
+            choice,
+            python,
+            directories,
+            here: Some(pool),
+            processes: Arc::default(),
+            moving: None,
+            relocation: None,
+        })
+    }
+}
+
+/// What is done about an application that proves not to run in interpreters.
+fn policy(plan: &Plan) -> Policy {
+    if plan.settings.isolation == Isolation::Auto { Policy::Move } else { Policy::Explain }
 }
 
 /// The number of the first worker process behind those of the interpreters, which may still be there.

@@ -1,10 +1,10 @@
 //! Whether what is installed is Python alone, by what the wheels say of themselves.
 //!
-//! Then the probe is nearly sure to say that the application runs in interpreters, and what those need can be begun while it
-//! looks. This decides nothing: an answer that is wrong costs the memory of a Python that nobody uses.
+//! Then the probe is nearly sure to say that the application runs in interpreters, and those can be begun while it looks, up to
+//! the import. This decides nothing: an answer that is wrong costs interpreters that nobody uses, their time and their memory.
 
 use std::{
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use stack_interp::{Venv, Version};
 
 /// Whether every package where Python looks for them is pure. What can not be told is not.
 pub(crate) fn is_pure(venv: Option<&Venv>) -> bool {
-    packages(venv).is_some_and(|packages| all_pure(&packages).unwrap_or(false))
+    env::var_os("PYTHONPATH").is_none() && packages(venv).is_some_and(|packages| all_pure(&packages).unwrap_or(false))
 }
 
 /// The directory of packages: the environment's, else that of the Python this program is linked with.

@@ -3,7 +3,7 @@
 /// The states of a worker, in the order of its life, wherever it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerState {
-    /// Its interpreter is being made, or its process started.
+    /// Its interpreter is being made, or its process started; or the interpreter waits until it is known to be wanted.
     Starting,
     /// The application is being imported.
     Loading,

@@ -183,7 +183,8 @@ impl Methods {
         Self(unsafe { std::slice::from_raw_parts(methods.as_ptr().cast(), methods.len()) })
     }
 
-    /// Binds a method to an instance as the attribute's descriptor does, but without looking for the attribute.
+    /// Binds a method to an instance as the attribute's descriptor does, but without looking for the attribute, and without its
+    /// check of the instance.
     ///
     /// # Safety
     ///
@@ -398,7 +399,7 @@ unsafe fn call<M: MethodFn>(
             named.push((name, unsafe { Object::from_borrowed(py, argument) }?));
         }
     }
-    // SAFETY: CPython checked that the receiver is an instance before it called.
+    // SAFETY: an instance: CPython's descriptor has checked that, or whoever called `Methods::bind` has.
     let this = unsafe { value::<M::Class>(receiver.as_ptr()) };
     let methods = Methods::of::<M::Class>();
     M::call(this, py, &Arguments { receiver, methods, positional, keywords: named, py })

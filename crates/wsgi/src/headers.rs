@@ -47,7 +47,8 @@ pub(crate) fn check<'py>(py: Python<'py>, status: &Object<'py>, fields: &Object<
     let length = fields.sequence_len().ok_or_else(|| {
         Raise::type_error(format!("headers must be a list of (name, value) tuples, not {}", fields.type_name(py)))
     })?;
-    let mut headers = HeaderMap::with_capacity(length + OURS);
+    let mut headers = HeaderMap::try_with_capacity(length + OURS)
+        .map_err(|_| Raise::value_error(format!("{length} headers are too many")))?;
     let (mut flow, mut promised) = (Flow::Buffered, None);
     // A list that another thread cuts meanwhile ends early.
     for item in (0..length).map_while(|index| fields.sequence_item(py, index)) {

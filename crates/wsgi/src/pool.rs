@@ -3,6 +3,7 @@
 mod keeper;
 mod lives;
 mod member;
+mod permission;
 
 use std::{
     ffi::OsString,
@@ -15,11 +16,14 @@ use stack_bridge::{Queue, WorkerId, WorkerState};
 use stack_config::{AppSpec, Isolation, Recycling};
 use stack_interp::{CreateError, InterpreterHandle};
 
-pub use self::keeper::{WhenWorn, Worn};
 use self::{
     keeper::{Keeper, Wish},
     lives::Lives,
     member::Common,
+};
+pub use self::{
+    keeper::{WhenWorn, Worn},
+    permission::{Decision, Permission},
 };
 
 use crate::{
@@ -58,6 +62,9 @@ pub struct PoolSettings {
     pub watch: WatchSettings,
     /// When a worker is replaced by a new one.
     pub recycling: Recycling,
+    /// What the workers wait for before they import the application; `None`: nothing. Their interpreters are made meanwhile.
+    /// Their successors find it given.
+    pub permission: Option<Permission>,
 }
 
 /// Where the workers of this process run the application.
@@ -113,6 +120,9 @@ pub enum StartError {
     /// No interpreter could be made for it.
     #[error("no interpreter for a worker")]
     Interpreter(#[source] CreateError),
+    /// The workers were begun early, and are not wanted.
+    #[error("the workers are not wanted")]
+    NotWanted,
     /// This server's own fault.
     #[error("a worker panicked while it started")]
     Panicked,
@@ -172,9 +182,13 @@ impl Pool {
             }
             reports.iter().take(workers).collect::<Result<Vec<_>, StartError>>()
         };
-        // Workers that did come up are done, their atexit handlers run.
-        let reports = start_all().inspect_err(|_| common.lives.retire_all())?;
-        Keeper::spawn(common.clone(), when_worn, wished).inspect_err(|_| common.lives.retire_all())?;
+        let give_up = || {
+            // Workers that did come up are done, their atexit handlers run; others need not begin.
+            common.lives.retire_all();
+            common.settings.permission.iter().for_each(Permission::withdraw);
+        };
+        let reports = start_all().inspect_err(|_| give_up())?;
+        Keeper::spawn(common.clone(), when_worn, wished).inspect_err(|_| give_up())?;
         Ok(Self { common, reports })
     }
 

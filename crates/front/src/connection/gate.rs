@@ -1,4 +1,4 @@
-//! The socket under hyper's HTTP/1: nothing passes that has not been read here first, as strictly as RFC 9112 has it.
+//! The socket of a connection that speaks HTTP/1: nothing passes that has not been read here first, as strictly as RFC 9112 has it.
 //!
 //! The gate reads each head, decides how the body is delimited, and hands both to hyper; what follows stays here until
 //! the response has been sent, so hyper never holds more than one request. A head that is refused does not reach hyper:
@@ -109,10 +109,12 @@ impl<'a> Gate<'a> {
             };
             match outcome {
                 Ok(Told::Nothing) => {}
-                Ok(Told::News) if self.connection.phase() == Phase::Idle => return Poll::Ready(Next::End),
+                Ok(Told::News) | Err(_) if self.connection.phase() == Phase::Idle => return Poll::Ready(Next::End),
                 // An end in the middle of a request is seen again by whoever reads next.
                 Ok(Told::News) => return Poll::Ready(Next::Hyper),
                 Err(error) => {
+                    // Whatever was on its way ends here.
+                    self.stage = Stage::Waiting;
                     self.failed = Some(error);
                     return Poll::Ready(Next::Hyper);
                 }
@@ -327,7 +329,7 @@ impl<'a> Gate<'a> {
 pub(super) enum Next {
     /// hyper takes over.
     Hyper,
-    /// The client has left between two requests, or sent nothing for too long.
+    /// The client has left between two requests, was lost there, or sent nothing for too long.
     End,
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, ClientConnection};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -110,6 +110,11 @@ impl Client {
         let connection = self.tls.as_mut().expect("asked of encrypted connections");
         rustls::Stream::new(connection, &mut self.stream).read_to_string(&mut text)?;
         Ok(text)
+    }
+
+    /// Leaves as one does whose machine has lost the connection.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     pub(crate) fn shut_down_sending(&self) {

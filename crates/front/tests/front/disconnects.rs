@@ -56,6 +56,33 @@ fn a_client_that_shuts_down_its_sending_side_has_left() {
 }
 
 #[test]
+fn nothing_is_left_of_a_connection_that_is_reset() {
+    let (jobs, held) = mpsc::channel();
+    let server = Server::with(
+        |_| {},
+        move |job| {
+            if job.request.path == "/held" { jobs.send(job).unwrap() } else { echo(job) }
+        },
+    );
+    let held_request = GET.replace(" / ", " /held ");
+    let stages = [
+        ("between two requests", String::new(), 0),
+        ("within a head", GET[..20].to_owned(), 0),
+        ("at its application", held_request, 1),
+    ];
+    for (stage, sent, in_flight) in stages {
+        let mut client = server.client();
+        assert_eq!(client.get("/").status, 200);
+        client.send(&sent);
+        wait_until(stage, || server.snapshot().in_flight == in_flight);
+        client.reset();
+        wait_until(stage, || server.snapshot().connections == 0);
+        assert_eq!(server.snapshot().in_flight, 0, "{stage}");
+    }
+    drop(held);
+}
+
+#[test]
 fn an_upload_that_is_not_completed_is_never_queued() {
     let server = Server::start(|_| {});
     for head in ["content-length: 10000", "transfer-encoding: chunked"] {

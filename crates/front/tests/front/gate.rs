@@ -1,4 +1,4 @@
-//! What stands between the socket and hyper's HTTP/1.
+//! What stands between the socket and whoever answers.
 
 use std::fs;
 

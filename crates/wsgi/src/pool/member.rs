@@ -94,6 +94,11 @@ impl Member {
 
     fn live(&self, py: Python<'_>, interpreter: &InterpreterHandle) -> Result<(), StartError> {
         let Common { settings, lives, watch, .. } = &self.common;
+        if let Some(permission) = &settings.permission
+            && !py.detach(|| permission.wait())
+        {
+            return Err(StartError::NotWanted);
+        }
         lives.set(self.life, WorkerState::Loading);
         let worker = settings.worker(self.crew.worker());
         let report = worker.load(py)?;

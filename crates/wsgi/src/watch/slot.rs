@@ -141,9 +141,10 @@ impl Slot {
         self.lock().thread = Some(ThreadIdent::current(py));
     }
 
-    /// Leaves the job here, if there is one, while the thread waits for its interpreter, which may be in vain. Called detached.
-    pub(crate) fn leave(&self, job: Option<Job>, since: Instant) {
-        self.lock().stage = Stage::Entering(job, since);
+    /// Leaves the job here, if there is one, while the thread waits for its interpreter from now on, which may be in vain. Called
+    /// detached.
+    pub(crate) fn leave(&self, job: Option<Job>, now: Instant) {
+        self.lock().stage = Stage::Entering(job, now);
     }
 
     /// The thread has its interpreter: the job it left, unless somebody has taken that away meanwhile.

@@ -185,6 +185,7 @@ fn settings(
         when_imported: None,
         watch: WatchSettings { kill: Duration::from_mins(1), pause: None, slow: None, interrupt_on_disconnect: false },
         recycling: Recycling::default(),
+        permission: None,
     };
     (folder, settings)
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use stack_config::Callable;
-use stack_wsgi::{LoadError, StartError};
+use stack_wsgi::{LoadError, Permission, StartError};
 
 use crate::harness::{App, can_run, get, limits, read};
 
@@ -54,6 +54,29 @@ def factory(): return app
         assert!(factory.contains("'application_under_test:make()' raised ValueError: no settings"), "{factory}");
         let made = error("def make(): pass", module, named("make", true)).to_string();
         assert!(made.contains("make()' is None, not a callable"), "{made}");
+    }
+
+    workers_that_were_begun_early_import_nothing_before_they_may {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("imported");
+        let source = format!("
+import pathlib
+pathlib.Path({mark:?}).touch()
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'app']
+");
+        let start = |is_given| {
+            let (decision, permission) = Permission::pending();
+            if is_given { decision.give() } else { drop(decision) }
+            App::start_with(&source, 1, |settings| settings.permission = Some(permission))
+        };
+        assert!(matches!(start(false).err(), Some(StartError::NotWanted)));
+        assert!(!mark.exists());
+        let app = start(true).unwrap();
+        assert_eq!(app.get("/").text(), "app");
+        assert!(mark.exists());
+        app.stop();
     }
 
     an_application_does_not_get_the_variables_that_another_one_has_set {
