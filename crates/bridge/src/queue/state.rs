@@ -132,11 +132,22 @@ impl State {
 
     /// The idle thread that is to get the next job; it is idle no longer. `None` with all threads busy.
     pub(super) fn pick(&mut self, capacity: usize) -> Option<Pick> {
-        let is_returning = self.workers.iter().any(Worker::is_returning) && self.waiting.len() < capacity;
-        let with_thread = self.workers.iter_mut().enumerate().filter(|(_, worker)| worker.has_idle_thread());
-        let (index, worker) = with_thread.min_by_key(|(_, worker)| (worker.unanswered.count(), worker.running))?;
-        let mailbox = worker.idle.pop().expect("filtered for one that is not empty");
-        Some(Pick { index, mailbox, in_reserve: is_returning && worker.unanswered.count() > 0 })
+        let mut least: Option<(usize, (usize, usize))> = None;
+        for (index, worker) in self.workers.iter().enumerate().filter(|(_, worker)| worker.has_idle_thread()) {
+            let load = (worker.unanswered.count(), worker.running);
+            if least.is_none_or(|(_, least)| load < least) {
+                least = Some((index, load));
+            }
+            // The others need not be looked at. All of this is under the lock, and there may be many.
+            if load == (0, 0) {
+                break;
+            }
+        }
+        let (index, (unanswered, _)) = least?;
+        let in_reserve =
+            unanswered > 0 && self.waiting.len() < capacity && self.workers.iter().any(Worker::is_returning);
+        let mailbox = self.workers[index].idle.pop().expect("filtered for one that is not empty");
+        Some(Pick { index, mailbox, in_reserve })
     }
 
     /// Gives the job to the thread that was picked for it, or keeps it for one that is about to be back.
