@@ -1,9 +1,13 @@
 //! What the application is given: environ and input.
 
-use std::io::{Seek, Write};
+use std::{
+    io::{Seek, Write},
+    sync::Arc,
+};
 
-use http::Method;
-use stack_bridge::RequestBody;
+use bytes::Bytes;
+use http::{Method, Version};
+use stack_bridge::{Local, Peer, RequestBody, Scheme};
 
 use crate::harness::{App, can_run, get, post, request, with_header};
 
@@ -58,6 +62,43 @@ tests! {
         app.stop();
     }
 
+    nothing_of_one_request_is_in_the_next {
+        // On one thread. They are sorted, so that only the values count.
+        let app = App::one_by_one("
+import json
+def app(environ, start_response):
+    start_response('200 OK', [])
+    plain = {key: value for key, value in environ.items() if isinstance(value, (str, bool, tuple))}
+    return [json.dumps(plain, sort_keys=True).encode()]
+");
+        let other = |peer| {
+            let mut other = with_header(request(Method::PUT, "/mount/b%20c?d=e", RequestBody::Empty), "x-other", "1");
+            other.path = Bytes::from_static(b"/b c");
+            other.script_name = Bytes::from_static(b"/mount");
+            (other.version, other.scheme, other.peer) = (Version::HTTP_2, Scheme::Https, peer);
+            other.local = Arc::new(Local { name: "other.example".into(), port: "8443".into() });
+            other
+        };
+        let plain = app.get("/").text().to_owned();
+        let named = |text: &str, name: &str, value: &str| text.contains(&format!("\"{name}\": \"{value}\""));
+        for (peer, address) in [
+            (Peer::Unix, ""),
+            (Peer::Tcp("[2001:db8::7]:50000".parse().unwrap()), "2001:db8::7"),
+            (Peer::Tcp("192.0.2.9:0".parse().unwrap()), "192.0.2.9"),
+        ] {
+            let answer = app.send(other(peer));
+            for (name, value) in [
+                ("REMOTE_ADDR", address), ("SERVER_NAME", "other.example"), ("SERVER_PORT", "8443"), ("HTTPS", "on"),
+                ("SERVER_PROTOCOL", "HTTP/2"), ("REQUEST_METHOD", "PUT"), ("SCRIPT_NAME", "/mount"), ("PATH_INFO", "/b c"),
+                ("QUERY_STRING", "d=e"), ("wsgi.url_scheme", "https"), ("HTTP_X_OTHER", "1"),
+            ] {
+                assert!(named(answer.text(), name, value), "{name} in {}", answer.text());
+            }
+            assert_eq!(app.get("/").text(), plain);
+        }
+        app.stop();
+    }
+
     paths_are_latin_1_strings_of_the_decoded_bytes {
         let app = App::plain("
 def application(environ, start_response):
@@ -65,7 +106,7 @@ def application(environ, start_response):
     return [environ['PATH_INFO'].encode('latin-1')]
 ");
         let mut unicode = get("/");
-        unicode.path = bytes::Bytes::from("/\u{e9}\u{20ac}".as_bytes().to_vec());
+        unicode.path = Bytes::from("/\u{e9}\u{20ac}".as_bytes().to_vec());
         assert_eq!(app.send(unicode).text(), "/\u{e9}\u{20ac}");
         app.stop();
     }
