@@ -38,7 +38,15 @@ struct Shared {
     server: String,
     state: watch::Sender<State>,
     /// There once serving has begun.
-    stop: OnceLock<watch::Receiver<Stop>>,
+    serving: OnceLock<Serving>,
+}
+
+/// How serving ends.
+#[derive(Clone, Debug)]
+struct Serving {
+    stop: watch::Receiver<Stop>,
+    /// Whether no connection is accepted any more, and none is kept open for a further request.
+    has_left: watch::Receiver<bool>,
 }
 
 /// What pages have to know.
@@ -65,8 +73,8 @@ impl Development {
     pub fn new(reloads_pages: bool) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let server = format!("{:x}-{:x}", now.as_millis(), process::id());
-        let (state, stop) = (watch::channel(State::default()).0, OnceLock::new());
-        Self(Arc::new(Shared { reloads_pages, server, state, stop }))
+        let (state, serving) = (watch::channel(State::default()).0, OnceLock::new());
+        Self(Arc::new(Shared { reloads_pages, server, state, serving }))
     }
 
     /// A static file has changed.
@@ -92,9 +100,12 @@ impl Development {
         });
     }
 
-    /// Serving begins. From now on `stop` says whether it ends.
-    pub(crate) fn start(&self, stop: watch::Receiver<Stop>) {
-        let _ = self.0.stop.set(stop);
+    /// Serving begins. From now on `stop` says whether it ends, and what this gives is to be told when nobody can reach this
+    /// server any more.
+    pub(crate) fn start(&self, stop: watch::Receiver<Stop>) -> watch::Sender<bool> {
+        let (left, has_left) = watch::channel(false);
+        let _ = self.0.serving.set(Serving { stop, has_left });
+        left
     }
 
     /// Answers what is asked of the server itself.

@@ -139,9 +139,7 @@ impl Front {
         server.health.start(stop.clone());
         // A browser must not get the old code once more, and what it would lose by a close it asks for again.
         let last_use = if server.development.is_some() { Duration::ZERO } else { LAST_USE };
-        if let Some(development) = &server.development {
-            development.start(stop.clone());
-        }
+        let left = server.development.as_ref().map(|development| development.start(stop.clone()));
         let registry = Arc::new(Registry::new(server.limits.max_connections.get(), Arc::clone(&server.metrics)));
         let (cut_off, cut_offs) = mpsc::unbounded_channel();
 
@@ -179,6 +177,9 @@ impl Front {
             registry.leave(last_use);
             if timeout(last_use, registry.empty()).await.is_err() {
                 registry.command(Order::Drain);
+                if let Some(left) = &left {
+                    left.send_replace(true);
+                }
                 registry.empty().await;
             }
         };

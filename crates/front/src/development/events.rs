@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Development, Event, State};
+use super::{Development, Event, Serving, State};
 use crate::Stop;
 
 /// How long a browser waits before it comes back.
@@ -24,6 +24,10 @@ const RETRY: &str = "retry: 200\n\n";
 
 /// How often something is sent where nothing happens, so that a client that is gone is noticed.
 const ALIVE: Duration = Duration::from_secs(15);
+
+/// How long the last event waits at most until its clients can only reach the next server: an acceptor that waits for a place
+/// may wait for one of theirs.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// Events until the server stops, or the client leaves.
 struct Events(mpsc::Receiver<Bytes>);
@@ -52,7 +56,7 @@ pub(super) fn stream(development: &Development) -> Response {
 /// Tells one client how things are, first and whenever that changes.
 async fn tell(development: Development, client: mpsc::Sender<Bytes>) {
     let mut state = development.0.state.subscribe();
-    let Some(mut stop) = development.0.stop.get().cloned() else { return };
+    let Some(Serving { mut stop, mut has_left }) = development.0.serving.get().cloned() else { return };
     let mut next = Bytes::from_static(RETRY.as_bytes());
     next = [next, event(&development, &state.borrow_and_update().clone())].concat().into();
     loop {
@@ -63,7 +67,8 @@ async fn tell(development: Development, client: mpsc::Sender<Bytes>) {
             () = client.closed() => return,
             is_handed_over = end(&mut stop) => {
                 if is_handed_over {
-                    // The next one serves already.
+                    // The next one serves already. Whoever is told comes back at once, and must not find this one again.
+                    let _ = timeout(LEAVING, has_left.wait_for(|has_left| *has_left)).await;
                     let _ = client.send(line(&Event { version: None, failure: None })).await;
                 }
                 return;
