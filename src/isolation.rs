@@ -9,7 +9,7 @@ pub(crate) mod probe;
 pub(crate) mod protocol;
 mod purity;
 
-use std::fmt;
+use std::{env, fmt};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -148,7 +148,9 @@ pub(crate) fn decide(plan: &Plan) -> anyhow::Result<Choice> {
 /// Whether [`decide`] is going to ask the application, and its answer is as good as known: it runs in interpreters. Those can
 /// be begun while it looks.
 pub(crate) fn is_foreseen(plan: &Plan) -> bool {
-    plan.known.is_none() && settled(plan).is_none() && purity::is_pure(plan.venv.as_ref())
+    // What else it names may be anything.
+    let is_all = env::var_os("PYTHONPATH").is_none();
+    plan.known.is_none() && is_all && settled(plan).is_none() && purity::is_pure(plan.venv.as_ref())
 }
 
 /// Decides as [`decide`] does, and imports the application in the mode that is chosen, if it was not for the choice.

@@ -4,7 +4,7 @@
 //! the import. This decides nothing: an answer that is wrong costs interpreters that nobody uses, their time and their memory.
 
 use std::{
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use stack_interp::{Venv, Version};
 
 /// Whether every package where Python looks for them is pure. What can not be told is not.
 pub(crate) fn is_pure(venv: Option<&Venv>) -> bool {
-    env::var_os("PYTHONPATH").is_none() && packages(venv).is_some_and(|packages| all_pure(&packages).unwrap_or(false))
+    packages(venv).is_some_and(|packages| all_pure(&packages).unwrap_or(false))
 }
 
 /// The directory of packages: the environment's, else that of the Python this program is linked with.
