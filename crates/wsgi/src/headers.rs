@@ -129,3 +129,28 @@ fn content_length<'py>(value: &HeaderValue) -> Result<u64, Raise<'py>> {
     let length = digits.and_then(|digits| digits.parse().ok());
     length.ok_or_else(|| Raise::value_error(format!("invalid Content-Length {value:?}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_the_connection_are_known_by_their_names() {
+        let is_the_servers = |name: &str| is_hop_by_hop(&HeaderName::from_bytes(name.as_bytes()).unwrap());
+        for name in [
+            "Connection",
+            "Keep-Alive",
+            "Proxy-Authenticate",
+            "Proxy-Authorization",
+            "TE",
+            "Trailer",
+            "Transfer-Encoding",
+            "Upgrade",
+        ] {
+            assert!(is_the_servers(name), "{name}");
+        }
+        for name in ["Content-Length", "Keep-Alive-2", "X-TE", "Upgrade-Insecure-Requests"] {
+            assert!(!is_the_servers(name), "{name}");
+        }
+    }
+}
