@@ -116,7 +116,8 @@ impl Queue {
     /// The same, in which a job is refused as well when all that wait have waited for longer than `target` for a while.
     pub fn shedding(capacity: usize, target: Option<Duration>) -> Self {
         let overload = target.map(Overload::new);
-        let state = State { waiting: VecDeque::new(), workers: Vec::new(), next_key: 0, closed: false, overload };
+        let state =
+            State { waiting: VecDeque::new(), ahead: 0, workers: Vec::new(), next_key: 0, closed: false, overload };
         Self { state: Arc::new(Mutex::new(state)), capacity, reserve_time: RESERVE_TIME }
     }
 
@@ -170,6 +171,24 @@ impl Queue {
         let dispatch = state.dispatch(pick, job);
         drop(state);
         self.send(dispatch);
+    }
+
+    /// Gives back jobs that a thread took and did not begin with, which is still there: it finds them again, should nobody else.
+    fn give_back_all(&self, jobs: VecDeque<Job>) {
+        let mut dispatches = Vec::new();
+        let mut state = lock(&self.state);
+        for mut job in jobs.into_iter().rev() {
+            job.responder.count_out();
+            state.waiting.push_front(Waiting { job, since: None });
+        }
+        while !state.waiting.is_empty()
+            && let Some(pick) = state.pick(0)
+        {
+            let Some(Waiting { job, .. }) = state.waiting.pop_front() else { break };
+            dispatches.push(state.dispatch(pick, job));
+        }
+        drop(state);
+        dispatches.into_iter().for_each(|dispatch| self.send(dispatch));
     }
 
     /// Never blocks: a thread that was on the list has an empty mailbox. One that left it meanwhile gives the letter back.
@@ -266,7 +285,7 @@ impl Queue {
     pub fn depth(&self) -> Depth {
         let state = lock(&self.state);
         Depth {
-            queued: state.waiting.len(),
+            queued: state.waiting.len() + state.ahead,
             running: state.workers.iter().map(|worker| worker.running).sum(),
             idle: state.workers.iter().map(|worker| worker.idle.len()).sum(),
         }
@@ -288,7 +307,7 @@ impl Queue {
     /// A thread of `worker` wants its next job, and is done with the one before if it `ran`.
     fn next(&self, worker: Key, ran: bool, mailbox: impl FnOnce() -> Mailbox) -> Result<Option<Job>, Closed> {
         let mut state = lock(&self.state);
-        let State { waiting, workers, next_key: _, closed, overload } = &mut *state;
+        let State { waiting, ahead: _, workers, next_key: _, closed, overload } = &mut *state;
         let Some(worker) = workers.iter_mut().find(|known| known.key == worker) else { return Err(Closed) };
         if ran {
             worker.running -= 1;
@@ -313,6 +332,37 @@ impl Queue {
                 Ok(None)
             }
         }
+    }
+
+    /// Jobs that a thread of `worker` is to run after the one it has: no more than its share, so that those that are about to
+    /// be back find some as well.
+    fn next_ahead(&self, worker: Key, most: usize, fits: impl Fn(&Job) -> bool) -> VecDeque<Job> {
+        let mut jobs = VecDeque::new();
+        let mut state = lock(&self.state);
+        let State { waiting, ahead, workers, next_key: _, closed: _, overload } = &mut *state;
+        // With fewer than one for each worker there is none for each thread, and nothing to add up under the lock.
+        if waiting.len() < workers.len() {
+            return jobs;
+        }
+        let threads: usize = workers.iter().filter(|worker| worker.gets_jobs()).map(|worker| worker.consumers).sum();
+        let Some(worker) = workers.iter().find(|known| known.key == worker && known.gets_jobs()) else { return jobs };
+        let share = waiting.len().checked_div(threads).unwrap_or_default();
+        while jobs.len() < share.min(most) && waiting.front().is_some_and(|waiting| fits(&waiting.job)) {
+            let Some(Waiting { mut job, since }) = waiting.pop_front() else { break };
+            if let (Some(overload), Some(since)) = (&mut *overload, since) {
+                let now = Instant::now();
+                overload.waited(now, now.saturating_duration_since(since));
+            }
+            job.responder.count_in(&worker.unanswered);
+            jobs.push_back(job);
+        }
+        *ahead += jobs.len();
+        jobs
+    }
+
+    /// So many jobs that were taken ahead were begun, or came back.
+    fn are_ahead_no_more(&self, jobs: usize) {
+        lock(&self.state).ahead -= jobs;
     }
 
     /// A thread of `worker` waits for no letter any more, and runs nothing.

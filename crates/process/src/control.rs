@@ -14,6 +14,7 @@ use std::{
 use tokio::process::{Child, Command};
 
 use crate::{
+    claims::Claims,
     lane::ServerLane,
     link::{Link, LinkError},
     pool::{Exit, Program, StartError},
@@ -57,8 +58,10 @@ pub(crate) async fn equip(
     for _ in 0..threads {
         let (jobs, their_jobs) = UnixStream::pair()?;
         let (answers, their_answers) = UnixStream::pair()?;
-        link.send(&Order::Lane, &[], &[their_jobs.as_fd(), their_answers.as_fd()]).await?;
-        lanes.push(ServerLane::new(jobs, answers)?);
+        let claims = Claims::new()?;
+        let theirs = [their_jobs.as_fd(), their_answers.as_fd(), claims.descriptor().as_fd()];
+        link.send(&Order::Lane, &[], &theirs).await?;
+        lanes.push(ServerLane::new(jobs, answers, claims)?);
     }
     Ok(lanes)
 }

@@ -1,39 +1,40 @@
 //! The server's side of a lane: a task that takes jobs from the queue for one thread of a worker process.
 
+mod ahead;
+#[cfg(test)]
+mod ahead_tests;
+mod current;
+mod sending;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    borrow::Cow,
-    io::{self, IoSlice, Seek},
+    io::{self, IoSlice},
     net::Shutdown,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::AsFd, unix::net::UnixStream},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{StatusCode, Version};
+use http::StatusCode;
 use stack_bridge::{
-    ClientConnection, Failure, FileRegion, Flow, Job, Peer, Push, Request, RequestBody, RequestId, Responder,
-    ResponseHead, Scheme, SendError, TaskConsumer, WhenClientGone,
+    Failure, FileRegion, Flow, Job, Push, Request, RequestId, ResponseHead, TaskConsumer, WhenClientGone,
 };
 use tokio::{sync::Notify, task::JoinError};
 
-use crate::{
-    link::{self, HangUp, Link, LinkError},
-    wire::{self, BodyPlace, FailureKind, Head, HttpVersion, JobHead, TlsHead, ToServer, ToWorker, WireError},
-    worker::memory_file,
+use self::{
+    ahead::{AHEAD_TIME, Ahead, LARGEST_BATCH},
+    current::{Answer, Current},
 };
-
-/// A body in memory of more bytes crosses as a file in memory.
-const LARGEST_INLINE_BODY: usize = 128 * 1024;
+use crate::{
+    claims::Claims,
+    link::{self, HangUp, Link, LinkError},
+    wire::{self, FailureKind, Head, ToServer, ToWorker, WireError},
+};
 
 /// What the lanes of one process tell of their jobs.
 #[derive(Debug, Default)]
@@ -64,20 +65,25 @@ pub(crate) struct Lost {
     /// The job, where nothing of its response was sent; else only what it was.
     pub(crate) job: LostJob,
     pub(crate) error: LaneError,
-    watch: Arc<ClientWatch>,
+    /// Where it can be told whether the worker has read it.
+    unknown: Option<Arc<ClientWatch>>,
 }
 
 impl Lost {
     /// Whether the worker is gone and has not read all that was sent: the job, or word of a client that left, and then nobody runs
     /// the job again. Only its end tells: a process that ends closes its descriptors one by one.
     pub(crate) fn was_unread(&self) -> bool {
-        matches!(self.watch.jobs.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionReset)
+        let reset = |watch: &Arc<ClientWatch>| match watch.jobs.take_error() {
+            Ok(Some(error)) => error.kind() == io::ErrorKind::ConnectionReset,
+            Ok(None) | Err(_) => false,
+        };
+        self.unknown.as_ref().is_some_and(reset)
     }
 }
 
 #[derive(Debug)]
 pub(crate) enum LostJob {
-    /// The worker never read it whole.
+    /// The worker never read it whole, or never claimed it.
     Unsent(Box<Job>),
     /// The client has seen nothing.
     Unanswered(Box<Job>),
@@ -101,6 +107,8 @@ impl LostJob {
 pub(crate) enum LaneError {
     #[error(transparent)]
     Link(#[from] LinkError),
+    #[error("the counter of a lane's claims is of no use")]
+    Claims(#[source] io::Error),
     #[error("a request body could not be passed on")]
     Body(#[source] io::Error),
     #[error("a response could not be handed on")]
@@ -119,7 +127,14 @@ pub(crate) struct ServerLane {
     /// Where responses come in. Nothing is sent there: the event loop would be woken by the room that becomes free.
     answers: Link,
     watch: Arc<ClientWatch>,
+    claims: Claims,
     outgoing: Vec<u8>,
+    /// How many jobs it may send at once.
+    window: usize,
+    /// What it sends at once is to be done in this time: [`AHEAD_TIME`].
+    ahead_time: Duration,
+    /// Jobs that were taken back, and that the worker has not come to yet.
+    skips: usize,
 }
 
 /// Tells the worker when the client of the current job leaves.
@@ -152,19 +167,11 @@ impl ClientWatch {
     }
 }
 
-/// Where the response to the current job goes.
-enum Answer {
-    /// Nothing has been sent.
-    Waiting(Responder),
-    Begun(Responder),
-    /// It is complete, has failed, or nobody reads it.
-    Over,
-}
-
 impl ServerLane {
-    pub(crate) fn new(jobs: UnixStream, answers: UnixStream) -> io::Result<Self> {
-        let watch = ClientWatch { jobs, writing: Mutex::new(false) };
-        Ok(Self { answers: Link::new(answers)?, watch: Arc::new(watch), outgoing: Vec::new() })
+    pub(crate) fn new(jobs: UnixStream, answers: UnixStream, claims: Claims) -> io::Result<Self> {
+        let watch = Arc::new(ClientWatch { jobs, writing: Mutex::new(false) });
+        let answers = Link::new(answers)?;
+        Ok(Self { answers, watch, claims, outgoing: Vec::new(), window: 1, ahead_time: AHEAD_TIME, skips: 0 })
     }
 
     /// A way to end it when its process has ended.
@@ -176,20 +183,28 @@ impl ServerLane {
     pub(crate) async fn run(mut self, mut consumer: TaskConsumer, tally: Arc<Tally>) -> Result<(), Box<Lost>> {
         let outcome = loop {
             let Ok(job) = consumer.take(tokio::time::sleep).await else { break Ok(()) };
-            if let Err(lost) = self.carry(job, &consumer, &tally).await {
+            if let Err(lost) = self.serve(job, &mut consumer, &tally).await {
                 break Err(lost);
             }
-            tally.ran();
         };
         // A response that is still being read keeps the watch: the worker is to see the end of its jobs now.
         let _ = self.watch.jobs.shutdown(Shutdown::Both);
         outcome
     }
 
-    async fn carry(&mut self, mut job: Job, consumer: &TaskConsumer, tally: &Tally) -> Result<(), Box<Lost>> {
-        self.watch.set_writing(true);
-        let sent = self.send(&mut job).await;
-        self.watch.set_writing(false);
+    /// Carries a job, and behind it those of the ones that wait which are sent with it.
+    async fn serve(&mut self, mut job: Job, consumer: &mut TaskConsumer, tally: &Tally) -> Result<(), Box<Lost>> {
+        let begun = Instant::now();
+        let mut ahead = self.take_ahead(&job, consumer);
+        let is_alone = ahead.jobs.is_empty();
+        let sent = if is_alone {
+            self.send(&mut job, begun).await
+        } else {
+            match self.prepare_batch(&job, &mut ahead, consumer, begun) {
+                Ok(()) => self.send_out(&[], None).await,
+                Err(error) => Err(error),
+            }
+        };
         match sent {
             Ok(()) => {}
             Err(LaneError::Body(error)) => {
@@ -198,111 +213,109 @@ impl ServerLane {
                 job.responder.fail(Failure::Gateway);
                 return Ok(());
             }
-            Err(error) => {
-                let watch = Arc::clone(&self.watch);
-                return Err(Box::new(Lost { job: LostJob::Unsent(Box::new(job)), error, watch }));
-            }
+            Err(error) => return Err(self.lose(LostJob::Unsent(Box::new(job)), error, is_alone, ahead, consumer)),
         }
-        let Job { request, responder, deadline, retried } = job;
-        responder.when_client_gone(self.watch.clone(), request.id);
-        let (id, connection) = (request.id, request.connection.clone());
-        let (mut answer, mut request) = (Answer::Waiting(responder), Some(request));
-        let give_back = |responder| {
-            if let Some(request) = request.take() {
-                tally.unable.fetch_add(1, Ordering::Relaxed);
-                tally.changed.notify_one();
-                consumer.give_back(Job { request, responder, deadline, retried });
+        loop {
+            match self.carry(job, &mut ahead, consumer, tally).await {
+                Ok(Carried::Done) => tally.ran(),
+                Ok(Carried::TakenBack) => break,
+                Err((job, error)) => return Err(self.lose(job, error, is_alone, ahead, consumer)),
             }
-        };
-        let received = self.receive(id, connection.as_deref(), &mut answer, give_back).await;
-        if request.is_none() && received.is_ok() {
-            tally.unable.fetch_sub(1, Ordering::Relaxed);
+            match ahead.jobs.pop_front() {
+                Some(next) => job = next,
+                None => break,
+            }
+            consumer.begin(&job);
         }
-        received.map_err(|error| {
-            let job = match (request, answer) {
-                (None, _) => LostJob::GivenBack,
-                (Some(request), Answer::Waiting(responder)) => {
-                    let job = Box::new(Job { request, responder, deadline, retried });
-                    LostJob::Unanswered(job)
-                }
-                (Some(request), Answer::Begun(responder)) => {
-                    responder.fail(Failure::WorkerGone);
-                    LostJob::Begun(request)
-                }
-                (Some(request), Answer::Over) => LostJob::Begun(request),
-            };
-            Box::new(Lost { job, error, watch: Arc::clone(&self.watch) })
-        })
+        let are_short = begun.elapsed() < self.ahead_time;
+        self.window = if are_short { (self.window * 2).min(LARGEST_BATCH) } else { 1 };
+        Ok(())
     }
 
-    async fn send(&mut self, job: &mut Job) -> Result<(), LaneError> {
-        let Job { request, responder: _, deadline, retried } = job;
-        let (mut inline, mut memory): (&[u8], Option<OwnedFd>) = (&[], None);
-        if let RequestBody::File { file, .. } = &mut request.body
-            && *retried
-        {
-            // The worker that died may have read from it.
-            file.rewind().map_err(LaneError::Body)?;
+    /// Carries the job that the worker runs now.
+    async fn carry(
+        &mut self,
+        job: Job,
+        ahead: &mut Ahead,
+        consumer: &mut TaskConsumer,
+        tally: &Tally,
+    ) -> Result<Carried, (LostJob, LaneError)> {
+        let Job { request, responder, deadline, retried } = job;
+        responder.when_client_gone(self.watch.clone(), request.id);
+        let mut current = Current { request: Some(request), answer: Answer::Waiting(responder), deadline, retried };
+        let received = self.receive(&mut current, ahead, consumer, tally).await;
+        if current.request.is_none() && matches!(received, Ok(Carried::Done)) {
+            tally.unable.fetch_sub(1, Ordering::Relaxed);
         }
-        let body = match &request.body {
-            RequestBody::Empty => BodyPlace::Nowhere,
-            RequestBody::Memory(bytes) if bytes.len() > LARGEST_INLINE_BODY => {
-                memory = Some(memory_file("request body", bytes).map_err(LaneError::Body)?);
-                BodyPlace::File { length: bytes.len() as u64 }
+        received.map_err(|error| (current.lost(), error))
+    }
+
+    /// What becomes of the jobs that the worker has when it is gone, or of no use: those it has not claimed were not begun.
+    fn lose(
+        &self,
+        job: LostJob,
+        error: LaneError,
+        is_alone: bool,
+        mut ahead: Ahead,
+        consumer: &mut TaskConsumer,
+    ) -> Box<Lost> {
+        let unclaimed = self.claims.take_back().unwrap_or_default();
+        let is_claimed = unclaimed <= ahead.jobs.len();
+        let job = match job {
+            LostJob::Unsent(job) | LostJob::Unanswered(job) if !is_alone => {
+                if is_claimed {
+                    LostJob::Unanswered(job)
+                } else {
+                    LostJob::Unsent(job)
+                }
             }
-            RequestBody::Memory(bytes) => {
-                inline = bytes;
-                BodyPlace::Inline
-            }
-            RequestBody::File { file: _, length } => BodyPlace::File { length: *length },
+            job => job,
         };
-        let descriptor: Option<BorrowedFd<'_>> = match &request.body {
-            RequestBody::File { file, .. } => Some(file.as_fd()),
-            RequestBody::Empty | RequestBody::Memory(_) => memory.as_ref().map(AsFd::as_fd),
-        };
-        self.outgoing.clear();
-        wire::begin_frame(&mut self.outgoing, &ToWorker::Job(Box::new(job_head(request, body, *deadline))))?;
-        wire::end_frame(&mut self.outgoing, 0, inline.len())?;
-        let parts = [IoSlice::new(&self.outgoing), IoSlice::new(inline)];
-        let sent = match link::send(self.watch.jobs.as_fd(), &parts, descriptor.as_slice(), false) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            outcome => outcome.map_err(link::gone)?,
-        };
-        if sent < self.outgoing.len() + inline.len() {
-            let rest = [&self.outgoing[..], inline].concat().split_off(sent);
-            let descriptor = descriptor.filter(|_| sent == 0).map(|descriptor| descriptor.try_clone_to_owned());
-            let (descriptor, watch) = (descriptor.transpose().map_err(LaneError::Body)?, Arc::clone(&self.watch));
-            tokio::task::spawn_blocking(move || send_all(&watch.jobs, &rest, descriptor)).await??;
+        consumer.leave_ahead(ahead.jobs.split_off(ahead.jobs.len().saturating_sub(unclaimed)));
+        for job in ahead.jobs {
+            // Its answer is behind what could not be understood.
+            consumer.begin(&job);
+            job.responder.fail(Failure::WorkerGone);
         }
-        Ok(())
+        Box::new(Lost { job, error, unknown: is_alone.then(|| Arc::clone(&self.watch)) })
     }
 
     /// Hands the response on until the worker's thread is done with the job.
     async fn receive(
         &mut self,
-        id: RequestId,
-        connection: Option<&dyn ClientConnection>,
-        answer: &mut Answer,
-        mut give_back: impl FnMut(Responder),
-    ) -> Result<(), LaneError> {
+        current: &mut Current,
+        ahead: &mut Ahead,
+        consumer: &mut TaskConsumer,
+        tally: &Tally,
+    ) -> Result<Carried, LaneError> {
+        let connection = current.request.as_ref().and_then(|request| request.connection.clone());
         loop {
-            let frame = self.answers.receive().await?;
+            let frame = tokio::select! {
+                biased;
+                frame = self.answers.receive() => frame?,
+                () = ahead.is_late() => {
+                    if self.withdraw(current, ahead, consumer)? {
+                        return Ok(Carried::TakenBack);
+                    }
+                    continue;
+                }
+            };
             let inbox = self.answers.inbox();
             let (message, rest) = wire::read::<ToServer<'_>>(inbox.frame(frame))?;
             match message {
                 ToServer::Block { head, last } => {
                     let head = head.map(response_head).transpose()?;
                     let block = Bytes::copy_from_slice(rest);
-                    answer.block(head, block, last).await?;
+                    current.answer.block(head, block, last).await?;
                 }
                 ToServer::FileBlock { head, offset, length, last } => {
                     let head = head.map(response_head).transpose()?;
                     match inbox.descriptor() {
                         Ok(file) => {
                             let region = FileRegion { file: file.into(), offset, length };
-                            answer.file_block(head, region, last).await?;
+                            current.answer.file_block(head, region, last).await?;
                         }
-                        Err(error @ WireError::NoRoom) => answer.lacks_file(id, &error),
+                        Err(error @ WireError::NoRoom) => current.lacks_file(&error),
                         Err(error) => return Err(error.into()),
                     }
                 }
@@ -311,137 +324,46 @@ impl ServerLane {
                     match inbox.descriptor() {
                         Ok(file) => {
                             let region = FileRegion { file: file.into(), offset, length };
-                            if let Some(mut responder) = answer.take() {
+                            if let Some(mut responder) = current.answer.take() {
                                 // Where the client has gone the worker has nothing more to send anyway.
                                 let _ = responder.finish_with_file(head, region);
                             }
                         }
-                        Err(error @ WireError::NoRoom) => answer.lacks_file(id, &error),
+                        Err(error @ WireError::NoRoom) => current.lacks_file(&error),
                         Err(error) => return Err(error.into()),
                     }
                 }
                 // Only of a job that the application has not seen.
                 ToServer::Failed(FailureKind::NotRun) => {
-                    if let Some(responder) = answer.take() {
-                        give_back(responder);
+                    if let Some(job) = current.take_job() {
+                        tally.unable.fetch_add(1, Ordering::Relaxed);
+                        tally.changed.notify_one();
+                        consumer.give_back(job);
                     }
                 }
                 ToServer::Failed(kind) => {
-                    if let Some(responder) = answer.take() {
+                    if let Some(responder) = current.answer.take() {
                         let details = (!rest.is_empty()).then(|| rest.to_vec());
                         responder.fail_with(kind.into(), details);
                     }
                 }
                 ToServer::CloseConnection => {
-                    if let Some(connection) = connection {
+                    if let Some(connection) = &connection {
                         connection.close();
                     }
                 }
-                ToServer::Done => return Ok(()),
+                ToServer::Done => return Ok(Carried::Done),
+                ToServer::Skipped => self.skips = self.skips.checked_sub(1).ok_or(WireError::OutOfPlace)?,
             }
         }
     }
 }
 
-impl Answer {
-    fn take(&mut self) -> Option<Responder> {
-        match std::mem::replace(self, Self::Over) {
-            Self::Waiting(responder) | Self::Begun(responder) => Some(responder),
-            Self::Over => None,
-        }
-    }
-
-    /// A part of the response is in a file that this process could not open: the response is cut, the worker goes on.
-    fn lacks_file(&mut self, request: RequestId, error: &WireError) {
-        if let Some(responder) = self.take() {
-            tracing::error!(code = "STACK0305", request_id = %request, %error, "a part of a response could not be taken over");
-            responder.fail(Failure::Gateway);
-        }
-    }
-
-    fn put_back(&mut self, responder: Responder, sent: Result<(), SendError>, last: bool) {
-        if sent.is_ok() && !last {
-            *self = Self::Begun(responder);
-        }
-    }
-
-    async fn block(&mut self, head: Option<(ResponseHead, Flow)>, block: Bytes, last: bool) -> Result<(), LaneError> {
-        let Some(mut responder) = self.take() else { return Ok(()) };
-        match responder.try_push_bytes(head, block, last) {
-            Ok(None) => self.put_back(responder, Ok(()), last),
-            Ok(Some(left)) => {
-                // Disk, or a reader that must be waited for.
-                let (responder, sent) = tokio::task::spawn_blocking(move || {
-                    let sent = responder.push(&mut Push { head: None, block: &left, last, may_wait: false });
-                    (responder, sent)
-                })
-                .await?;
-                self.put_back(responder, sent, last);
-            }
-            Err(gone) => self.put_back(responder, Err(gone), last),
-        }
-        Ok(())
-    }
-
-    async fn file_block(
-        &mut self,
-        head: Option<(ResponseHead, Flow)>,
-        region: FileRegion,
-        last: bool,
-    ) -> Result<(), LaneError> {
-        let Some(mut responder) = self.take() else { return Ok(()) };
-        let (responder, sent) = tokio::task::spawn_blocking(move || {
-            let sent = responder.push_file(head, region, last);
-            (responder, sent)
-        })
-        .await?;
-        self.put_back(responder, sent, last);
-        Ok(())
-    }
-}
-
-/// Sends what the socket had no room for. A worker that takes a job reads on until it has all of it.
-fn send_all(socket: &UnixStream, mut bytes: &[u8], mut descriptor: Option<OwnedFd>) -> Result<(), LinkError> {
-    while !bytes.is_empty() {
-        let descriptors = descriptor.as_ref().map(AsFd::as_fd);
-        let sent =
-            link::send(socket.as_fd(), &[IoSlice::new(bytes)], descriptors.as_slice(), true).map_err(link::gone)?;
-        descriptor = None;
-        bytes = &bytes[sent..];
-    }
-    Ok(())
-}
-
-fn job_head(request: &Request, body: BodyPlace, deadline: Option<Instant>) -> JobHead<'_> {
-    let now = Instant::now();
-    JobHead {
-        id: request.id.0,
-        method: request.method.as_str(),
-        target: &request.target,
-        path: &request.path,
-        script_name: &request.script_name,
-        query: &request.query,
-        version: match request.version {
-            Version::HTTP_09 => HttpVersion::Http09,
-            Version::HTTP_10 => HttpVersion::Http10,
-            Version::HTTP_2 => HttpVersion::Http2,
-            Version::HTTP_3 => HttpVersion::Http3,
-            _ => HttpVersion::Http11,
-        },
-        headers: Cow::Borrowed(&request.headers),
-        https: request.scheme == Scheme::Https,
-        tls: request.tls.as_deref().map(TlsHead::from),
-        peer: match request.peer {
-            Peer::Tcp(address) => Some(address),
-            Peer::Unix => None,
-        },
-        local_name: &request.local.name,
-        local_port: &request.local.port,
-        body,
-        age: now.saturating_duration_since(request.received_at),
-        time_left: deadline.map(|deadline| deadline.saturating_duration_since(now)),
-        details: request.details.map(wire::Form::from),
-    }
+/// How the worker is done with a job.
+enum Carried {
+    Done,
+    /// It had not begun.
+    TakenBack,
 }
 
 fn response_head(head: Head<'_>) -> Result<(ResponseHead, Flow), WireError> {

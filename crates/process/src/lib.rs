@@ -1,8 +1,11 @@
 //! Worker processes: how they are started and watched, and how jobs cross to them.
 //!
 //! A worker process has one control connection for its life, and one *lane* for each of its threads: two socket pairs, one
-//! for jobs and one for answers, that carry one job at a time. On the server's side a task holds a place in the job queue for each lane, so a worker process
+//! for jobs and one for answers. On the server's side a task holds a place in the job queue for each lane, so a worker process
 //! is one more consumer of that queue; on the worker's side a thread takes jobs from its lane as it would from the queue.
+//!
+//! A thread runs one job at a time. While jobs are short and more wait than there are threads, a lane sends several at once,
+//! which saves most of the wake-ups; those that the thread has not begun with after a millisecond are taken back.
 //!
 //! This crate does not know Python, WSGI or HTTP's wire format: what a worker is to run is a text it passes on.
 //!
@@ -13,6 +16,7 @@
 //! - Worker processes are started by exec, or forked from a process with one thread; never forked from the server.
 #![forbid(unsafe_code)]
 
+mod claims;
 mod control;
 mod lane;
 mod link;

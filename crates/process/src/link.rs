@@ -10,6 +10,7 @@ use std::{
         unix::net::UnixStream,
     },
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use rustix::net::{
@@ -27,7 +28,7 @@ const INBOX_SIZE: usize = 16 * 1024;
 const KEPT_SIZE: usize = 256 * 1024;
 
 /// No message has more descriptors.
-const MOST_DESCRIPTORS: usize = 2;
+const MOST_DESCRIPTORS: usize = 3;
 
 /// Why a connection is over.
 #[derive(Debug, thiserror::Error)]
@@ -84,24 +85,48 @@ pub(crate) struct Inbox {
     /// Where the bytes are that have not been read: all of them lie in the buffer.
     start: usize,
     end: usize,
+    /// Frames up to there were looked at before they are read.
+    looked: usize,
+    /// When the first of those bytes came.
+    received_at: Instant,
     /// `None` stands for one that this process had no room for.
     descriptors: VecDeque<Option<OwnedFd>>,
 }
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        Self { buffer: Vec::new(), start: 0, end: 0, descriptors: VecDeque::new() }
+        let received_at = Instant::now();
+        Self { buffer: Vec::new(), start: 0, end: 0, looked: 0, received_at, descriptors: VecDeque::new() }
+    }
+
+    /// When what is there to be read came in. What came later, while some of it was not read, seems to have come with it.
+    pub(crate) fn received_at(&self) -> Instant {
+        self.received_at
     }
 
     /// Where the next frame is in the buffer, if all of it is there. It counts as read.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Range<usize>>, WireError> {
-        let Some(length) = self.frame_length()? else { return Ok(None) };
-        let frame = self.start + LENGTH_SIZE..self.start + LENGTH_SIZE + length;
-        if frame.end > self.end {
-            return Ok(None);
+        let frame = self.frame_at(self.start)?;
+        if let Some(frame) = &frame {
+            self.start = frame.end;
         }
-        self.start = frame.end;
-        Ok(Some(frame))
+        Ok(frame)
+    }
+
+    /// Where the next frame is that was not looked at, if all of it is there. It does not count as read.
+    pub(crate) fn look_ahead(&mut self) -> Result<Option<Range<usize>>, WireError> {
+        self.looked = self.looked.max(self.start);
+        let frame = self.frame_at(self.looked)?;
+        if let Some(frame) = &frame {
+            self.looked = frame.end;
+        }
+        Ok(frame)
+    }
+
+    fn frame_at(&self, start: usize) -> Result<Option<Range<usize>>, WireError> {
+        let Some(length) = self.frame_length(start)? else { return Ok(None) };
+        let frame = start + LENGTH_SIZE..start + LENGTH_SIZE + length;
+        Ok((frame.end <= self.end).then_some(frame))
     }
 
     /// Bytes of a frame that [`Inbox::next_frame`] found, until more is received.
@@ -114,26 +139,28 @@ impl Inbox {
         self.descriptors.pop_front().ok_or(WireError::NoDescriptor)?.ok_or(WireError::NoRoom)
     }
 
-    fn frame_length(&self) -> Result<Option<usize>, WireError> {
-        let Some(length) = self.buffer[self.start..self.end].first_chunk::<LENGTH_SIZE>() else { return Ok(None) };
+    fn frame_length(&self, start: usize) -> Result<Option<usize>, WireError> {
+        let Some(length) = self.buffer[start..self.end].first_chunk::<LENGTH_SIZE>() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
         if length > LONGEST_FRAME { Err(WireError::TooLong(length)) } else { Ok(Some(length)) }
     }
 
-    /// Makes room for the rest of the frame that has begun.
+    /// Makes room for the rest of the frame that has begun, behind those that were only looked at.
     fn make_room(&mut self) -> Result<(), WireError> {
         if self.start == self.end {
-            (self.start, self.end) = (0, 0);
+            (self.start, self.end, self.looked) = (0, 0, 0);
             if self.buffer.len() > KEPT_SIZE {
                 self.buffer = Vec::new();
             }
         }
-        let needed = self.frame_length()?.map_or(LENGTH_SIZE, |length| LENGTH_SIZE + length).max(INBOX_SIZE);
-        if self.start + needed > self.buffer.len() {
+        self.looked = self.looked.max(self.start);
+        let rest = self.frame_length(self.looked)?.map_or(LENGTH_SIZE, |length| LENGTH_SIZE + length).max(INBOX_SIZE);
+        if self.looked + rest > self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-            if self.buffer.len() < needed {
-                self.buffer.resize(needed, 0);
+            (self.end, self.looked) = (self.end - self.start, self.looked - self.start);
+            self.start = 0;
+            if self.buffer.len() < self.looked + rest {
+                self.buffer.resize(self.looked + rest, 0);
             }
         }
         Ok(())
@@ -145,6 +172,7 @@ impl Inbox {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
+        let was_empty = self.start == self.end;
         let room = self.buffer.len() - self.end;
         let mut parts = [IoSliceMut::new(&mut self.buffer[self.end..])];
         let received = recvmsg(socket, &mut parts, &mut control, flags).map_err(|error| gone(error.into()))?;
@@ -163,6 +191,9 @@ impl Inbox {
             0 if self.start == self.end => Err(LinkError::Closed),
             0 => Err(LinkError::CutShort),
             bytes => {
+                if was_empty {
+                    self.received_at = Instant::now();
+                }
                 self.end += bytes;
                 Ok(bytes == room || stopped_early)
             }

@@ -51,6 +51,8 @@ pub(crate) enum ToWorker<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct JobHead<'a> {
     pub(crate) id: u64,
+    /// The server may take it back until it is claimed.
+    pub(crate) is_claimed: bool,
     pub(crate) method: &'a str,
     #[serde(with = "serde_bytes")]
     pub(crate) target: &'a [u8],
@@ -205,6 +207,8 @@ pub(crate) enum ToServer<'a> {
     CloseConnection,
     /// The thread is done with the job.
     Done,
+    /// The thread came to a job that the server has taken back.
+    Skipped,
 }
 
 /// The head of a response.
@@ -260,7 +264,7 @@ impl From<FailureKind> for Failure {
 pub(crate) enum Order<'a> {
     /// The file for the last words of a process that dies comes along.
     LastWords,
-    /// The two connections of a lane come along, the one for jobs first; each thread has one.
+    /// The two connections of a lane come along, the one for jobs first, and its counter of claims; each thread has one.
     Lane,
     /// Be a worker: load the application, unless it was before a fork, and serve it on the lanes that came before.
     Start { worker: u16, spec: &'a str },
@@ -415,6 +419,7 @@ mod tests {
         headers.append("host", HeaderValue::from_static("example.org"));
         let facts = facts();
         let head = JobHead {
+            is_claimed: false,
             id: 7,
             method: "GET",
             target: b"/a?b",

@@ -23,6 +23,7 @@ pub use self::{
     template::{ForkError, Forked, Preload},
 };
 use crate::{
+    claims::Claims,
     link::{self, Inbox, LinkError},
     wire::{self, Notice, Order, WireError},
 };
@@ -123,7 +124,8 @@ impl Control {
             let (worker, spec) = match wire::read::<Order<'_>>(self.inbox.frame(frame))?.0 {
                 Order::Lane => {
                     let jobs = UnixStream::from(self.inbox.descriptor()?);
-                    let mut lane = Lane::new(jobs, UnixStream::from(self.inbox.descriptor()?));
+                    let answers = UnixStream::from(self.inbox.descriptor()?);
+                    let mut lane = Lane::new(jobs, answers, Claims::from(self.inbox.descriptor()?));
                     // The first one is the main thread's.
                     if lanes.is_empty() {
                         lane.look_for_signals().map_err(LinkError::from)?;

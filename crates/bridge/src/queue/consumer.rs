@@ -1,6 +1,6 @@
 //! The two ways to take jobs out of the queue: a thread that blocks, and a task that waits.
 
-use std::{future::poll_fn, time::Duration};
+use std::{collections::VecDeque, future::poll_fn, time::Duration};
 
 use super::{
     Closed, Crew, Job, Jobs, RESERVE_TURNS,
@@ -76,6 +76,8 @@ pub struct TaskConsumer {
     crew: Crew,
     mailbox: TaskMailbox,
     running: bool,
+    /// Jobs it has taken ahead, and not begun.
+    ahead: usize,
     /// It is on the list of the idle, or a letter is on its way.
     is_waiting: bool,
     /// A job waits in the queue for this one to look again.
@@ -84,7 +86,7 @@ pub struct TaskConsumer {
 
 impl TaskConsumer {
     pub(super) fn new(crew: Crew) -> Self {
-        Self { crew, mailbox: TaskMailbox::default(), running: false, is_waiting: false, in_reserve: false }
+        Self { crew, mailbox: TaskMailbox::default(), running: false, ahead: 0, is_waiting: false, in_reserve: false }
     }
 
     /// Waits for a job; the one taken before counts as done. `sleep` is the runtime's. It may be dropped before it is ready
@@ -122,6 +124,51 @@ impl TaskConsumer {
         }
     }
 
+    /// Takes jobs for the thread to run after the one it has: its share of those that wait, `most` at most, and none behind one
+    /// that does not fit. They are queued still until the thread begins with them ([`TaskConsumer::begin`]).
+    pub fn take_ahead(&mut self, most: usize, fits: impl Fn(&Job) -> bool) -> VecDeque<Job> {
+        let mut jobs = self.crew.queue.next_ahead(self.crew.key, most, fits);
+        self.ahead += jobs.len();
+        // Nobody waits for these any more.
+        while let Some(gone) = jobs.iter().position(|job| job.responder.is_client_gone()) {
+            self.are_ahead_no_more(1);
+            jobs.remove(gone);
+        }
+        jobs
+    }
+
+    /// The thread has begun with a job that was taken ahead; the one before counts as done.
+    pub fn begin(&mut self, job: &Job) {
+        self.are_ahead_no_more(1);
+        // Should the client have left, whoever carries the job is told as of any that runs.
+        let _ = job.responder.start(self.crew.worker);
+    }
+
+    /// Gives back jobs that were taken ahead, because the thread takes long with the one it has, or has not even begun with that:
+    /// then `current` is it.
+    pub fn give_back_ahead(&mut self, current: Option<Job>, mut jobs: VecDeque<Job>) {
+        self.are_ahead_no_more(jobs.len());
+        if let Some(current) = current {
+            jobs.push_front(current);
+        }
+        self.crew.queue.give_back_all(jobs);
+    }
+
+    /// Gives back jobs that were taken ahead, because the thread is gone.
+    pub fn leave_ahead(&mut self, jobs: VecDeque<Job>) {
+        self.are_ahead_no_more(jobs.len());
+        if self.crew.queue.is_closed() {
+            jobs.into_iter().for_each(|job| self.crew.queue.give_back(job));
+        } else {
+            self.crew.queue.give_back_all(jobs);
+        }
+    }
+
+    fn are_ahead_no_more(&mut self, jobs: usize) {
+        self.ahead -= jobs;
+        self.crew.queue.are_ahead_no_more(jobs);
+    }
+
     /// Gives back the job that was taken last, which could not be begun. The thread counts as busy until the next is asked for.
     pub fn give_back(&self, job: Job) {
         self.crew.queue.give_back(job);
@@ -138,6 +185,7 @@ impl TaskConsumer {
 impl Drop for TaskConsumer {
     fn drop(&mut self) {
         self.crew.queue.left(self.crew.key, self.running, |mailbox| self.mailbox.is(mailbox));
+        self.crew.queue.are_ahead_no_more(self.ahead);
         match self.mailbox.close() {
             Some(Letter::Job(job)) => {
                 self.crew.queue.left(self.crew.key, true, |_| false);

@@ -42,6 +42,10 @@ impl Worker {
         self.unanswered.count() == 0 && self.running > 0 && self.idle.is_empty() && !self.retired && !self.held
     }
 
+    pub(super) fn gets_jobs(&self) -> bool {
+        !self.retired && !self.held
+    }
+
     pub(super) fn has_idle_thread(&self) -> bool {
         !self.idle.is_empty() && !self.held
     }
@@ -77,6 +81,8 @@ impl Drop for Counted {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) waiting: VecDeque<Waiting>,
+    /// Jobs that threads have taken ahead, and not begun.
+    pub(super) ahead: usize,
     pub(super) workers: Vec<Worker>,
     pub(super) next_key: Key,
     pub(super) closed: bool,

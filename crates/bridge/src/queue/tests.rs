@@ -281,3 +281,92 @@ fn clients_that_left_do_not_count_against_those_that_come() {
     let _next = push(&queue);
     assert_eq!(queue.depth().queued, 1);
 }
+
+/// The numbers of the requests, in this order.
+fn ids(jobs: &VecDeque<Job>) -> Vec<u64> {
+    jobs.iter().map(|job| job.request.id.0).collect()
+}
+
+/// Jobs 1 to `count` wait.
+fn push_numbered(queue: &Queue, count: u64) -> Vec<Reply> {
+    let number = |id| {
+        let (mut job, reply) = testing::job();
+        job.request.id = crate::RequestId(id);
+        queue.push(job).unwrap();
+        reply
+    };
+    (1..=count).map(number).collect()
+}
+
+#[test]
+fn a_thread_takes_no_more_ahead_than_its_share() {
+    for (waiting, threads, expected) in [(9, 1, 4), (9, 3, 3), (2, 3, 0), (3, 3, 1), (0, 1, 0)] {
+        let queue = Queue::new(16);
+        let mut consumers: Vec<_> = (0..threads).map(|id| queue.task_consumer(WorkerId(id))).collect();
+        let _replies = push_numbered(&queue, waiting);
+        let ahead = consumers[0].take_ahead(4, |_| true);
+        assert_eq!(ids(&ahead), Vec::from_iter(1..=expected), "{waiting} for {threads}");
+        assert_eq!(queue.depth().queued, usize::try_from(waiting).unwrap(), "they wait until the thread begins");
+    }
+}
+
+#[test]
+fn nothing_is_taken_ahead_that_does_not_fit_or_has_no_client_or_by_a_worker_that_gets_no_jobs() {
+    let queue = Queue::new(16);
+    let mut consumer = queue.task_consumer(WorkerId(0));
+    let mut replies = push_numbered(&queue, 4);
+    drop(replies.remove(1));
+    let ahead = consumer.take_ahead(4, |job| job.request.id.0 < 4);
+    assert_eq!(ids(&ahead), [1, 3]);
+    assert_eq!(queue.depth().queued, 3);
+    queue.current_crew(WorkerId(0)).hold();
+    assert!(consumer.take_ahead(4, |_| true).is_empty());
+}
+
+#[test]
+fn jobs_taken_ahead_are_run_one_by_one_or_come_back_in_their_order() {
+    let queue = Queue::new(16);
+    let mut consumer = queue.task_consumer(WorkerId(0));
+    let _replies = push_numbered(&queue, 5);
+    let take = |consumer: &mut TaskConsumer| testing::block_on(consumer.take(|_| std::future::ready(()))).unwrap();
+    let first = take(&mut consumer);
+    let mut ahead = consumer.take_ahead(3, |_| true);
+    assert_eq!((first.request.id.0, ids(&ahead)), (1, vec![2, 3, 4]));
+    assert_eq!(queue.depth(), Depth { queued: 4, running: 1, idle: 0 });
+    consumer.begin(&ahead.pop_front().unwrap());
+    assert_eq!(queue.depth(), Depth { queued: 3, running: 1, idle: 0 });
+    // Also while the server stops: they were accepted.
+    queue.close();
+    consumer.give_back_ahead(None, ahead);
+    assert_eq!([3, 4, 5], [(); 3].map(|()| take(&mut consumer).request.id.0));
+    assert_eq!(queue.depth(), Depth { queued: 0, running: 1, idle: 0 });
+}
+
+#[test]
+fn threads_that_are_idle_get_what_comes_back_in_its_order() {
+    let queue = Queue::new(16);
+    let mut consumer = queue.task_consumer(WorkerId(0));
+    let _replies = push_numbered(&queue, 4);
+    let mut ahead = consumer.take_ahead(4, |_| true);
+    let current = ahead.pop_front().unwrap();
+    consumer.begin(&current);
+    let others = [waiting_task(&queue, 1), waiting_task(&queue, 2)];
+    consumer.give_back_ahead(Some(current), ahead);
+    assert_eq!(queue.depth(), Depth { queued: 2, running: 2, idle: 0 });
+    let mut taken = others.map(|(mut other, poll)| poll(&mut other).unwrap().unwrap().request.id.0);
+    taken.sort_unstable();
+    assert_eq!(taken, [1, 2]);
+}
+
+#[test]
+fn a_thread_that_is_gone_leaves_what_it_has_taken_ahead() {
+    let queue = Queue::new(16);
+    let mut consumer = queue.task_consumer(WorkerId(0));
+    let _replies = push_numbered(&queue, 3);
+    let mut ahead = consumer.take_ahead(3, |_| true);
+    let rest = ahead.split_off(1);
+    consumer.leave_ahead(rest);
+    assert_eq!(queue.depth().queued, 3);
+    drop((consumer, ahead));
+    assert_eq!(queue.depth().queued, 2, "the first is with nobody");
+}

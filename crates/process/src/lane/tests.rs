@@ -1,14 +1,15 @@
 //! The server's end of a lane against a worker that ends, or errs, at any byte.
 
 use std::{
+    borrow::Cow,
     io::{IoSlice, Read, Write},
     path::Path,
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use rustix::event::{PollFd, PollFlags, poll};
-use stack_bridge::{BodyLimits, Local, Queue, Reply, WorkerId, exchange};
+use stack_bridge::{BodyLimits, Local, Queue, Reply, RequestBody, Scheme, WorkerId, exchange};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -22,7 +23,7 @@ struct Peer {
     queue: Queue,
 }
 
-fn job(method: Method) -> (Job, Reply) {
+pub(super) fn job(method: Method) -> (Job, Reply) {
     let request = Request {
         id: RequestId(7),
         method,
@@ -51,7 +52,7 @@ impl Peer {
         let (jobs, our_jobs) = UnixStream::pair().unwrap();
         let (answers, our_answers) = UnixStream::pair().unwrap();
         let queue = Queue::new(1);
-        let lane = ServerLane::new(jobs, answers).unwrap();
+        let lane = ServerLane::new(jobs, answers, Claims::new().unwrap()).unwrap();
         let lane = tokio::spawn(lane.run(queue.task_consumer(WorkerId(0)), Arc::default()));
         let (job, reply) = job(Method::POST);
         queue.push(job).unwrap();
@@ -88,7 +89,7 @@ impl Peer {
 }
 
 /// The whole body, or why it is not whole.
-async fn body(reply: &mut Reply) -> Result<Vec<u8>, Failure> {
+pub(super) async fn body(reply: &mut Reply) -> Result<Vec<u8>, Failure> {
     use stack_bridge::Chunk;
     reply.head().await?;
     let mut body = Vec::new();
@@ -101,7 +102,7 @@ async fn body(reply: &mut Reply) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
-fn frame(message: &ToServer<'_>, rest: &[u8]) -> Vec<u8> {
+pub(super) fn frame(message: &ToServer<'_>, rest: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     wire::begin_frame(&mut frame, message).unwrap();
     wire::end_frame(&mut frame, 0, rest.len()).unwrap();
@@ -109,7 +110,7 @@ fn frame(message: &ToServer<'_>, rest: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn head(status: u16) -> Head<'static> {
+pub(super) fn head(status: u16) -> Head<'static> {
     let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
     Head { status, reason: None, headers: Cow::Owned(headers), streamed: false }
 }
@@ -200,8 +201,11 @@ async fn a_job_for_a_worker_that_is_gone_was_never_sent() {
     let (jobs, our_jobs) = UnixStream::pair().unwrap();
     let (answers, our_answers) = UnixStream::pair().unwrap();
     let queue = Queue::new(1);
-    let lane =
-        tokio::spawn(ServerLane::new(jobs, answers).unwrap().run(queue.task_consumer(WorkerId(0)), Arc::default()));
+    let lane = tokio::spawn(
+        ServerLane::new(jobs, answers, Claims::new().unwrap())
+            .unwrap()
+            .run(queue.task_consumer(WorkerId(0)), Arc::default()),
+    );
     drop((our_jobs, our_answers));
     let (job, _reply) = job(Method::POST);
     queue.push(job).unwrap();

@@ -26,6 +26,7 @@ use super::{
     patience::Patience,
 };
 use crate::{
+    claims::Claims,
     link::{self, Inbox, LinkError},
     wire::{self, BodyPlace, Head, HttpVersion, JobHead, ToServer, ToWorker, WireError},
 };
@@ -37,6 +38,7 @@ const PIECE_SIZE: usize = 128 * 1024;
 #[derive(Debug)]
 pub struct Lane {
     shared: Arc<Shared>,
+    claims: Claims,
     /// The listener of the last job: mostly the next one's too.
     local: Option<Arc<Local>>,
     /// A job was taken, and the server waits to hear that the thread is back.
@@ -87,12 +89,14 @@ impl Shared {
         }
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         while !state.client_gone {
-            match inbox.next_frame() {
+            // The jobs that were sent ahead are in between, and to be read later.
+            match inbox.look_ahead() {
                 Ok(Some(frame)) => {
                     let said = wire::read::<ToWorker<'_>>(inbox.frame(frame));
                     state.client_gone = match said {
                         Ok((ToWorker::ClientGone { id: gone }, _)) => gone == id.0,
-                        Ok((ToWorker::Job(_), _)) | Err(_) => true,
+                        Ok((ToWorker::Job(_), _)) => false,
+                        Err(_) => true,
                     };
                 }
                 Ok(None) => match inbox.receive(self.jobs.as_fd(), false) {
@@ -115,11 +119,21 @@ impl Shared {
     }
 }
 
+/// What a frame comes to.
+enum Read {
+    Job(Job),
+    /// A job that the server has taken back.
+    TakenBack,
+    /// It speaks of a job that is over.
+    Nothing,
+}
+
 impl Lane {
-    pub(super) fn new(jobs: UnixStream, answers: UnixStream) -> Self {
+    pub(crate) fn new(jobs: UnixStream, answers: UnixStream, claims: Claims) -> Self {
         let state = State { outbox: Outbox::default(), current: None, client_gone: false, large: None };
         let (inbox, state) = (Mutex::new(Inbox::new()), Mutex::new(state));
-        Self { shared: Arc::new(Shared { jobs, answers, inbox, state }), local: None, running: false, patience: None }
+        let shared = Arc::new(Shared { jobs, answers, inbox, state });
+        Self { shared, claims, local: None, running: false, patience: None }
     }
 
     /// Waits for jobs end from time to time, for the handlers of signals.
@@ -154,7 +168,13 @@ impl Lane {
                         outbox.hold(&ToServer::Done, &[])?;
                         None
                     }
-                    job => job?,
+                    Ok(Read::TakenBack) => {
+                        outbox.hold(&ToServer::Skipped, &[])?;
+                        None
+                    }
+                    Ok(Read::Job(job)) => Some(job),
+                    Ok(Read::Nothing) => None,
+                    Err(error) => return Err(error),
                 };
                 if let Some(job) = job {
                     if let Some(patience) = &mut self.patience {
@@ -183,33 +203,33 @@ impl Lane {
         }
     }
 
-    /// The job in a frame; none where it speaks of one that is over.
-    fn job(&mut self, inbox: &mut Inbox, frame: Range<usize>) -> Result<Option<Job>, LinkError> {
+    fn job(&mut self, inbox: &mut Inbox, frame: Range<usize>) -> Result<Read, LinkError> {
+        let received_at = inbox.received_at();
         let (message, rest) = wire::read::<ToWorker<'_>>(inbox.frame(frame))?;
-        let ToWorker::Job(head) = message else { return Ok(None) };
+        let ToWorker::Job(head) = message else { return Ok(Read::Nothing) };
+        if head.is_claimed && !self.claims.claim()? {
+            return Ok(Read::TakenBack);
+        }
         let place = head.body;
-        let deadline = head.time_left.and_then(|left| Instant::now().checked_add(left));
+        let deadline = head.time_left.and_then(|left| received_at.checked_add(left));
         let body = match place {
             BodyPlace::Inline => RequestBody::Memory(Bytes::copy_from_slice(rest)),
             BodyPlace::Nowhere | BodyPlace::File { .. } => RequestBody::Empty,
         };
-        let mut request = self.request(*head, body)?;
+        let mut request = self.request(*head, body, received_at)?;
         if let BodyPlace::File { length } = place {
             request.body = RequestBody::File { file: File::from(inbox.descriptor()?), length };
         }
         let shared = Arc::clone(&self.shared);
         let responder = LaneResponder { shared, id: request.id, begun: false, ended: false, streamed: false };
-        Ok(Some(Job {
-            request: Box::new(request),
-            responder: Responder::remote(Box::new(responder)),
-            deadline,
-            retried: false,
-        }))
+        let responder = Responder::remote(Box::new(responder));
+        Ok(Read::Job(Job { request: Box::new(request), responder, deadline, retried: false }))
     }
 
-    fn request(&mut self, head: JobHead<'_>, body: RequestBody) -> Result<Request, WireError> {
+    fn request(&mut self, head: JobHead<'_>, body: RequestBody, received_at: Instant) -> Result<Request, WireError> {
         let JobHead {
             id,
+            is_claimed: _,
             method,
             target,
             path,
@@ -227,7 +247,6 @@ impl Lane {
             time_left: _,
             details,
         } = head;
-        let now = Instant::now();
         Ok(Request {
             id: RequestId(id),
             method: Method::from_bytes(method.as_bytes()).map_err(|_| WireError::OutOfPlace)?,
@@ -249,7 +268,7 @@ impl Lane {
             local: self.local(local_name, local_port),
             body,
             connection: Some(Arc::new(LaneConnection(Arc::clone(&self.shared), RequestId(id)))),
-            received_at: now.checked_sub(age).unwrap_or(now),
+            received_at: received_at.checked_sub(age).unwrap_or(received_at),
             details: details.map(Into::into),
         })
     }

@@ -1,0 +1,78 @@
+//! Jobs that are sent to a worker's thread before it is done with the one it has.
+//!
+//! Where jobs are short, most of what a lane costs are the wake-ups on both sides, and they are saved when several jobs are
+//! sent at once. What is sent could be stuck behind a job that takes long, while other threads become idle; so each is
+//! claimed by the worker before it begins, and what is not claimed after [`AHEAD_TIME`] goes back to the queue.
+
+use std::{collections::VecDeque, future::pending, pin::Pin, time::Duration};
+
+use stack_bridge::{Job, RequestBody, TaskConsumer};
+use tokio::time::{Sleep, sleep};
+
+use super::{LaneError, ServerLane, current::Current};
+
+/// No more jobs are sent at once. Twice as many save hardly more.
+pub(super) const LARGEST_BATCH: usize = 8;
+/// No more bytes are sent at once, but for the end of the last job: a socket has room for twice as much while nobody reads.
+pub(super) const MOST_BYTES: usize = 32 * 1024;
+/// A body of more bytes is sent alone.
+const LARGEST_BODY: usize = 4 * 1024;
+/// A lane sends several jobs only while it is done with what it sends in this time, and no job is stuck for longer.
+pub(super) const AHEAD_TIME: Duration = Duration::from_millis(1);
+
+/// The jobs behind the one that runs, the next first.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    pub(super) jobs: VecDeque<Job>,
+    /// When those are taken back that the worker has not claimed.
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl Ahead {
+    /// Waits until they have waited for long enough.
+    pub(super) async fn is_late(&mut self) {
+        match &mut self.until {
+            Some(until) if !self.jobs.is_empty() => until.await,
+            _ => pending().await,
+        }
+    }
+}
+
+/// Whether a job may be sent with others.
+fn is_small(job: &Job) -> bool {
+    match &job.request.body {
+        RequestBody::Empty => true,
+        RequestBody::Memory(bytes) => bytes.len() <= LARGEST_BODY,
+        RequestBody::File { .. } => false,
+    }
+}
+
+impl ServerLane {
+    /// Takes the jobs that are sent behind this one.
+    pub(super) fn take_ahead(&self, first: &Job, consumer: &mut TaskConsumer) -> Ahead {
+        if self.window == 1 || self.skips > 0 || !is_small(first) {
+            return Ahead::default();
+        }
+        let jobs = consumer.take_ahead(self.window - 1, is_small);
+        let until = (!jobs.is_empty()).then(|| Box::pin(sleep(self.ahead_time)));
+        Ahead { jobs, until }
+    }
+
+    /// Takes back what the worker has not begun with. True where the one that counts as running is among it.
+    pub(super) fn withdraw(
+        &mut self,
+        current: &mut Current,
+        ahead: &mut Ahead,
+        consumer: &mut TaskConsumer,
+    ) -> Result<bool, LaneError> {
+        // Once: what is left was claimed, and its answers are on their way.
+        ahead.until = None;
+        let unclaimed = self.claims.take_back().map_err(LaneError::Claims)?;
+        self.skips += unclaimed;
+        let claimed = ahead.jobs.len().saturating_sub(unclaimed);
+        let begun = if unclaimed > ahead.jobs.len() { current.take_job() } else { None };
+        let is_taken_back = begun.is_some();
+        consumer.give_back_ahead(begun, ahead.jobs.split_off(claimed));
+        Ok(is_taken_back)
+    }
+}
