@@ -188,7 +188,9 @@ impl Queue {
             dispatches.push(state.dispatch(pick, job));
         }
         drop(state);
-        dispatches.into_iter().for_each(|dispatch| self.send(dispatch));
+        for dispatch in dispatches {
+            self.send(dispatch);
+        }
     }
 
     /// Never blocks: a thread that was on the list has an empty mailbox. One that left it meanwhile gives the letter back.

@@ -63,8 +63,6 @@ impl From<OwnedFd> for Claims {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

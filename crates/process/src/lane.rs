@@ -21,9 +21,7 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
-use stack_bridge::{
-    Failure, FileRegion, Flow, Job, Push, Request, RequestId, ResponseHead, TaskConsumer, WhenClientGone,
-};
+use stack_bridge::{Failure, FileRegion, Flow, Job, Request, RequestId, ResponseHead, TaskConsumer, WhenClientGone};
 use tokio::{sync::Notify, task::JoinError};
 
 use self::{
@@ -213,13 +211,16 @@ impl ServerLane {
                 job.responder.fail(Failure::Gateway);
                 return Ok(());
             }
-            Err(error) => return Err(self.lose(LostJob::Unsent(Box::new(job)), error, is_alone, ahead, consumer)),
+            Err(error) => {
+                let job = LostJob::Unsent(Box::new(job));
+                return Err(Box::new(self.lose(job, error, is_alone, ahead, consumer)));
+            }
         }
         loop {
             match self.carry(job, &mut ahead, consumer, tally).await {
                 Ok(Carried::Done) => tally.ran(),
                 Ok(Carried::TakenBack) => break,
-                Err((job, error)) => return Err(self.lose(job, error, is_alone, ahead, consumer)),
+                Err((job, error)) => return Err(Box::new(self.lose(job, error, is_alone, ahead, consumer))),
             }
             match ahead.jobs.pop_front() {
                 Some(next) => job = next,
@@ -258,7 +259,7 @@ impl ServerLane {
         is_alone: bool,
         mut ahead: Ahead,
         consumer: &mut TaskConsumer,
-    ) -> Box<Lost> {
+    ) -> Lost {
         let unclaimed = self.claims.take_back().unwrap_or_default();
         let is_claimed = unclaimed <= ahead.jobs.len();
         let job = match job {
@@ -277,7 +278,7 @@ impl ServerLane {
             consumer.begin(&job);
             job.responder.fail(Failure::WorkerGone);
         }
-        Box::new(Lost { job, error, unknown: is_alone.then(|| Arc::clone(&self.watch)) })
+        Lost { job, error, unknown: is_alone.then(|| Arc::clone(&self.watch)) }
     }
 
     /// Hands the response on until the worker's thread is done with the job.

@@ -158,7 +158,9 @@ impl TaskConsumer {
     pub fn leave_ahead(&mut self, jobs: VecDeque<Job>) {
         self.are_ahead_no_more(jobs.len());
         if self.crew.queue.is_closed() {
-            jobs.into_iter().for_each(|job| self.crew.queue.give_back(job));
+            for job in jobs {
+                self.crew.queue.give_back(job);
+            }
         } else {
             self.crew.queue.give_back_all(jobs);
         }

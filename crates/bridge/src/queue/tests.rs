@@ -305,7 +305,7 @@ fn a_thread_takes_no_more_ahead_than_its_share() {
         let mut consumers: Vec<_> = (0..threads).map(|id| queue.task_consumer(WorkerId(id))).collect();
         let _replies = push_numbered(&queue, waiting);
         let ahead = consumers[0].take_ahead(4, |_| true);
-        assert_eq!(ids(&ahead), Vec::from_iter(1..=expected), "{waiting} for {threads}");
+        assert_eq!(ids(&ahead), (1..=expected).collect::<Vec<_>>(), "{waiting} for {threads}");
         assert_eq!(queue.depth().queued, usize::try_from(waiting).unwrap(), "they wait until the thread begins");
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::Method;
-use stack_bridge::{Consumer, Depth, Jobs, Queue, Reply, WorkerId};
+use stack_bridge::{Consumer, Depth, Jobs, Push, Queue, Reply, WorkerId};
 use tokio::task::JoinHandle;
 
 use super::{
@@ -108,7 +108,7 @@ fn todo() -> JoinHandle<Result<(), Box<Lost>>> {
 
 /// The jobs that another thread finds.
 async fn found_by_another(mut consumer: Consumer, count: usize) -> Vec<u64> {
-    let take = move || Vec::from_iter((0..count).map(|_| consumer.take().unwrap().request.id.0));
+    let take = move || (0..count).map(|_| consumer.take().unwrap().request.id.0).collect();
     tokio::task::spawn_blocking(take).await.unwrap()
 }
 
@@ -119,7 +119,7 @@ async fn while_jobs_are_short_more_and_more_are_sent_at_once() {
     assert_eq!(peer.queue.depth(), Depth { queued: 15, running: 1, idle: 0 });
     peer.answer(1);
     for batch in [2..=3, 4..=7, 8..=15] {
-        let expected = Vec::from_iter(batch.clone().map(|id| (id, true)));
+        let expected: Vec<_> = batch.clone().map(|id| (id, true)).collect();
         assert_eq!(peer.read_several(expected.len()).await, expected);
         for id in batch {
             // The one before has been answered, and this is the one that runs.
