@@ -129,7 +129,7 @@ pub(crate) struct ServerLane {
     outgoing: Vec<u8>,
     /// How many jobs it may send at once.
     window: usize,
-    /// What it sends at once is to be done in this time: [`AHEAD_TIME`].
+    /// [`AHEAD_TIME`].
     ahead_time: Duration,
     /// Jobs that were taken back, and that the worker has not come to yet.
     skips: usize,
@@ -216,10 +216,17 @@ impl ServerLane {
                 return Err(Box::new(self.lose(job, error, is_alone, ahead, consumer)));
             }
         }
+        let mut were_short = true;
         loop {
             match self.carry(job, &mut ahead, consumer, tally).await {
-                Ok(Carried::Done) => tally.ran(),
-                Ok(Carried::TakenBack) => break,
+                Ok(Carried::Done { was_short }) => {
+                    tally.ran();
+                    were_short &= was_short;
+                }
+                Ok(Carried::TakenBack) => {
+                    were_short = false;
+                    break;
+                }
                 Err((job, error)) => return Err(Box::new(self.lose(job, error, is_alone, ahead, consumer))),
             }
             match ahead.jobs.pop_front() {
@@ -228,8 +235,7 @@ impl ServerLane {
             }
             consumer.begin(&job);
         }
-        let are_short = begun.elapsed() < self.ahead_time;
-        self.window = if are_short { (self.window * 2).min(LARGEST_BATCH) } else { 1 };
+        self.window = if were_short { (self.window * 2).min(LARGEST_BATCH) } else { 1 };
         Ok(())
     }
 
@@ -245,7 +251,7 @@ impl ServerLane {
         responder.when_client_gone(self.watch.clone(), request.id);
         let mut current = Current { request: Some(request), answer: Answer::Waiting(responder), deadline, retried };
         let received = self.receive(&mut current, ahead, consumer, tally).await;
-        if current.request.is_none() && matches!(received, Ok(Carried::Done)) {
+        if current.request.is_none() && matches!(received, Ok(Carried::Done { .. })) {
             tally.unable.fetch_sub(1, Ordering::Relaxed);
         }
         received.map_err(|error| (current.lost(), error))
@@ -353,7 +359,7 @@ impl ServerLane {
                         connection.close();
                     }
                 }
-                ToServer::Done => return Ok(Carried::Done),
+                ToServer::Done { was_short } => return Ok(Carried::Done { was_short }),
                 ToServer::Skipped => self.skips = self.skips.checked_sub(1).ok_or(WireError::OutOfPlace)?,
             }
         }
@@ -362,7 +368,9 @@ impl ServerLane {
 
 /// How the worker is done with a job.
 enum Carried {
-    Done,
+    Done {
+        was_short: bool,
+    },
     /// It had not begun.
     TakenBack,
 }

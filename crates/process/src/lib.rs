@@ -5,7 +5,7 @@
 //! is one more consumer of that queue; on the worker's side a thread takes jobs from its lane as it would from the queue.
 //!
 //! A thread runs one job at a time. While jobs are short and more wait than there are threads, a lane sends several at once,
-//! which saves most of the wake-ups; those that the thread has not begun with after a millisecond are taken back.
+//! which saves most of the wake-ups; those that the thread has not begun with after a few milliseconds are taken back.
 //!
 //! This crate does not know Python, WSGI or HTTP's wire format: what a worker is to run is a text it passes on.
 //!

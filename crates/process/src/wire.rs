@@ -206,7 +206,10 @@ pub(crate) enum ToServer<'a> {
     /// The client's connection is to be closed when the response is out.
     CloseConnection,
     /// The thread is done with the job.
-    Done,
+    Done {
+        /// It took so little time that others may be sent with such a one.
+        was_short: bool,
+    },
     /// The thread came to a job that the server has taken back.
     Skipped,
 }

@@ -1,8 +1,9 @@
 //! Jobs that are sent to a worker's thread before it is done with the one it has.
 //!
 //! Where jobs are short, most of what a lane costs are the wake-ups on both sides, and they are saved when several jobs are
-//! sent at once. What is sent could be stuck behind a job that takes long, while other threads become idle; so each is
-//! claimed by the worker before it begins, and what is not claimed after [`AHEAD_TIME`] goes back to the queue.
+//! sent at once: twice as many each time, while the worker's thread says that they were short. What is sent could be stuck
+//! behind a job that takes long, while other threads become idle; so each is claimed by the worker before it begins, and what
+//! is not claimed after [`AHEAD_TIME`] goes back to the queue.
 
 use std::{collections::VecDeque, future::pending, pin::Pin, time::Duration};
 
@@ -17,8 +18,8 @@ pub(super) const LARGEST_BATCH: usize = 8;
 pub(super) const MOST_BYTES: usize = 32 * 1024;
 /// A body of more bytes is sent alone.
 const LARGEST_BODY: usize = 4 * 1024;
-/// A lane sends several jobs only while it is done with what it sends in this time, and no job is stuck for longer.
-pub(super) const AHEAD_TIME: Duration = Duration::from_millis(1);
+/// No job is stuck behind another for longer. It may be as long behind one of another thread, which keeps the GIL for that time.
+pub(super) const AHEAD_TIME: Duration = Duration::from_millis(5);
 
 /// The jobs behind the one that runs, the next first.
 #[derive(Debug, Default)]

@@ -81,10 +81,14 @@ impl Peer {
         self.answers.write_all(&frame(message, rest)).unwrap();
     }
 
-    /// Answers the job that runs, and is done with it.
+    /// Answers the job that runs, and is done with it in a short time.
     fn answer(&mut self, id: u64) {
+        self.answer_after(id, true);
+    }
+
+    fn answer_after(&mut self, id: u64, was_short: bool) {
         let answer = frame(&ToServer::Block { head: Some(head(200)), last: true }, id.to_string().as_bytes());
-        self.answers.write_all(&[answer, frame(&ToServer::Done, b"")].concat()).unwrap();
+        self.answers.write_all(&[answer, frame(&ToServer::Done { was_short }, b"")].concat()).unwrap();
     }
 
     async fn is_answered(&mut self, id: u64) {
@@ -135,6 +139,21 @@ async fn while_jobs_are_short_more_and_more_are_sent_at_once() {
     peer.is_answered(16).await;
     peer.queue.close();
     peer.lane.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn after_a_job_that_was_not_short_the_next_is_sent_alone() {
+    let mut peer = Peer::new(9, 2, NEVER);
+    assert_eq!(peer.read_several(2).await, [(1, true), (2, true)]);
+    assert!(peer.claims.claim().unwrap() && peer.claims.claim().unwrap());
+    peer.answer_after(1, false);
+    peer.answer(2);
+    assert_eq!(peer.read().await, (3, false));
+    peer.answer_after(3, false);
+    assert_eq!(peer.read().await, (4, false));
+    peer.answer(4);
+    assert_eq!(peer.read_several(2).await, [(5, true), (6, true)]);
+    peer.queue.clear();
 }
 
 #[tokio::test]

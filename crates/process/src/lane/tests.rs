@@ -119,7 +119,7 @@ pub(super) fn head(status: u16) -> Head<'static> {
 async fn an_answer_that_ends_at_any_byte_is_whole_or_known_as_not_whole() {
     let first = frame(&ToServer::Block { head: Some(head(200)), last: false }, b"first ");
     let last = frame(&ToServer::Block { head: None, last: true }, b"last");
-    let done = frame(&ToServer::Done, b"");
+    let done = frame(&ToServer::Done { was_short: false }, b"");
     let begun = first.len();
     let complete = begun + last.len();
     let all = [first, last, done].concat();
@@ -154,7 +154,7 @@ async fn what_a_client_is_to_see_of_a_failure_crosses_with_it() {
         let mut peer = Peer::with_job();
         peer.read_job().await;
         let failed = frame(&ToServer::Failed(FailureKind::Application), rest);
-        peer.answers.write_all(&[failed, frame(&ToServer::Done, b"")].concat()).unwrap();
+        peer.answers.write_all(&[failed, frame(&ToServer::Done { was_short: false }, b"")].concat()).unwrap();
         assert_eq!(peer.reply.head().await, Err(Failure::Application));
         assert_eq!(peer.reply.take_details().as_deref(), expected);
     }
@@ -217,7 +217,7 @@ async fn a_job_for_a_worker_that_is_gone_was_never_sent() {
 async fn a_connection_that_is_hung_up_gives_what_came_before_and_waits_for_no_more() {
     let (server, ours) = UnixStream::pair().unwrap();
     let mut link = Link::new(server).unwrap();
-    link::send(ours.as_fd(), &[IoSlice::new(&frame(&ToServer::Done, b""))], &[], true).unwrap();
+    link::send(ours.as_fd(), &[IoSlice::new(&frame(&ToServer::Done { was_short: false }, b""))], &[], true).unwrap();
     link.hang_up_handle().hang_up();
     link.receive().await.unwrap();
     assert!(matches!(link.receive().await, Err(LinkError::Closed)));

@@ -10,7 +10,7 @@ use std::{
         unix::{fs::FileExt, net::UnixStream},
     },
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -31,6 +31,8 @@ use crate::{
     wire::{self, BodyPlace, Head, HttpVersion, JobHead, ToServer, ToWorker, WireError},
 };
 
+/// While its jobs take less than this, a lane may be sent several at once: they are done before another thread had a turn.
+const SHORT_TIME: Duration = Duration::from_micros(250);
 /// A longer block goes out in several frames.
 const PIECE_SIZE: usize = 128 * 1024;
 
@@ -41,8 +43,8 @@ pub struct Lane {
     claims: Claims,
     /// The listener of the last job: mostly the next one's too.
     local: Option<Arc<Local>>,
-    /// A job was taken, and the server waits to hear that the thread is back.
-    running: bool,
+    /// When the last job was taken, where the server waits to hear that the thread is back.
+    begun_at: Option<Instant>,
     /// Where the thread is the one that runs the handlers of signals.
     patience: Option<Patience>,
 }
@@ -133,7 +135,7 @@ impl Lane {
         let state = State { outbox: Outbox::default(), current: None, client_gone: false, large: None };
         let (inbox, state) = (Mutex::new(Inbox::new()), Mutex::new(state));
         let shared = Arc::new(Shared { jobs, answers, inbox, state });
-        Self { shared, claims, local: None, running: false, patience: None }
+        Self { shared, claims, local: None, begun_at: None, patience: None }
     }
 
     /// Waits for jobs end from time to time, for the handlers of signals.
@@ -154,8 +156,8 @@ impl Lane {
             state.current = None;
             std::mem::take(&mut state.outbox)
         };
-        if std::mem::replace(&mut self.running, false) {
-            outbox.hold(&ToServer::Done, &[])?;
+        if let Some(begun_at) = self.begun_at.take() {
+            outbox.hold(&ToServer::Done { was_short: begun_at.elapsed() < SHORT_TIME }, &[])?;
         }
         outbox.flush(&shared.answers, true).map_err(link::gone)?;
         let mut inbox = shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +167,7 @@ impl Lane {
                     Err(LinkError::Wire(WireError::NoRoom)) => {
                         tracing::error!(code = "STACK0305", error = %WireError::NoRoom, "a request body could not be taken over");
                         outbox.hold(&ToServer::Failed(Failure::Gateway.into()), &[])?;
-                        outbox.hold(&ToServer::Done, &[])?;
+                        outbox.hold(&ToServer::Done { was_short: false }, &[])?;
                         None
                     }
                     Ok(Read::TakenBack) => {
@@ -184,7 +186,7 @@ impl Lane {
                     state.outbox = outbox;
                     state.current = Some(job.request.id);
                     state.client_gone = false;
-                    self.running = true;
+                    self.begun_at = Some(Instant::now());
                     return Ok(Some(job));
                 }
                 outbox.flush(&shared.answers, true).map_err(link::gone)?;
