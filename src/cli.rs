@@ -217,9 +217,9 @@ fn as_server(arguments: &[OsString]) -> Option<(RawFd, Vec<OsString>)> {
 pub(crate) fn command() -> Command {
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
     let configured = CONFIGURED.map(|(name, about)| match name {
-        DOCTOR | STATUS | RELOAD => configured(name, about).arg(json_flag()),
-        STOP => configured(name, about).arg(json_flag()).arg(now_flag()),
-        _ => configured(name, about),
+        DOCTOR | STATUS | RELOAD => configured(name, about).defer(|command| options(command).arg(json_flag())),
+        STOP => configured(name, about).defer(|command| options(command).arg(json_flag()).arg(now_flag())),
+        _ => configured(name, about).defer(options),
     });
     root().subcommand_required(true).arg_required_else_help(true).subcommands(configured).subcommands([
         ca(),
@@ -250,10 +250,13 @@ fn configured(name: &'static str, about: &'static str) -> Command {
     Command::new(name)
         .about(about)
         .override_usage(format!("{NAME} {name} [OPTIONS]"))
-        .args(keys().iter().map(flag))
-        .args(keys().iter().filter_map(no_flag))
         .after_help(EXAMPLES)
         .after_long_help(format!("{EXAMPLES}\n\n{LAYERS}\n\n{EXIT_CODES}"))
+}
+
+/// The options of the configuration. They are many, and made for the one subcommand that is used.
+fn options(command: Command) -> Command {
+    command.args(keys().iter().map(flag)).args(keys().iter().filter_map(no_flag))
 }
 
 fn json_flag() -> Arg {

@@ -6,7 +6,10 @@
 mod environment;
 mod file;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use figment::{
     Figment, Metadata, Provider,
@@ -38,8 +41,6 @@ enum Layer {
 }
 
 impl Layer {
-    const ALL: [Self; 5] = [Self::Defaults, Self::Listening, Self::File, Self::Environment, Self::Flags];
-
     /// How figment remembers which values are from here.
     fn name(self) -> &'static str {
         match self {
@@ -72,6 +73,8 @@ impl Provider for Source {
 #[derive(Debug)]
 pub(crate) struct Layers {
     merged: Figment,
+    /// Where each value is from that was written somewhere. (Figment knows as well, but merges everything for each answer.)
+    written: HashMap<String, Layer>,
     file: Option<(PathBuf, File)>,
     config_origin: Origin,
     profile: Profile,
@@ -116,17 +119,23 @@ impl Layers {
         let listening = environment::listening(environment);
         let values = listening.clone().map(|(_, binds)| ("bind".to_owned(), Value::from(binds)));
         let listening = listening.map_or("PORT", |(name, _)| name);
-        let merged = Figment::from(Source { layer: Layer::Listening, values: values.into_iter().collect() })
-            .merge(Source { layer: Layer::File, values: in_file })
-            .merge(Source { layer: Layer::Environment, values: variables })
-            .merge(Source { layer: Layer::Flags, values: flags });
+        let sources = [
+            Source { layer: Layer::Listening, values: values.into_iter().collect() },
+            Source { layer: Layer::File, values: in_file },
+            Source { layer: Layer::Environment, values: variables },
+            Source { layer: Layer::Flags, values: flags },
+        ];
+        let written =
+            |Source { layer, values }: &Source| values.keys().map(|key| (key.clone(), *layer)).collect::<Vec<_>>();
+        let written = sources.iter().flat_map(written).collect();
+        let merged = sources.into_iter().fold(Figment::new(), Figment::merge);
         // A profile that does not exist is a problem of the check; until then it is `prod`.
         let profile = match merged.find_value("profile").ok().as_ref().and_then(Value::as_str) {
             Some("dev") => Profile::Dev,
             _ => Profile::Prod,
         };
         let merged = merged.join(Source { layer: Layer::Defaults, values: default_values(profile) });
-        Self { merged, file, config_origin, profile, current_dir, listening }
+        Self { merged, written, file, config_origin, profile, current_dir, listening }
     }
 
     /// What the user wrote, one layer over the other.
@@ -179,11 +188,7 @@ impl Layers {
     }
 
     fn layer(&self, key: &Key) -> Layer {
-        let metadata = self.merged.find_metadata(key.name);
-        Layer::ALL
-            .into_iter()
-            .find(|layer| metadata.is_some_and(|metadata| metadata.name == layer.name()))
-            .unwrap_or(Layer::Defaults)
+        self.written.get(key.name).copied().unwrap_or(Layer::Defaults)
     }
 }
 

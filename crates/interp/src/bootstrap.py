@@ -7,7 +7,10 @@ for extension modules that refuse to load there.
 import io
 import sys
 import _thread
-from importlib import machinery, util
+
+# What importlib.machinery and importlib.util take from there: they are modules, and more of them, that every start would wait for.
+import _frozen_importlib
+import _frozen_importlib_external as machinery
 
 
 class Bytes(io.RawIOBase):
@@ -171,7 +174,7 @@ def install_twin_rule():
             # The import goes on with whatever loader the spec names when this returns.
             spec.loader = machinery.SourceFileLoader(spec.name, twin)
             spec.origin = twin
-            spec.cached = util.cache_from_source(twin)
+            spec.cached = machinery.cache_from_source(twin)
             return None
 
     machinery.ExtensionFileLoader.create_module = create
@@ -196,7 +199,7 @@ class Module:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        return machinery.ModuleSpec(name, Module) if name == "stack" else None
+        return _frozen_importlib.ModuleSpec(name, Module) if name == "stack" else None
 
     @staticmethod
     def create_module(spec):
