@@ -135,7 +135,7 @@ impl Queue {
         }
         let mut gone = VecDeque::new();
         let mut is_overloaded = state.is_overloaded();
-        if is_overloaded || state.waiting.len() >= self.capacity {
+        if is_overloaded || state.queued() >= self.capacity {
             // Nobody waits for these any more.
             let (dead, alive) = std::mem::take(&mut state.waiting)
                 .into_iter()
@@ -145,7 +145,7 @@ impl Queue {
         }
         let outcome = if is_overloaded {
             Err(Refused::Overloaded(Box::new(job)))
-        } else if state.waiting.len() >= self.capacity {
+        } else if state.queued() >= self.capacity {
             Err(Refused::Full(Box::new(job)))
         } else {
             state.waiting.push_back(Waiting::new(job));
@@ -173,24 +173,27 @@ impl Queue {
         self.send(dispatch);
     }
 
-    /// Gives back jobs that a thread took and did not begin with, which is still there: it finds them again, should nobody else.
-    fn give_back_all(&self, jobs: VecDeque<Job>) {
-        let mut dispatches = Vec::new();
+    /// Gives back jobs that a thread took and did not begin with, `ahead` of them taken ahead. They are never refused: of a queue
+    /// that is closed no thread has gone as long as some are ahead.
+    fn give_back_ahead(&self, jobs: VecDeque<Job>, ahead: usize) {
+        let (mut dispatches, most) = (Vec::new(), jobs.len());
         let mut state = lock(&self.state);
         for mut job in jobs.into_iter().rev() {
             job.responder.count_out();
             state.waiting.push_front(Waiting { job, since: None });
         }
-        while !state.waiting.is_empty()
+        while dispatches.len() < most
             && let Some(pick) = state.pick(0)
         {
             let Some(Waiting { job, .. }) = state.waiting.pop_front() else { break };
             dispatches.push(state.dispatch(pick, job));
         }
+        let idle = state.are_ahead_no_more(ahead);
         drop(state);
         for dispatch in dispatches {
             self.send(dispatch);
         }
+        dismiss(idle);
     }
 
     /// Never blocks: a thread that was on the list has an empty mailbox. One that left it meanwhile gives the letter back.
@@ -267,7 +270,8 @@ impl Queue {
     pub fn close(&self) {
         let mut state = lock(&self.state);
         state.closed = true;
-        let idle = state.workers.iter_mut().flat_map(|worker| worker.idle.drain(..)).collect();
+        // With some ahead they stay: those may come back.
+        let idle = state.are_ahead_no_more(0);
         drop(state);
         dismiss(idle);
     }
@@ -287,7 +291,7 @@ impl Queue {
     pub fn depth(&self) -> Depth {
         let state = lock(&self.state);
         Depth {
-            queued: state.waiting.len() + state.ahead,
+            queued: state.queued(),
             running: state.workers.iter().map(|worker| worker.running).sum(),
             idle: state.workers.iter().map(|worker| worker.idle.len()).sum(),
         }
@@ -309,7 +313,7 @@ impl Queue {
     /// A thread of `worker` wants its next job, and is done with the one before if it `ran`.
     fn next(&self, worker: Key, ran: bool, mailbox: impl FnOnce() -> Mailbox) -> Result<Option<Job>, Closed> {
         let mut state = lock(&self.state);
-        let State { waiting, ahead: _, workers, next_key: _, closed, overload } = &mut *state;
+        let State { waiting, ahead, workers, next_key: _, closed, overload } = &mut *state;
         let Some(worker) = workers.iter_mut().find(|known| known.key == worker) else { return Err(Closed) };
         if ran {
             worker.running -= 1;
@@ -328,7 +332,7 @@ impl Queue {
                 job.responder.count_in(&worker.unanswered);
                 Ok(Some(job))
             }
-            None if *closed => Err(Closed),
+            None if *closed && *ahead == 0 => Err(Closed),
             None => {
                 worker.idle.push(mailbox());
                 Ok(None)
@@ -349,9 +353,12 @@ impl Queue {
         let threads: usize = workers.iter().filter(|worker| worker.gets_jobs()).map(|worker| worker.consumers).sum();
         let Some(worker) = workers.iter().find(|known| known.key == worker && known.gets_jobs()) else { return jobs };
         let share = waiting.len().checked_div(threads).unwrap_or_default();
-        while jobs.len() < share.min(most) && waiting.front().is_some_and(|waiting| fits(&waiting.job)) {
-            let Some(Waiting { mut job, since }) = waiting.pop_front() else { break };
-            if let (Some(overload), Some(since)) = (&mut *overload, since) {
+        // One that came back is not sent ahead again: it has waited for a thread that took long.
+        let may_go = |waiting: &mut Waiting| waiting.since.is_some() && fits(&waiting.job);
+        while jobs.len() < share.min(most)
+            && let Some(Waiting { mut job, since: Some(since) }) = waiting.pop_front_if(may_go)
+        {
+            if let Some(overload) = &mut *overload {
                 let now = Instant::now();
                 overload.waited(now, now.saturating_duration_since(since));
             }
@@ -364,7 +371,8 @@ impl Queue {
 
     /// So many jobs that were taken ahead were begun, or came back.
     fn are_ahead_no_more(&self, jobs: usize) {
-        lock(&self.state).ahead -= jobs;
+        let idle = lock(&self.state).are_ahead_no_more(jobs);
+        dismiss(idle);
     }
 
     /// A thread of `worker` waits for no letter any more, and runs nothing.

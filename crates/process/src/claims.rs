@@ -45,10 +45,10 @@ impl Claims {
         }
     }
 
-    /// Takes back the jobs that were not claimed, which were sent last. Tells how many.
-    pub(crate) fn take_back(&self) -> io::Result<usize> {
+    /// Takes back the jobs that were not claimed, which were sent last: of so many at most. Tells how many.
+    pub(crate) fn take_back(&self, most: usize) -> io::Result<usize> {
         let mut jobs = 0;
-        while self.claim()? {
+        while jobs < most && self.claim()? {
             jobs += 1;
         }
         Ok(jobs)
@@ -72,9 +72,9 @@ mod tests {
         assert!(!worker.claim().unwrap());
         server.offer(3).unwrap();
         assert!(worker.claim().unwrap());
-        assert_eq!(server.take_back().unwrap(), 2);
+        assert_eq!(server.take_back(8).unwrap(), 2);
         assert!(!worker.claim().unwrap());
-        assert_eq!(server.take_back().unwrap(), 0);
+        assert_eq!(server.take_back(8).unwrap(), 0);
     }
 
     #[test]
@@ -84,10 +84,10 @@ mod tests {
             server.offer(8).unwrap();
             let claimed = std::thread::scope(|scope| {
                 let worker = scope.spawn(|| (0..8).filter(|_| server.claim().unwrap()).count());
-                let taken_back = server.take_back().unwrap();
+                let taken_back = server.take_back(8).unwrap();
                 worker.join().unwrap() + taken_back
             });
-            assert_eq!(claimed + server.take_back().unwrap(), 8);
+            assert_eq!(claimed + server.take_back(8).unwrap(), 8);
         }
     }
 }

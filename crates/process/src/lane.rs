@@ -9,6 +9,7 @@ mod sending;
 mod tests;
 
 use std::{
+    collections::VecDeque,
     io::{self, IoSlice},
     net::Shutdown,
     os::{fd::AsFd, unix::net::UnixStream},
@@ -62,6 +63,8 @@ impl Tally {
 pub(crate) struct Lost {
     /// The job, where nothing of its response was sent; else only what it was.
     pub(crate) job: LostJob,
+    /// Those behind it, which the worker has not claimed.
+    pub(crate) ahead: VecDeque<Job>,
     pub(crate) error: LaneError,
     /// Where it can be told whether the worker has read it.
     unknown: Option<Arc<ClientWatch>>,
@@ -198,10 +201,12 @@ impl ServerLane {
         let sent = if is_alone {
             self.send(&mut job, begun).await
         } else {
-            match self.prepare_batch(&job, &mut ahead, consumer, begun) {
-                Ok(()) => self.send_out(&[], None).await,
-                Err(error) => Err(error),
+            if let Err(error) = self.prepare_batch(&job, &mut ahead, consumer, begun) {
+                // None of them was offered.
+                let job = LostJob::Unsent(Box::new(job));
+                return Err(Box::new(Lost { job, ahead: ahead.jobs, error, unknown: None }));
             }
+            self.send_out(&[], None).await
         };
         match sent {
             Ok(()) => {}
@@ -266,7 +271,7 @@ impl ServerLane {
         mut ahead: Ahead,
         consumer: &mut TaskConsumer,
     ) -> Lost {
-        let unclaimed = self.claims.take_back().unwrap_or_default();
+        let unclaimed = self.claims.take_back(ahead.jobs.len() + 1).unwrap_or_default();
         let is_claimed = unclaimed <= ahead.jobs.len();
         let job = match job {
             LostJob::Unsent(job) | LostJob::Unanswered(job) if !is_alone => {
@@ -278,13 +283,13 @@ impl ServerLane {
             }
             job => job,
         };
-        consumer.leave_ahead(ahead.jobs.split_off(ahead.jobs.len().saturating_sub(unclaimed)));
+        let unbegun = ahead.jobs.split_off(ahead.jobs.len().saturating_sub(unclaimed));
         for job in ahead.jobs {
             // Its answer is behind what could not be understood.
             consumer.begin(&job);
             job.responder.fail(Failure::WorkerGone);
         }
-        Lost { job, error, unknown: is_alone.then(|| Arc::clone(&self.watch)) }
+        Lost { job, ahead: unbegun, error, unknown: is_alone.then(|| Arc::clone(&self.watch)) }
     }
 
     /// Hands the response on until the worker's thread is done with the job.
@@ -299,13 +304,14 @@ impl ServerLane {
         loop {
             let frame = tokio::select! {
                 biased;
-                frame = self.answers.receive() => frame?,
+                // First, because a worker may have something to say for as long as it likes.
                 () = ahead.is_late() => {
                     if self.withdraw(current, ahead, consumer)? {
                         return Ok(Carried::TakenBack);
                     }
                     continue;
                 }
+                frame = self.answers.receive() => frame?,
             };
             let inbox = self.answers.inbox();
             let (message, rest) = wire::read::<ToServer<'_>>(inbox.frame(frame))?;
@@ -313,6 +319,9 @@ impl ServerLane {
                 ToServer::Block { head, last } => {
                     let head = head.map(response_head).transpose()?;
                     let block = Bytes::copy_from_slice(rest);
+                    if !last {
+                        self.withdraw_for_blocks(current, ahead, consumer)?;
+                    }
                     current.answer.block(head, block, last).await?;
                 }
                 ToServer::FileBlock { head, offset, length, last } => {
@@ -320,6 +329,7 @@ impl ServerLane {
                     match inbox.descriptor() {
                         Ok(file) => {
                             let region = FileRegion { file: file.into(), offset, length };
+                            self.withdraw_for_blocks(current, ahead, consumer)?;
                             current.answer.file_block(head, region, last).await?;
                         }
                         Err(error @ WireError::NoRoom) => current.lacks_file(&error),
@@ -360,6 +370,11 @@ impl ServerLane {
                     }
                 }
                 ToServer::Done { was_short } => return Ok(Carried::Done { was_short }),
+                ToServer::Left { jobs } => {
+                    if self.give_back(jobs, current, ahead, consumer)? {
+                        return Err(WireError::OutOfPlace.into());
+                    }
+                }
                 ToServer::Skipped => self.skips = self.skips.checked_sub(1).ok_or(WireError::OutOfPlace)?,
             }
         }

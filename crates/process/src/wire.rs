@@ -51,8 +51,8 @@ pub(crate) enum ToWorker<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct JobHead<'a> {
     pub(crate) id: u64,
-    /// The server may take it back until it is claimed.
-    pub(crate) is_claimed: bool,
+    /// It is to be claimed, and the server may take it back until then.
+    pub(crate) to_claim: bool,
     pub(crate) method: &'a str,
     #[serde(with = "serde_bytes")]
     pub(crate) target: &'a [u8],
@@ -212,6 +212,9 @@ pub(crate) enum ToServer<'a> {
     },
     /// The thread came to a job that the server has taken back.
     Skipped,
+    /// Of the jobs that were sent ahead the thread leaves the last ones to others: what it said of the one that it had takes long
+    /// to be handed on.
+    Left { jobs: usize },
 }
 
 /// The head of a response.
@@ -422,7 +425,7 @@ mod tests {
         headers.append("host", HeaderValue::from_static("example.org"));
         let facts = facts();
         let head = JobHead {
-            is_claimed: false,
+            to_claim: false,
             id: 7,
             method: "GET",
             target: b"/a?b",

@@ -125,7 +125,8 @@ impl TaskConsumer {
     }
 
     /// Takes jobs for the thread to run after the one it has: its share of those that wait, `most` at most, and none behind one
-    /// that does not fit. They are queued still until the thread begins with them ([`TaskConsumer::begin`]).
+    /// that does not fit or has come back. They are queued still until the thread begins with them ([`TaskConsumer::begin`]), and
+    /// whoever drops the consumer before has them.
     pub fn take_ahead(&mut self, most: usize, fits: impl Fn(&Job) -> bool) -> VecDeque<Job> {
         let mut jobs = self.crew.queue.next_ahead(self.crew.key, most, fits);
         self.ahead += jobs.len();
@@ -147,22 +148,14 @@ impl TaskConsumer {
     /// Gives back jobs that were taken ahead, because the thread takes long with the one it has, or has not even begun with that:
     /// then `current` is it.
     pub fn give_back_ahead(&mut self, current: Option<Job>, mut jobs: VecDeque<Job>) {
-        self.are_ahead_no_more(jobs.len());
-        if let Some(current) = current {
-            jobs.push_front(current);
+        let ahead = jobs.len();
+        jobs.extend(current);
+        if jobs.len() > ahead {
+            jobs.rotate_right(1);
         }
-        self.crew.queue.give_back_all(jobs);
-    }
-
-    /// Gives back jobs that were taken ahead, because the thread is gone.
-    pub fn leave_ahead(&mut self, jobs: VecDeque<Job>) {
-        self.are_ahead_no_more(jobs.len());
-        if self.crew.queue.is_closed() {
-            for job in jobs {
-                self.crew.queue.give_back(job);
-            }
-        } else {
-            self.crew.queue.give_back_all(jobs);
+        if !jobs.is_empty() {
+            self.ahead -= ahead;
+            self.crew.queue.give_back_ahead(jobs, ahead);
         }
     }
 

@@ -125,6 +125,20 @@ impl State {
         key
     }
 
+    /// Jobs that wait, for a thread or behind what one runs.
+    pub(super) fn queued(&self) -> usize {
+        self.waiting.len() + self.ahead
+    }
+
+    /// So many jobs that were taken ahead were begun, or came back. Gives the idle threads that are to be told that it is over.
+    pub(super) fn are_ahead_no_more(&mut self, jobs: usize) -> Vec<Mailbox> {
+        self.ahead -= jobs;
+        if !self.closed || self.ahead > 0 {
+            return Vec::new();
+        }
+        self.workers.iter_mut().flat_map(|worker| worker.idle.drain(..)).collect()
+    }
+
     /// The worker that goes by this number now.
     pub(super) fn current(&mut self, id: WorkerId) -> Key {
         let current = self.workers.iter().find(|known| known.id == id && !known.retired).map(|worker| worker.key);
@@ -175,13 +189,14 @@ impl State {
 
     /// Whether one job more would wait too long.
     pub(super) fn is_overloaded(&mut self) -> bool {
+        let queued = self.queued();
         let Some(overload) = &mut self.overload else { return false };
         let now = Instant::now();
         let longest = self.waiting.iter().find_map(|waiting| waiting.since);
         let longest = longest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let threads = self.workers.iter().filter(|worker| !worker.held).map(|worker| worker.running).sum();
         // Where no thread is at work, a worker is about to be replaced, and what waits says nothing of the next one's speed.
-        threads > 0 && overload.refuses(now, self.waiting.len(), longest, threads)
+        threads > 0 && overload.refuses(now, queued, longest, threads)
     }
 }
 

@@ -359,14 +359,70 @@ fn threads_that_are_idle_get_what_comes_back_in_its_order() {
 }
 
 #[test]
-fn a_thread_that_is_gone_leaves_what_it_has_taken_ahead() {
+fn a_thread_that_is_gone_has_nothing_ahead() {
     let queue = Queue::new(16);
     let mut consumer = queue.task_consumer(WorkerId(0));
     let _replies = push_numbered(&queue, 3);
-    let mut ahead = consumer.take_ahead(3, |_| true);
-    let rest = ahead.split_off(1);
-    consumer.leave_ahead(rest);
+    let ahead = consumer.take_ahead(3, |_| true);
     assert_eq!(queue.depth().queued, 3);
-    drop((consumer, ahead));
-    assert_eq!(queue.depth().queued, 2, "the first is with nobody");
+    drop(consumer);
+    assert_eq!(queue.depth().queued, 0, "whoever dropped it has them");
+    drop(ahead);
+}
+
+#[test]
+fn what_came_back_is_not_taken_ahead_again() {
+    let queue = Queue::new(16);
+    let mut consumer = queue.task_consumer(WorkerId(0));
+    let _replies = push_numbered(&queue, 4);
+    let ahead = consumer.take_ahead(2, |_| true);
+    consumer.give_back_ahead(None, ahead);
+    assert!(consumer.take_ahead(2, |_| true).is_empty());
+    assert_eq!(testing::block_on(consumer.take(|_| std::future::ready(()))).unwrap().request.id.0, 1);
+}
+
+#[test]
+fn jobs_that_are_ahead_count_against_the_capacity() {
+    let queue = Queue::new(3);
+    let mut consumer = queue.task_consumer(WorkerId(0));
+    let _replies = push_numbered(&queue, 3);
+    let ahead = consumer.take_ahead(3, |_| true);
+    assert_eq!(ahead.len(), 3);
+    assert!(matches!(queue.push(testing::job().0), Err(Refused::Full(_))));
+}
+
+#[test]
+fn while_jobs_are_ahead_no_thread_of_a_closed_queue_leaves() {
+    let queue = Queue::new(16);
+    let (mut idle, poll) = waiting_task(&queue, 1);
+    let mut busy = queue.task_consumer(WorkerId(0));
+    let _replies = push_numbered(&queue, 4);
+    let first = poll(&mut idle).unwrap().unwrap();
+    let ahead = busy.take_ahead(1, |_| true);
+    queue.close();
+    assert_eq!(ids(&ahead), [2]);
+    for id in 3..=4 {
+        assert_eq!(poll(&mut idle).unwrap().unwrap().request.id.0, id);
+    }
+    assert!(poll(&mut idle).is_none(), "one may come back");
+    busy.give_back_ahead(None, ahead);
+    assert_eq!(poll(&mut idle).unwrap().unwrap().request.id.0, 2);
+    assert_eq!(poll(&mut idle).unwrap().unwrap_err(), Closed);
+    drop(first);
+}
+
+#[test]
+fn threads_that_waited_for_jobs_that_are_ahead_are_told_when_none_is_any_more() {
+    let queue = Queue::new(16);
+    let (mut idle, poll) = waiting_task(&queue, 1);
+    let mut busy = queue.task_consumer(WorkerId(0));
+    let _replies = push_numbered(&queue, 3);
+    let first = poll(&mut idle).unwrap().unwrap();
+    let ahead = busy.take_ahead(1, |_| true);
+    let _third = poll(&mut idle).unwrap().unwrap();
+    queue.close();
+    assert!(poll(&mut idle).is_none());
+    busy.begin(&ahead[0]);
+    assert_eq!(poll(&mut idle).unwrap().unwrap_err(), Closed);
+    drop(first);
 }

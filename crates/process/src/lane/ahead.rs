@@ -11,10 +11,11 @@ use stack_bridge::{Job, RequestBody, TaskConsumer};
 use tokio::time::{Sleep, sleep};
 
 use super::{LaneError, ServerLane, current::Current};
+use crate::wire::WireError;
 
 /// No more jobs are sent at once. Twice as many save hardly more.
 pub(super) const LARGEST_BATCH: usize = 8;
-/// No more bytes are sent at once, but for the end of the last job: a socket has room for twice as much while nobody reads.
+/// Several jobs have no more bytes together: a socket has room for several times as much while nobody reads.
 pub(super) const MOST_BYTES: usize = 32 * 1024;
 /// A body of more bytes is sent alone.
 const LARGEST_BODY: usize = 4 * 1024;
@@ -68,12 +69,40 @@ impl ServerLane {
     ) -> Result<bool, LaneError> {
         // Once: what is left was claimed, and its answers are on their way.
         ahead.until = None;
-        let unclaimed = self.claims.take_back().map_err(LaneError::Claims)?;
+        let unclaimed = self.claims.take_back(ahead.jobs.len() + 1).map_err(LaneError::Claims)?;
+        self.give_back(unclaimed, current, ahead, consumer)
+    }
+
+    /// Takes back what waits behind a response of several blocks: its client may have to be waited for.
+    pub(super) fn withdraw_for_blocks(
+        &mut self,
+        current: &mut Current,
+        ahead: &mut Ahead,
+        consumer: &mut TaskConsumer,
+    ) -> Result<(), LaneError> {
+        if ahead.until.is_some() && self.withdraw(current, ahead, consumer)? {
+            return Err(WireError::OutOfPlace.into());
+        }
+        Ok(())
+    }
+
+    /// Gives back the last jobs that were sent, which the worker will skip.
+    pub(super) fn give_back(
+        &mut self,
+        unclaimed: usize,
+        current: &mut Current,
+        ahead: &mut Ahead,
+        consumer: &mut TaskConsumer,
+    ) -> Result<bool, LaneError> {
         self.skips += unclaimed;
-        let claimed = ahead.jobs.len().saturating_sub(unclaimed);
-        let begun = if unclaimed > ahead.jobs.len() { current.take_job() } else { None };
+        let behind = unclaimed.min(ahead.jobs.len());
+        let begun = match unclaimed - behind {
+            0 => None,
+            1 => Some(current.take_job().ok_or(WireError::OutOfPlace)?),
+            _ => return Err(WireError::OutOfPlace.into()),
+        };
         let is_taken_back = begun.is_some();
-        consumer.give_back_ahead(begun, ahead.jobs.split_off(claimed));
+        consumer.give_back_ahead(begun, ahead.jobs.split_off(ahead.jobs.len() - behind));
         Ok(is_taken_back)
     }
 }

@@ -64,7 +64,7 @@ impl Peer {
             jobs.read_exact(&mut frame).unwrap();
             let (ToWorker::Job(head), rest) = wire::read::<ToWorker<'_>>(&frame).unwrap() else { panic!("no job") };
             assert_eq!(rest, b"body");
-            (head.id, head.is_claimed)
+            (head.id, head.to_claim)
         };
         tokio::task::spawn_blocking(read).await.unwrap()
     }
@@ -210,8 +210,8 @@ async fn of_a_worker_that_dies_only_the_job_it_had_claimed_is_in_doubt() {
         assert_eq!(matches!(lost.job, LostJob::Unanswered(_)), is_claimed, "{lost:?}");
         assert_eq!(matches!(lost.job, LostJob::Unsent(_)), !is_claimed, "{lost:?}");
         assert!(!lost.was_unread(), "what the kernel says is of the whole batch");
-        assert_eq!(peer.queue.depth(), Depth { queued: 2, running: 0, idle: 0 });
-        assert_eq!(found_by_another(peer.queue.consumer(WorkerId(1)), 2).await, [3, 4]);
+        assert_eq!(lost.ahead.iter().map(|job| job.request.id.0).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(peer.queue.depth(), Depth { queued: 0, running: 0, idle: 0 });
     }
 }
 
@@ -225,7 +225,84 @@ async fn what_can_not_be_understood_has_nothing_run_twice() {
     let lost = peer.lane.await.unwrap().unwrap_err();
     assert!(matches!(&lost.job, LostJob::Unanswered(job) if job.request.id == RequestId(1)), "{lost:?}");
     assert_eq!(body(&mut peer.replies[1]).await, Err(Failure::WorkerGone));
-    assert_eq!(found_by_another(peer.queue.consumer(WorkerId(1)), 1).await, [3]);
+    assert_eq!(lost.ahead.iter().map(|job| job.request.id.0).collect::<Vec<_>>(), [3]);
+}
+
+#[tokio::test]
+async fn jobs_behind_a_response_of_several_blocks_are_run_by_others_at_once() {
+    let mut peer = Peer::new(4, 4, NEVER);
+    peer.read_several(4).await;
+    assert!(peer.claims.claim().unwrap());
+    peer.say(&ToServer::Block { head: Some(head(200)), last: false }, b"1");
+    assert_eq!(found_by_another(peer.queue.consumer(WorkerId(1)), 3).await, [2, 3, 4]);
+    peer.queue.close();
+}
+
+#[tokio::test]
+async fn a_worker_that_never_stops_talking_keeps_no_jobs() {
+    let peer = Peer::new(2, 2, SOON);
+    peer.read_several(2).await;
+    assert!(peer.claims.claim().unwrap());
+    let (mut answers, queue) = (peer.answers.try_clone().unwrap(), peer.queue.clone());
+    let talking = thread::spawn(move || {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while queue.depth().queued > 0 && Instant::now() < deadline {
+            answers.write_all(&frame(&ToServer::CloseConnection, b"")).unwrap();
+        }
+    });
+    assert_eq!(found_by_another(peer.queue.consumer(WorkerId(1)), 1).await, [2]);
+    talking.join().unwrap();
+    peer.queue.close();
+}
+
+#[tokio::test]
+async fn what_a_worker_leaves_is_run_by_others() {
+    let mut peer = Peer::new(4, 4, NEVER);
+    peer.read_several(4).await;
+    assert!(peer.claims.claim().unwrap());
+    let left = peer.claims.take_back(8).unwrap();
+    peer.say(&ToServer::Left { jobs: left }, b"");
+    assert_eq!(found_by_another(peer.queue.consumer(WorkerId(1)), 3).await, [2, 3, 4]);
+    peer.answer(1);
+    peer.is_answered(1).await;
+    peer.say(&ToServer::Skipped, b"");
+    peer.queue.close();
+}
+
+#[tokio::test]
+async fn more_than_was_sent_can_not_be_left() {
+    let mut peer = Peer::new(2, 2, NEVER);
+    peer.read_several(2).await;
+    peer.say(&ToServer::Left { jobs: 3 }, b"");
+    assert!(matches!(peer.lane.await.unwrap().unwrap_err().error, LaneError::Link(_)));
+}
+
+#[tokio::test]
+async fn a_job_with_much_before_its_body_is_sent_alone() {
+    let (jobs, our_jobs) = UnixStream::pair().unwrap();
+    let (answers, _our_answers) = UnixStream::pair().unwrap();
+    our_jobs.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let queue = Queue::new(64);
+    let mut lane = ServerLane::new(jobs, answers, Claims::new().unwrap()).unwrap();
+    (lane.window, lane.ahead_time) = (4, NEVER);
+    let mut replies = Vec::new();
+    for length in [10, 10, 300_000, 10] {
+        let (mut job, reply) = job(Method::POST);
+        job.request.headers.insert("x-long", "a".repeat(length).parse().unwrap());
+        queue.push(job).unwrap();
+        replies.push(reply);
+    }
+    tokio::spawn(lane.run(queue.task_consumer(WorkerId(0)), Arc::default()));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while queue.depth() != (Depth { queued: 3, running: 1, idle: 0 }) {
+        assert!(Instant::now() < deadline, "stuck at {:?}", queue.depth());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // All that was sent is there, and it is two jobs.
+    let mut received = vec![0; 1 << 20];
+    let mut our_jobs = our_jobs;
+    let length = our_jobs.read(&mut received).unwrap();
+    assert!(length < 1000, "{length} bytes at once");
 }
 
 /// A worker that answers with the request's number.
@@ -233,8 +310,12 @@ fn answering(mut lane: worker::Lane) {
     while let Ok(mut job) = lane.take() {
         let answer = job.request.id.0.to_string();
         let head = Some((response_head(head(200)).unwrap().0, Flow::Buffered));
-        let mut push = Push { head, block: answer.as_bytes(), last: true, may_wait: true };
-        job.responder.push(&mut push).unwrap();
+        let (first, rest) = answer.split_at(if job.request.id.0 % 7 == 0 { 1 } else { answer.len() });
+        let last = rest.is_empty();
+        job.responder.push(&mut Push { head, block: first.as_bytes(), last, may_wait: true }).unwrap();
+        if !last {
+            job.responder.push(&mut Push { head: None, block: rest.as_bytes(), last: true, may_wait: true }).unwrap();
+        }
     }
 }
 

@@ -18,8 +18,11 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// The job as it was, of which nothing is answered.
+    /// The job as it was, if nothing of it is answered.
     pub(super) fn take_job(&mut self) -> Option<Job> {
+        if !matches!(self.answer, Answer::Waiting(_)) {
+            return None;
+        }
         let (responder, request) = (self.answer.take()?, self.request.take()?);
         Some(Job { request, responder, deadline: self.deadline, retried: self.retried })
     }

@@ -72,10 +72,8 @@ impl ServerLane {
         self.outgoing.clear();
         let mut jobs = 0;
         for Job { request, responder: _, deadline, retried: _ } in std::iter::once(first).chain(&ahead.jobs) {
-            if self.outgoing.len() >= MOST_BYTES {
-                break;
-            }
             let start = self.outgoing.len();
+            debug_assert!(!matches!(request.body, RequestBody::File { .. }), "its descriptor would not go along");
             let (body, inline): (_, &[u8]) = match &request.body {
                 RequestBody::Memory(bytes) => (BodyPlace::Inline, bytes),
                 RequestBody::Empty | RequestBody::File { .. } => (BodyPlace::Nowhere, &[]),
@@ -84,6 +82,10 @@ impl ServerLane {
             wire::begin_frame(&mut self.outgoing, &ToWorker::Job(Box::new(head)))?;
             wire::end_frame(&mut self.outgoing, start, inline.len())?;
             self.outgoing.extend_from_slice(inline);
+            if jobs > 0 && self.outgoing.len() > MOST_BYTES {
+                self.outgoing.truncate(start);
+                break;
+            }
             jobs += 1;
         }
         // The first is among those that go.
@@ -131,13 +133,13 @@ fn send_rest(socket: &UnixStream, mut bytes: &[u8], mut descriptor: Option<Owned
 pub(super) fn job_head(
     request: &Request,
     body: BodyPlace,
-    is_claimed: bool,
+    to_claim: bool,
     deadline: Option<Instant>,
     now: Instant,
 ) -> JobHead<'_> {
     JobHead {
         id: request.id.0,
-        is_claimed,
+        to_claim,
         method: request.method.as_str(),
         target: &request.target,
         path: &request.path,

@@ -9,6 +9,9 @@ use crate::lane::{Lost, LostJob};
 pub(super) fn settle(queue: &Queue, worker: WorkerId, lost: Lost) {
     let was_unread = lost.was_unread();
     tracing::debug!(worker = worker.0, request = describe(&lost), error = %lost.error, was_unread, "a job was lost");
+    for job in lost.ahead.into_iter().rev() {
+        queue.give_back(job);
+    }
     match lost.job {
         LostJob::Unsent(job) => queue.give_back(*job),
         LostJob::Unanswered(job) if was_unread => queue.give_back(*job),

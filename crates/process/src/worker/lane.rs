@@ -45,6 +45,8 @@ pub struct Lane {
     local: Option<Arc<Local>>,
     /// When the last job was taken, where the server waits to hear that the thread is back.
     begun_at: Option<Instant>,
+    /// It was sent with others.
+    claimed: bool,
     /// Where the thread is the one that runs the handlers of signals.
     patience: Option<Patience>,
 }
@@ -68,6 +70,8 @@ struct State {
     current: Option<RequestId>,
     /// Its client has gone, or the server.
     client_gone: bool,
+    /// Its response is of several blocks, or in a file.
+    has_blocks: bool,
     large: Option<LargeBlocks>,
 }
 
@@ -132,10 +136,11 @@ enum Read {
 
 impl Lane {
     pub(crate) fn new(jobs: UnixStream, answers: UnixStream, claims: Claims) -> Self {
-        let state = State { outbox: Outbox::default(), current: None, client_gone: false, large: None };
+        let state =
+            State { outbox: Outbox::default(), current: None, client_gone: false, has_blocks: false, large: None };
         let (inbox, state) = (Mutex::new(Inbox::new()), Mutex::new(state));
         let shared = Arc::new(Shared { jobs, answers, inbox, state });
-        Self { shared, claims, local: None, begun_at: None, patience: None }
+        Self { shared, claims, local: None, begun_at: None, claimed: false, patience: None }
     }
 
     /// Waits for jobs end from time to time, for the handlers of signals.
@@ -151,12 +156,17 @@ impl Lane {
     /// Waits for a job, or for a signal.
     fn receive(&mut self) -> Result<Option<Job>, LinkError> {
         let shared = Arc::clone(&self.shared);
-        let mut outbox = {
+        let (mut outbox, has_blocks) = {
             let mut state = shared.lock();
             state.current = None;
-            std::mem::take(&mut state.outbox)
+            (std::mem::take(&mut state.outbox), std::mem::take(&mut state.has_blocks))
         };
         if let Some(begun_at) = self.begun_at.take() {
+            // The server may have to wait for a client with that, and what is said next would wait as well.
+            let left = if has_blocks && self.claimed { self.claims.take_back(usize::MAX)? } else { 0 };
+            if left > 0 {
+                outbox.hold(&ToServer::Left { jobs: left }, &[])?;
+            }
             outbox.hold(&ToServer::Done { was_short: begun_at.elapsed() < SHORT_TIME }, &[])?;
         }
         outbox.flush(&shared.answers, true).map_err(link::gone)?;
@@ -179,6 +189,7 @@ impl Lane {
                     Err(error) => return Err(error),
                 };
                 if let Some(job) = job {
+                    outbox.flush(&shared.answers, true).map_err(link::gone)?;
                     if let Some(patience) = &mut self.patience {
                         patience.reset(&shared.jobs)?;
                     }
@@ -189,9 +200,9 @@ impl Lane {
                     self.begun_at = Some(Instant::now());
                     return Ok(Some(job));
                 }
-                outbox.flush(&shared.answers, true).map_err(link::gone)?;
                 continue;
             }
+            outbox.flush(&shared.answers, true).map_err(link::gone)?;
             match inbox.receive(shared.jobs.as_fd(), true) {
                 Err(error) if link::is_interruption(&error) => {
                     if let Some(patience) = self.patience.as_mut().filter(|_| link::is_timeout(&error)) {
@@ -206,12 +217,15 @@ impl Lane {
     }
 
     fn job(&mut self, inbox: &mut Inbox, frame: Range<usize>) -> Result<Read, LinkError> {
-        let received_at = inbox.received_at();
+        let batch_received_at = inbox.received_at();
         let (message, rest) = wire::read::<ToWorker<'_>>(inbox.frame(frame))?;
         let ToWorker::Job(head) = message else { return Ok(Read::Nothing) };
-        if head.is_claimed && !self.claims.claim()? {
+        if head.to_claim && !self.claims.claim()? {
             return Ok(Read::TakenBack);
         }
+        self.claimed = head.to_claim;
+        // One that was sent alone may have come in with what was left of a batch.
+        let received_at = if head.to_claim { batch_received_at } else { Instant::now() };
         let place = head.body;
         let deadline = head.time_left.and_then(|left| received_at.checked_add(left));
         let body = match place {
@@ -231,7 +245,7 @@ impl Lane {
     fn request(&mut self, head: JobHead<'_>, body: RequestBody, received_at: Instant) -> Result<Request, WireError> {
         let JobHead {
             id,
-            is_claimed: _,
+            to_claim: _,
             method,
             target,
             path,
@@ -366,6 +380,7 @@ impl LaneResponder {
             push.block = later;
             self.begun = true;
             self.ended |= last;
+            state.has_blocks |= !last;
             let sent = if last && push.may_wait {
                 state.outbox.hold(&message, now).map_err(Unsendable::from)
             } else {
@@ -446,6 +461,7 @@ impl RemoteResponder for LaneResponder {
             let message = ToServer::FileBlock { head, offset: 0, length, last: push.last };
             self.begun = true;
             self.ended |= push.last;
+            state.has_blocks = true;
             push.block = &[];
             if state.outbox.add(&shared.answers, &message, &[], Some(file.into())).is_err() {
                 return Err(state.lost());
