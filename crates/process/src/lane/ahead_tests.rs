@@ -354,6 +354,47 @@ async fn each_of_many_jobs_is_answered_once_whoever_has_it() {
 }
 
 #[test]
+fn a_worker_leaves_what_is_behind_a_response_of_several_blocks() {
+    let (mut jobs, their_jobs) = UnixStream::pair().unwrap();
+    let (mut answers, their_answers) = UnixStream::pair().unwrap();
+    answers.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let claims = Claims::new().unwrap();
+    let mut lane = worker::Lane::new(their_jobs, their_answers, Claims::from(claims.descriptor().try_clone().unwrap()));
+    let mut sent = Vec::new();
+    for (id, to_claim) in [(1, true), (2, true), (3, true), (4, false)] {
+        let (mut job, _reply) = job(Method::POST);
+        job.request.id = RequestId(id);
+        let head = sending::job_head(&job.request, wire::BodyPlace::Nowhere, to_claim, None, Instant::now());
+        let start = sent.len();
+        wire::begin_frame(&mut sent, &ToWorker::Job(Box::new(head))).unwrap();
+        wire::end_frame(&mut sent, start, 0).unwrap();
+    }
+    claims.offer(3).unwrap();
+    jobs.write_all(&sent).unwrap();
+    let mut first = lane.take().unwrap();
+    let head = Some((response_head(head(200)).unwrap().0, Flow::Buffered));
+    first.responder.push(&mut Push { head, block: b"1", last: false, may_wait: true }).unwrap();
+    first.responder.push(&mut Push { head: None, block: b"2", last: true, may_wait: true }).unwrap();
+    drop(first);
+    assert_eq!(lane.take().unwrap().request.id, RequestId(4));
+    let mut said = Vec::new();
+    while said.last() != Some(&"skipped") || said.len() < 6 {
+        let mut length = [0; 4];
+        answers.read_exact(&mut length).unwrap();
+        let mut frame = vec![0; u32::from_le_bytes(length) as usize];
+        answers.read_exact(&mut frame).unwrap();
+        said.push(match wire::read::<ToServer<'_>>(&frame).unwrap().0 {
+            ToServer::Block { .. } => "block",
+            ToServer::Left { jobs: 2 } => "left two",
+            ToServer::Done { .. } => "done",
+            ToServer::Skipped => "skipped",
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(said, ["block", "block", "left two", "done", "skipped", "skipped"]);
+}
+
+#[test]
 fn a_worker_hears_of_a_client_behind_jobs_that_were_sent_ahead() {
     let (mut jobs, their_jobs) = UnixStream::pair().unwrap();
     let (_answers, their_answers) = UnixStream::pair().unwrap();
