@@ -3,7 +3,8 @@
 //! Where jobs are short, most of what a lane costs are the wake-ups on both sides, and they are saved when several jobs are
 //! sent at once: twice as many each time, while the worker's thread says that they were short. What is sent could be stuck
 //! behind a job that takes long, while other threads become idle; so each is claimed by the worker before it begins, and what
-//! is not claimed after [`AHEAD_TIME`] goes back to the queue.
+//! is not claimed after [`AHEAD_TIME`] goes back to the queue; at once, where an answer comes in several blocks, with which the
+//! server may have to wait for a client.
 
 use std::{collections::VecDeque, future::pending, pin::Pin, time::Duration};
 
@@ -13,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 use super::{LaneError, ServerLane, current::Current};
 use crate::wire::WireError;
 
-/// No more jobs are sent at once. Twice as many save hardly more.
+/// No more jobs are sent at once. Twice as many saved a tenth more, and would be stuck for longer.
 pub(super) const LARGEST_BATCH: usize = 8;
 /// Several jobs have no more bytes together: a socket has room for several times as much while nobody reads.
 pub(super) const MOST_BYTES: usize = 32 * 1024;
