@@ -112,8 +112,10 @@ fn todo() -> JoinHandle<Result<(), Box<Lost>>> {
 
 /// The jobs that another thread finds.
 async fn found_by_another(mut consumer: Consumer, count: usize) -> Vec<u64> {
-    let take = move || (0..count).map(|_| consumer.take().unwrap().request.id.0).collect();
-    tokio::task::spawn_blocking(take).await.unwrap()
+    let (found, ids) = tokio::sync::oneshot::channel();
+    // A thread of its own, because one of the runtime's would have to end before the test can fail.
+    thread::spawn(move || found.send((0..count).map(|_| consumer.take().unwrap().request.id.0).collect()));
+    tokio::time::timeout(Duration::from_secs(10), ids).await.expect("they come back").unwrap()
 }
 
 #[tokio::test]
