@@ -163,6 +163,7 @@ fn values_that_can_not_be_shown_do_not_keep_the_page() {
             "&#x27;seen&#x27;",
             "&lt;Raising: its repr() raised ValueError&gt;",
             "&lt;Endless: its repr() takes too long&gt;",
+            "slow, and shown",
             "(40,000,000 characters)",
             "… 999,970 more]",
             "(10,000,000 long)",

@@ -13,6 +13,15 @@ class Endless:
         while True: pass
 
 
+class Slow:
+    """Its text is one call of some tenths of a second."""
+
+    def __repr__(self):
+        end = time.thread_time() + 0.4
+        next(filter(end.__lt__, iter(time.thread_time, None)))
+        return "slow, and shown"
+
+
 class Huge:
     def __repr__(self):
         return "huge" * 10_000_000
@@ -40,7 +49,7 @@ def cause(environ):
 
 
 def values(environ):
-    before, raising, endless, huge = "seen", Raising(), Endless(), Huge()
+    before, raising, endless, huge, slow = "seen", Raising(), Endless(), Huge(), Slow()
     big, wide, number = list(range(1_000_000)), b"w" * 10_000_000, 1 << 100_000
     cycle = []
     cycle.append(cycle)

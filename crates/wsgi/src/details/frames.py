@@ -124,7 +124,8 @@ def kind_of(error):
 def message_of(error):
     """What Python prints last of a traceback, without the class: message, notes, suggestions."""
     try:
-        report = within(FOR_ONE, tracebacks.TracebackException, type(error), error, error.__traceback__, limit=0)
+        made_of = type(error), error, error.__traceback__
+        report = within(FOR_ONE, monotonic() + WAIT, tracebacks.TracebackException, *made_of, limit=0)
         text = "".join(report.format_exception_only()).rstrip()
     except BaseException:
         return "<its text raised an exception>"

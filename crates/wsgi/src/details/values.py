@@ -14,6 +14,8 @@ DEEPEST = 3
 FOR_ONE = 0.25
 FOR_ALL = 2.0
 WAIT = 10.0
+# Steps that every value may take: where other machines share the processor, its time passes while nothing runs.
+STEPS = 1000
 
 NAMES = (
     r"passw|passphrase|passcode|pwd|secret|token|cookie|authori[sz]ation|credential|private|api_?key|csrf|xsrf"
@@ -49,16 +51,18 @@ def cut(text, longest=LONGEST):
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
-def within(seconds, function, *arguments, **options):
-    """Calls it. Python code that it runs is ended when it has run for that time; a wait in C is not."""
+def within(seconds, latest, function, *arguments, **options):
+    """Calls it. Python code that it runs is ended after that time, unless it took few steps by then; a wait in C is not."""
     if sys.gettrace() is not None:
         return function(*arguments, **options)  # a debugger is at work
-    end = thread_time() + seconds
+    end, steps = thread_time() + seconds, 0
 
     def trace(frame, event, argument):
+        nonlocal steps
         # A loop within one line has no other events.
         frame.f_trace_opcodes = True
-        if thread_time() > end:
+        steps += 1
+        if thread_time() > end and (steps > STEPS or monotonic() > latest):
             raise TooSlow
         return trace
 
@@ -73,23 +77,26 @@ class Values:
     """Shows values, as long as there is time for it."""
 
     def __init__(self):
-        self.end, self.latest = thread_time() + FOR_ALL, monotonic() + WAIT
+        self.left, self.latest = FOR_ALL, monotonic() + WAIT
 
     def named(self, name, value):
         return HIDDEN if is_secret(name) else self.text(value)
 
     def text(self, value):
-        left = self.end - thread_time()
-        if left <= 0 or monotonic() > self.latest:
+        if self.left <= 0 or monotonic() > self.latest:
             return "<not shown: there was no time left>"
+        begun = thread_time()
         try:
-            return within(min(FOR_ONE, left), self.short, value, 0)
+            return within(FOR_ONE, self.latest, self.short, value, 0)
         except TooSlow:
             return f"<{type(value).__name__}: its repr() takes too long>"
         except RecursionError:
             return f"<{type(value).__name__}: its repr() does not end>"
         except BaseException as error:
             return f"<{type(value).__name__}: its repr() raised {type(error).__name__}>"
+        finally:
+            # What one has taken beyond its own leaves the others theirs.
+            self.left -= min(thread_time() - begun, FOR_ONE)
 
     def short(self, value, depth):
         kind = type(value)
@@ -102,7 +109,9 @@ class Values:
         if kind in (list, tuple, set, frozenset) or isinstance(value, dict):
             return self.container(value, kind, depth)
         text = repr(value)
-        return cut(masked(text[: 4 * LONGEST]) + text[4 * LONGEST :])
+        # What is behind may be long, or the end of something that is masked.
+        shown = masked(text[: 4 * LONGEST])
+        return cut(shown) if len(text) <= 4 * LONGEST else f"{shown[:LONGEST]}… ({len(text):,} characters)"
 
     def container(self, value, kind, depth):
         if depth == DEEPEST:
