@@ -7,9 +7,10 @@
 //!   counts list     the benchmarks, a line each: its name, and "python" if its figure depends on the Python that is linked
 //!   counts python   that Python
 //!   counts NAME     runs one; prints how often it did between the marks what it measures
-#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's answers")]
 
+#[path = "../../src/allocator.rs"]
+mod allocator;
 mod bridge;
 mod front;
 mod marks;
@@ -18,11 +19,11 @@ mod request;
 
 use std::{env, process::ExitCode};
 
-use mimalloc::MiMalloc;
+use self::allocator::Allocator;
 
 /// That of the executable.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 struct Benchmark {
     name: &'static str,

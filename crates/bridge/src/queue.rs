@@ -127,6 +127,7 @@ impl Queue {
         if state.closed {
             return Err(Refused::Closed(Box::new(job)));
         }
+        let now = job.request.received_at;
         if let Some(pick) = state.pick(self.capacity) {
             let dispatch = state.dispatch(pick, job);
             drop(state);
@@ -134,14 +135,14 @@ impl Queue {
             return Ok(());
         }
         let mut gone = VecDeque::new();
-        let mut is_overloaded = state.is_overloaded();
+        let mut is_overloaded = state.is_overloaded(now);
         if is_overloaded || state.queued() >= self.capacity {
             // Nobody waits for these any more.
             let (dead, alive) = std::mem::take(&mut state.waiting)
                 .into_iter()
                 .partition(|waiting| waiting.job.responder.is_client_gone());
             (gone, state.waiting) = (dead, alive);
-            is_overloaded = is_overloaded && (gone.is_empty() || state.is_overloaded());
+            is_overloaded = is_overloaded && (gone.is_empty() || state.is_overloaded(now));
         }
         let outcome = if is_overloaded {
             Err(Refused::Overloaded(Box::new(job)))

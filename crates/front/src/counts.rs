@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use axum::response::Response;
@@ -103,7 +104,7 @@ impl Front {
         answer.advance(length);
         assert!(answer.has_sent_memory() && answer.file().is_none(), "all of it is out");
         self.connection.await_flush(answer.into_entry());
-        self.connection.flushed();
+        self.connection.flushed(Instant::now());
         length
     }
 

@@ -7,7 +7,7 @@
 use std::{io::IoSlice, sync::atomic::Ordering::Relaxed};
 
 use axum::response::Response;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::{
@@ -80,24 +80,28 @@ pub(crate) fn answer(server: &Server, connection: &Connection, head: &[u8], send
 
 /// A head without its end.
 pub(crate) fn serialised(status: StatusCode, fields: &HeaderMap, length: Option<usize>) -> Bytes {
-    const VERSION: &[u8] = b"HTTP/1.1 ";
-    let reason = status.canonical_reason().unwrap_or_default();
-    let size = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
-    let mut head = BytesMut::with_capacity(VERSION.len() + reason.len() + size + 64);
-    for part in [VERSION, status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"] {
-        head.put_slice(part);
+    let code = status.as_str();
+    let start =
+        [b"HTTP/1.1 ", code.as_bytes(), b" ", status.canonical_reason().unwrap_or_default().as_bytes(), b"\r\n"];
+    let length = length.map(|length| length.to_string());
+    let end = length.as_ref().map(|length| [b"content-length: ", length.as_bytes(), b"\r\n"]);
+    let size_of_fields = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
+    let size = start.iter().chain(end.iter().flatten()).map(|part| part.len()).sum::<usize>() + size_of_fields;
+    // Not a byte more, so that it need not move to become `Bytes`.
+    let mut head = Vec::with_capacity(size);
+    for part in start {
+        head.extend_from_slice(part);
     }
     for (name, value) in fields {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            head.put_slice(part);
+            head.extend_from_slice(part);
         }
     }
-    if let Some(length) = length {
-        head.put_slice(b"content-length: ");
-        head.put_slice(HeaderValue::from(length).as_bytes());
-        head.put_slice(b"\r\n");
+    for part in end.into_iter().flatten() {
+        head.extend_from_slice(part);
     }
-    head.freeze()
+    debug_assert_eq!(head.len(), size);
+    head.into()
 }
 
 fn described(request: &Plain<'_>) -> Described {

@@ -6,16 +6,21 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::coop::has_budget_remaining,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// One timer for any number of deadlines. It costs nothing until its first wait.
 #[derive(Debug, Default)]
 pub(crate) struct LazyTimer {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom it wakes.
+    waker: Option<Waker>,
 }
 
 impl LazyTimer {
@@ -25,8 +30,14 @@ impl LazyTimer {
         loop {
             if sleep.is_elapsed() || sleep.deadline() > deadline {
                 sleep.as_mut().reset(deadline);
+            } else if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                // It has been asked since it was set, and wakes the task before anything is due.
+                return false;
             }
+            // A task that has used up its turn is told to wait without that the timer knows of it.
+            let is_asked = has_budget_remaining();
             if sleep.as_mut().poll(cx).is_pending() {
+                self.waker = is_asked.then(|| cx.waker().clone());
                 return false;
             }
             if Instant::now() >= deadline {
@@ -75,5 +86,62 @@ impl Pause {
     /// The next wait begins a new pause.
     pub(crate) fn reset(&mut self, limit: Duration) {
         *self = Self::new(limit);
+    }
+
+    /// A new pause begins now.
+    pub(crate) fn begin(&mut self, limit: Duration, now: Instant) {
+        *self = Self { limit, deadline: now.checked_add(limit) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::{
+        task::coop::consume_budget,
+        time::{sleep, timeout},
+    };
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn a_deadline_is_noticed_whenever_it_is_asked_for_and_whoever_asks() {
+        let mut timer = LazyTimer::default();
+        for _ in 0..3 {
+            let deadline = Instant::now() + SOON;
+            // Another waker than that of the task.
+            timeout(SOON / 4, poll_fn(|cx| is_past(&mut timer, deadline, cx))).await.unwrap_err();
+            let mut noop = Context::from_waker(Waker::noop());
+            assert!(!timer.is_past(deadline, &mut noop) || Instant::now() >= deadline);
+            timeout(Duration::from_secs(20), poll_fn(|cx| is_past(&mut timer, deadline, cx))).await.unwrap();
+            assert!(Instant::now() >= deadline);
+        }
+        let (late, early) = (Instant::now() + Duration::from_hours(1), Instant::now() + SOON);
+        timeout(SOON / 4, poll_fn(|cx| is_past(&mut timer, late, cx))).await.unwrap_err();
+        timeout(Duration::from_secs(20), poll_fn(|cx| is_past(&mut timer, early, cx))).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_task_whose_turn_is_over_is_woken_as_well() {
+        let mut timer = LazyTimer::default();
+        sleep(Duration::from_millis(1)).await;
+        let deadline = Instant::now() + SOON;
+        let ask = poll_fn(|cx| {
+            if timer.sleep.is_none() {
+                while has_budget_remaining() {
+                    let _ = std::pin::pin!(consume_budget()).poll(cx);
+                }
+            }
+            is_past(&mut timer, deadline, cx)
+        });
+        timeout(Duration::from_secs(20), ask).await.unwrap();
+        assert!(Instant::now() >= deadline);
+    }
+
+    fn is_past(timer: &mut LazyTimer, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if timer.is_past(deadline, cx) { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -98,8 +98,9 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// A job that has just come.
     pub(super) fn new(job: Job) -> Self {
-        Self { job, since: Some(Instant::now()) }
+        Self { since: Some(job.request.received_at), job }
     }
 }
 
@@ -188,10 +189,9 @@ impl State {
     }
 
     /// Whether one job more would wait too long.
-    pub(super) fn is_overloaded(&mut self) -> bool {
+    pub(super) fn is_overloaded(&mut self, now: Instant) -> bool {
         let queued = self.queued();
         let Some(overload) = &mut self.overload else { return false };
-        let now = Instant::now();
         let longest = self.waiting.iter().find_map(|waiting| waiting.since);
         let longest = longest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let threads = self.workers.iter().filter(|worker| !worker.held).map(|worker| worker.running).sum();

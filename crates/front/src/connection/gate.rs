@@ -24,7 +24,10 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
 use self::{
     body::{Body, hand_on},
@@ -271,8 +274,9 @@ impl<'a> Gate<'a> {
         ready!(self.poll_answer(cx))?;
         ready!(self.sending.poll_flush(self.socket, &mut self.timer, cx))?;
         if self.connection.phase() == Phase::Flushing {
-            self.connection.flushed();
-            self.reading.reset(self.server.timeouts.idle);
+            let now = Instant::now();
+            self.connection.flushed(now.into_std());
+            self.reading.begin(self.server.timeouts.idle, now);
         }
         Poll::Ready(Ok(()))
     }
@@ -284,11 +288,7 @@ impl<'a> Gate<'a> {
             self.begin_head();
         }
         if let Poll::Ready(read) = self.fill(cx) {
-            let has_more = read? > 0;
-            if is_idle && has_more {
-                self.begin_head();
-            }
-            return Poll::Ready(Ok(has_more));
+            return Poll::Ready(Ok(read? > 0));
         }
         // A head has one deadline: its bytes are no progress.
         let is_in_time = ready!(self.reading.watch(Poll::<()>::Pending, &mut self.timer, cx)).is_some();

@@ -149,26 +149,26 @@ impl Connection {
     }
 
     /// The socket has taken everything there was to send.
-    pub(crate) fn flushed(&self) {
+    pub(crate) fn flushed(&self, now: Instant) {
         if self.phase() == Phase::Flushing {
-            self.becomes_idle();
+            self.becomes_idle(now);
             self.finish_entries(false);
         }
     }
 
-    fn becomes_idle(&self) {
+    fn becomes_idle(&self, now: Instant) {
         // Not 0, which says that there was no request yet.
-        self.idle_since.store(self.age().max(1), Ordering::Relaxed);
+        self.idle_since.store(self.age(now).max(1), Ordering::Relaxed);
         self.enter(Phase::Idle);
     }
 
-    fn age(&self) -> u64 {
-        u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn age(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.opened_at).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The socket has taken some of what an HTTP/2 connection has to send.
     pub(super) fn wrote(&self) {
-        self.written_at.store(self.age(), Ordering::Relaxed);
+        self.written_at.store(self.age(Instant::now()), Ordering::Relaxed);
     }
 
     /// When it last did.
@@ -186,7 +186,7 @@ impl Connection {
     pub(super) fn stream_closed(&self) {
         if self.streams.fetch_sub(1, Ordering::AcqRel) == 1 {
             if self.phase() == Phase::Answering {
-                self.becomes_idle();
+                self.becomes_idle(Instant::now());
             }
             if self.streams() > 0 {
                 // One was opened meanwhile.

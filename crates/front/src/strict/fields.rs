@@ -21,7 +21,8 @@ impl<'a> Field<'a> {
         let Some(value) = rest.strip_prefix(b":").filter(|_| !name.is_empty()) else {
             return Err(if line.contains(&b':') { Malformed::FieldName } else { Malformed::NoColon });
         };
-        if !value.iter().all(|&byte| is_value(byte)) {
+        // All are looked at, in place of all up to the first that is wrong: so several are at once.
+        if value.iter().fold(false, |is_wrong, &byte| is_wrong | !is_value(byte)) {
             return Err(Malformed::FieldValue);
         }
         Ok(Self { name, value: trim(value) })
@@ -93,7 +94,7 @@ pub(crate) fn is_tchar(byte: u8) -> bool {
 
 /// Visible characters, space, tab, and the bytes above ASCII, which are opaque (RFC 9110 §5.5).
 fn is_value(byte: u8) -> bool {
-    VALUES[usize::from(byte)]
+    byte >= b' ' && byte != 0x7f || byte == b'\t'
 }
 
 /// Without leading and trailing spaces and tabs: `OWS` (RFC 9110 §5.6.3).
@@ -115,17 +116,6 @@ const TCHARS: [bool; 256] = {
             );
         byte += 1;
     }
-    table
-};
-
-const VALUES: [bool; 256] = {
-    let mut table = [true; 256];
-    let mut byte = 0u8;
-    while byte < 32 {
-        table[byte as usize] = byte == b'\t';
-        byte += 1;
-    }
-    table[0x7f] = false;
     table
 };
 

@@ -34,23 +34,31 @@ fn split(host: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// `reg-name`: unreserved, percent-encoded and sub-delims (RFC 3986 §3.2.2), without the comma, with which two hosts
 /// could pass for one.
-fn is_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let Some((&byte, behind)) = rest.split_first() {
-        rest = behind;
-        if byte == b'%' {
-            match rest {
-                [first, second, behind @ ..] if first.is_ascii_hexdigit() && second.is_ascii_hexdigit() => {
-                    rest = behind;
-                }
-                _ => return false,
+fn is_name(mut name: &[u8]) -> bool {
+    while let Some(other) = name.iter().position(|&byte| !NAME[usize::from(byte)]) {
+        match &name[other..] {
+            [b'%', first, second, behind @ ..] if first.is_ascii_hexdigit() && second.is_ascii_hexdigit() => {
+                name = behind;
             }
-        } else if !byte.is_ascii_alphanumeric() && !b"-._~!$&'()*+;=".contains(&byte) {
-            return false;
+            _ => return false,
         }
     }
     true
 }
+
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+            );
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
