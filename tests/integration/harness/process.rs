@@ -109,11 +109,13 @@ impl Stack {
     }
 
     pub(crate) fn start(self) -> Process {
-        let runs_application =
-            self.command.get_args().any(|argument| ["serve", "dev", "check"].iter().any(|it| argument == *it));
+        let is_one_of = |commands: &[&str]| self.command.get_args().any(|it| commands.iter().any(|name| it == *name));
+        let (serves, runs_application) = (is_one_of(&["serve", "dev"]), is_one_of(&["serve", "dev", "check"]));
+        // Where the machine stands still for a second, a queue is not overloaded.
+        let stack = if serves { self.default("--queue-target", "0") } else { self };
         let stack = match isolation() {
-            Some(isolation) if runs_application => self.default("--isolation", isolation),
-            _ => self,
+            Some(isolation) if runs_application => stack.default("--isolation", isolation),
+            _ => stack,
         };
         let Self { mut command, directory } = stack;
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the executable is there");
