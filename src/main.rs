@@ -3,7 +3,6 @@
 //! Exit codes: 0 after a clean end, 64 for bad usage or configuration (`EX_USAGE` of sysexits), 1 for a failed start.
 //! The process exits only here.
 
-mod allocator;
 mod cli;
 mod commands;
 mod control;
@@ -25,16 +24,15 @@ use std::{
 };
 
 use anyhow::Context;
+use mimalloc::MiMalloc;
 use stack_config::{Errors, Inputs, Loaded};
 use stack_interp::{Runtime, end_by_sent_faults};
 
-use crate::{
-    allocator::Allocator,
-    cli::{Flags, Invocation},
-};
+use crate::cli::{Flags, Invocation};
 
+/// Many short-lived allocations on many threads: the case that glibc's allocator is slow at, and keeps memory after.
 #[global_allocator]
-static ALLOCATOR: Allocator = Allocator;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,9 @@
 //!   counts list     the benchmarks, a line each: its name, and "python" if its figure depends on the Python that is linked
 //!   counts python   that Python
 //!   counts NAME     runs one; prints how often it did between the marks what it measures
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's answers")]
 
-#[path = "../../src/allocator.rs"]
-mod allocator;
 mod bridge;
 mod front;
 mod marks;
@@ -19,11 +18,11 @@ mod request;
 
 use std::{env, process::ExitCode};
 
-use self::allocator::Allocator;
+use mimalloc::MiMalloc;
 
 /// That of the executable.
 #[global_allocator]
-static ALLOCATOR: Allocator = Allocator;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 struct Benchmark {
     name: &'static str,
