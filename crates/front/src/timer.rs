@@ -106,22 +106,42 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_millis(20);
+    /// A timeout that ends looks once more whether there is anything.
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Whose {
+        Timer,
+        Timeout,
+        Nobody,
+    }
+
+    /// Who has woken the task.
+    fn by(deadline: Instant) -> Whose {
+        match Instant::now().checked_duration_since(deadline) {
+            None => Whose::Nobody,
+            Some(late) if late < LONG / 2 => Whose::Timer,
+            Some(_) => Whose::Timeout,
+        }
+    }
 
     #[tokio::test]
     async fn a_deadline_is_noticed_whenever_it_is_asked_for_and_whoever_asks() {
         let mut timer = LazyTimer::default();
         for _ in 0..3 {
             let deadline = Instant::now() + SOON;
-            // Another waker than that of the task.
-            timeout(SOON / 4, poll_fn(|cx| is_past(&mut timer, deadline, cx))).await.unwrap_err();
+            // A waker that is not the task's.
             let mut noop = Context::from_waker(Waker::noop());
             assert!(!timer.is_past(deadline, &mut noop) || Instant::now() >= deadline);
-            timeout(Duration::from_secs(20), poll_fn(|cx| is_past(&mut timer, deadline, cx))).await.unwrap();
-            assert!(Instant::now() >= deadline);
+            let _ = timeout(SOON / 4, poll_fn(|cx| is_past(&mut timer, deadline, cx))).await;
+            let _ = timer.is_past(deadline, &mut noop);
+            timeout(LONG, poll_fn(|cx| is_past(&mut timer, deadline, cx))).await.unwrap();
+            assert_eq!(by(deadline), Whose::Timer);
         }
         let (late, early) = (Instant::now() + Duration::from_hours(1), Instant::now() + SOON);
         timeout(SOON / 4, poll_fn(|cx| is_past(&mut timer, late, cx))).await.unwrap_err();
-        timeout(Duration::from_secs(20), poll_fn(|cx| is_past(&mut timer, early, cx))).await.unwrap();
+        timeout(LONG, poll_fn(|cx| is_past(&mut timer, early, cx))).await.unwrap();
+        assert_eq!(by(early), Whose::Timer);
     }
 
     #[tokio::test]
@@ -137,8 +157,8 @@ mod tests {
             }
             is_past(&mut timer, deadline, cx)
         });
-        timeout(Duration::from_secs(20), ask).await.unwrap();
-        assert!(Instant::now() >= deadline);
+        timeout(LONG, ask).await.unwrap();
+        assert_eq!(by(deadline), Whose::Timer);
     }
 
     fn is_past(timer: &mut LazyTimer, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
