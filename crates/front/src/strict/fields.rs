@@ -105,19 +105,23 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
     &value[start..end]
 }
 
-const TCHARS: [bool; 256] = {
+const TCHARS: [bool; 256] = alphanumeric_or(b"!#$%&'*+-.^_`|~");
+
+/// The letters and digits of ASCII, and these bytes besides.
+pub(super) const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0u8;
     while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-            );
+        table[byte as usize] = byte.is_ascii_alphanumeric();
         byte += 1;
     }
+    let mut place = 0;
+    while place < others.len() {
+        table[others[place] as usize] = true;
+        place += 1;
+    }
     table
-};
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use super::fields;
+
 /// Whether this is `uri-host [ ":" port ]`; empty where the target has no authority.
 pub(crate) fn is_host(host: &[u8]) -> bool {
     let (name, port) = split(host);
@@ -46,19 +48,7 @@ fn is_name(mut name: &[u8]) -> bool {
     true
 }
 
-const NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
-            );
-        byte += 1;
-    }
-    table
-};
+const NAME: [bool; 256] = fields::alphanumeric_or(b"-._~!$&'()*+;=");
 
 #[cfg(test)]
 mod tests {
