@@ -169,8 +169,10 @@ fn values_that_can_not_be_shown_do_not_keep_the_page() {
             "(10,000,000 long)",
             "&lt;int of 100,001 bits&gt;",
             "&lt;list of 1&gt;",
+            "Keeper(token=********",
         ],
     );
+    never_says(&text, &["toldtold"]);
     assert_eq!(server.get("/").expect(200).text(), "well");
     server.stop();
 }

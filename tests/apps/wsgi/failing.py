@@ -27,6 +27,13 @@ class Huge:
         return "huge" * 10_000_000
 
 
+class Keeper:
+    """Its text is mostly one secret, which ends behind all that is shown."""
+
+    def __repr__(self):
+        return f"Keeper(token='{'told' * 1500}')"
+
+
 class Settings(dict):
     """As Django's request.POST: more than a dictionary, and all of it in its repr()."""
 
@@ -49,7 +56,7 @@ def cause(environ):
 
 
 def values(environ):
-    before, raising, endless, huge, slow = "seen", Raising(), Endless(), Huge(), Slow()
+    before, raising, endless, huge, slow, keeper = "seen", Raising(), Endless(), Huge(), Slow(), Keeper()
     big, wide, number = list(range(1_000_000)), b"w" * 10_000_000, 1 << 100_000
     cycle = []
     cycle.append(cycle)
