@@ -1,7 +1,6 @@
 """Where a Django project keeps its files, by its own settings. The project is loaded; nothing in here raises."""
 
 import os
-import sys
 
 NOBODYS = "stack-asks-for-a-route"
 
@@ -44,15 +43,14 @@ def has_route(prefix):
         return True
 
 
-def directories():
+def directories(conf):
     """Kind, prefix, directory, whether the prefix is below SCRIPT_NAME, and whether the project has a route for it; "" is no.
 
     A directory for uploads has no prefix where it has no URL here or is not there yet: it is told all the same.
     """
-    conf = sys.modules.get("django.conf")
     found = []
     try:
-        if conf is None or not conf.settings.configured:
+        if not conf.settings.configured:
             return found
         # As they were written: Django puts SCRIPT_NAME before a URL when it is first asked for, and keeps the outcome.
         written = conf.settings._wrapped

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use stack_interp::{Python, Raised};
+use stack_interp::{Object, Python, Raised};
 
 const SOURCE: &str = include_str!("django.py");
 const FILE: &str = "<stack.django>";
@@ -38,8 +38,14 @@ pub enum DirectoryKind {
 /// To know whether there is a route for uploads it imports the project's routes, as the first request would.
 pub(crate) fn directories(py: Python<'_>) -> Vec<ProjectDirectory> {
     let ask = || {
+        let modules = Object::import(py, "sys")?.attr_named(py, "modules")?;
+        let conf = modules.call_method(py, "get", &[&Object::str(py, "django.conf")?])?;
+        if conf.is_none() {
+            // Most applications are no Django project, and each interpreter would compile the source for nothing.
+            return Ok(Vec::new());
+        }
         let function = py.run_source(FILE, SOURCE)?.item(py, "directories")?.expect("defined in django.py");
-        let found = function.call(py, &[])?;
+        let found = function.call(py, &[&conf])?;
         Ok(found.sequence(py).unwrap_or_default().iter().filter_map(|found| directory(found.strings(py))).collect())
     };
     ask().unwrap_or_else(|_: Raised<'_>| Vec::new())

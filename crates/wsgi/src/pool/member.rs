@@ -13,7 +13,7 @@ use std::{
 
 use stack_bridge::{Crew, Job, Jobs, Queue, WorkerId, WorkerState};
 use stack_config::Recycling;
-use stack_interp::{Interpreter, InterpreterHandle, Python};
+use stack_interp::{Interpreter, InterpreterHandle, LoadGuard, Python};
 
 use super::{
     Place, PoolSettings, StartError,
@@ -81,9 +81,10 @@ impl Member {
         let main = &self.common.main;
         let outcome = match self.common.settings.place {
             Place::OwnInterpreters(_) => {
-                Interpreter::run(main, |py, interpreter| self.live(py, interpreter)).map(|(lived, _ending)| lived)
+                Interpreter::run_to_load(main, |py, interpreter, loading| self.live(py, interpreter, Some(loading)))
+                    .map(|(lived, _ending)| lived)
             }
-            Place::MainInterpreter => main.run(|py| self.live(py, main)),
+            Place::MainInterpreter => main.run(|py| self.live(py, main, None)),
         };
         match outcome.map_err(StartError::Interpreter).flatten() {
             // Only now its memory is given back.
@@ -92,16 +93,23 @@ impl Member {
         }
     }
 
-    fn live(&self, py: Python<'_>, interpreter: &InterpreterHandle) -> Result<(), StartError> {
+    fn live(
+        &self,
+        py: Python<'_>,
+        interpreter: &InterpreterHandle,
+        mut loading: Option<LoadGuard>,
+    ) -> Result<(), StartError> {
         let Common { settings, lives, watch, .. } = &self.common;
-        if let Some(permission) = &settings.permission
-            && !py.detach(|| permission.wait())
-        {
-            return Err(StartError::NotWanted);
+        if let Some(permission) = &settings.permission {
+            // Others make their interpreters meanwhile.
+            loading = loading.filter(|_| permission.is_given());
+            if !py.detach(|| permission.wait()) {
+                return Err(StartError::NotWanted);
+            }
         }
         lives.set(self.life, WorkerState::Loading);
         let worker = settings.worker(self.crew.worker());
-        let report = worker.load(py)?;
+        let report = worker.load(py, loading)?;
         let jobs = (0..settings.threads.get()).map(|_| Box::new(self.crew.consumer()) as Box<dyn Jobs>);
         let overseer: Arc<dyn Overseer> =
             Arc::new(Aid::new(&self.common, self.crew.clone(), self.life, worker.clone()));
