@@ -29,7 +29,7 @@ use crate::{
     error::Error,
     files::Internal,
     path,
-    ready::{self, Answer},
+    ready::Answer,
     request,
     server::Server,
     site::{Site, host},
@@ -198,8 +198,8 @@ impl UnderWay<'_> {
         if let (Ok(reply), true) = (&reply, entry.is_written()) {
             let _ = entry.passage().set(Passage { queued_at, trace: reply.trace() });
         }
-        let head = ready::serialised(status, response.headers(), (!has_length).then_some(body.len()));
-        Ok(Answer::new(head, body, entry))
+        let length = (!has_length).then_some(body.len());
+        Ok(Answer::with(status, response.headers(), length, body, entry))
     }
 }
 

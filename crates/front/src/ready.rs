@@ -8,7 +8,7 @@ use std::{io::IoSlice, sync::atomic::Ordering::Relaxed};
 
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 
 use crate::{
     access_log::{Described, Entry},
@@ -25,13 +25,19 @@ mod plain;
 use date::LastLines;
 use plain::Plain;
 
+/// Bytes of a body that are copied behind their head: the system takes one piece sooner than several.
+const COPIED: usize = 2048;
+
 /// A response on its way out.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    head: Bytes,
-    last_lines: LastLines,
-    content: Bytes,
-    /// Bytes of the three that the socket has taken.
+    /// All that is in memory, or what comes first of it.
+    first: Bytes,
+    /// The end of the head, and the content.
+    rest: Option<(LastLines, Bytes)>,
+    /// Bytes before the content.
+    head: usize,
+    /// Bytes that the socket has taken of what is in memory.
     sent: usize,
     /// What of a file is left to send behind them.
     file: Option<Box<FilePart>>,
@@ -79,29 +85,33 @@ pub(crate) fn answer(server: &Server, connection: &Connection, head: &[u8], send
 }
 
 /// A head without its end.
-pub(crate) fn serialised(status: StatusCode, fields: &HeaderMap, length: Option<usize>) -> Bytes {
-    let code = status.as_str();
-    let start =
-        [b"HTTP/1.1 ", code.as_bytes(), b" ", status.canonical_reason().unwrap_or_default().as_bytes(), b"\r\n"];
+pub(crate) fn serialised(status: StatusCode, fields: &HeaderMap) -> Bytes {
+    // Not a byte too much room, so that it need not move to become `Bytes`.
+    begun(status, fields, None, 0).into()
+}
+
+/// A head without its end, and room for so many bytes behind it.
+fn begun(status: StatusCode, fields: &HeaderMap, length: Option<usize>, room: usize) -> Vec<u8> {
+    let reason = status.canonical_reason().unwrap_or_default();
     let length = length.map(|length| length.to_string());
-    let end = length.as_ref().map(|length| [b"content-length: ", length.as_bytes(), b"\r\n"]);
-    let size_of_fields = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
-    let size = start.iter().chain(end.iter().flatten()).map(|part| part.len()).sum::<usize>() + size_of_fields;
-    // Not a byte more, so that it need not move to become `Bytes`.
-    let mut head = Vec::with_capacity(size);
-    for part in start {
-        head.extend_from_slice(part);
-    }
-    for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            head.extend_from_slice(part);
-        }
-    }
-    for part in end.into_iter().flatten() {
-        head.extend_from_slice(part);
+    let own = || length.iter().map(|length| (header::CONTENT_LENGTH.as_str(), length.as_bytes()));
+    let lines = || fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).chain(own());
+    let size_of_lines = lines().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
+    let size = b"HTTP/1.1 200 \r\n".len() + reason.len() + size_of_lines;
+    let mut head = Vec::with_capacity(size + room);
+    head.extend_from_slice(b"HTTP/1.1 ");
+    head.extend_from_slice(status.as_str().as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(reason.as_bytes());
+    head.extend_from_slice(b"\r\n");
+    for (name, value) in lines() {
+        head.extend_from_slice(name.as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value);
+        head.extend_from_slice(b"\r\n");
     }
     debug_assert_eq!(head.len(), size);
-    head.into()
+    head
 }
 
 fn described(request: &Plain<'_>) -> Described {
@@ -117,18 +127,45 @@ fn described(request: &Plain<'_>) -> Described {
 
 impl Answer {
     /// An answer with this head, but for the date and the empty line at its end.
-    pub(crate) fn new(head: Bytes, content: Bytes, entry: Entry) -> Self {
-        Self { head, last_lines: date::last_lines(), content, sent: 0, file: None, entry }
+    fn new(head: Bytes, content: Bytes, entry: Entry) -> Self {
+        let last_lines = date::last_lines();
+        let length = head.len() + last_lines.len();
+        Self { first: head, rest: Some((last_lines, content)), head: length, sent: 0, file: None, entry }
+    }
+
+    /// An answer with this status and these fields, a length where there is one, and the date.
+    pub(crate) fn with(
+        status: StatusCode,
+        fields: &HeaderMap,
+        length: Option<usize>,
+        content: Bytes,
+        entry: Entry,
+    ) -> Self {
+        if content.len() > COPIED {
+            return Self::new(begun(status, fields, length, 0).into(), content, entry);
+        }
+        let last_lines = date::last_lines();
+        let mut all = begun(status, fields, length, last_lines.len() + content.len());
+        all.extend_from_slice(&last_lines);
+        let head = all.len();
+        all.extend_from_slice(&content);
+        Self { first: all.into(), rest: None, head, sent: 0, file: None, entry }
     }
 
     /// What is left to send. The first slices are empty when they have been sent.
     pub(crate) fn rest(&self) -> [IoSlice<'_>; 3] {
+        let (last_lines, content) = self.rest.as_ref().map_or((&[][..], &[][..]), |(lines, content)| (lines, content));
         let mut before = self.sent;
-        [&self.head[..], &self.last_lines, &self.content].map(|part| {
+        [&self.first[..], last_lines, content].map(|part| {
             let skipped = before.min(part.len());
             before -= skipped;
             IoSlice::new(&part[skipped..])
         })
+    }
+
+    /// What is left to send, where that is in one piece.
+    pub(crate) fn rest_in_one(&self) -> Option<&[u8]> {
+        self.rest.is_none().then(|| &self.first[self.sent..])
     }
 
     pub(crate) fn advance(&mut self, sent: usize) {
@@ -138,12 +175,13 @@ impl Answer {
     }
 
     fn sent_of_content(&self) -> usize {
-        self.sent.saturating_sub(self.head.len() + self.last_lines.len())
+        self.sent.saturating_sub(self.head)
     }
 
     /// Whether nothing is left but what comes from a file.
     pub(crate) fn has_sent_memory(&self) -> bool {
-        self.sent == self.head.len() + self.last_lines.len() + self.content.len()
+        let length = self.rest.as_ref().map_or(self.first.len(), |(_, content)| self.head + content.len());
+        self.sent == length
     }
 
     /// What is left of a file, as long as something is.

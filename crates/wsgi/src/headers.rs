@@ -1,6 +1,9 @@
 //! Checking what an application hands to `start_response` (PEP 3333 "The `start_response()` Callable").
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use stack_bridge::{Flow, ResponseHead};
 use stack_interp::{Object, Python, Raise};
 
@@ -110,11 +113,12 @@ fn check_field<'py>(py: Python<'py>, item: &Object<'py>) -> Result<(HeaderName, 
         return Err(Raise::type_error(format!("a header's name must be a str of latin-1, not {}", name.type_name(py))));
     };
     let shown = || String::from_utf8_lossy(&written);
-    let field = HeaderName::from_bytes(&written)
-        .map_err(|_| Raise::value_error(format!("invalid header name {:?}", shown())))?;
-    if is_hop_by_hop(&field) {
-        return Err(Raise::value_error(format!("{} is a hop-by-hop header, which only the server may send", shown())));
-    }
+    let field = match &*written {
+        // As nearly every response has them.
+        b"Content-Type" => CONTENT_TYPE,
+        b"Content-Length" => CONTENT_LENGTH,
+        written => checked_name(written)?,
+    };
     let Some(text) = value.latin1_text() else {
         let kind = value.type_name(py);
         return Err(Raise::type_error(format!("the value of {} must be a str of latin-1, not {kind}", shown())));
@@ -122,6 +126,16 @@ fn check_field<'py>(py: Python<'py>, item: &Object<'py>) -> Result<(HeaderName, 
     let content = HeaderValue::from_bytes(text.trim_ascii())
         .map_err(|_| Raise::value_error(format!("the value of {} holds a control character", shown())))?;
     Ok((field, content))
+}
+
+fn checked_name<'py>(written: &[u8]) -> Result<HeaderName, Raise<'py>> {
+    let shown = || String::from_utf8_lossy(written);
+    let name = HeaderName::from_bytes(written)
+        .map_err(|_| Raise::value_error(format!("invalid header name {:?}", shown())))?;
+    if is_hop_by_hop(&name) {
+        return Err(Raise::value_error(format!("{} is a hop-by-hop header, which only the server may send", shown())));
+    }
+    Ok(name)
 }
 
 fn content_length<'py>(value: &HeaderValue) -> Result<u64, Raise<'py>> {

@@ -38,12 +38,13 @@ impl Head {
         let mut start = end;
         for end in memchr_iter(b'\n', &head[start..]).map(|at| end + at) {
             if let Some(colon) = memchr(b':', &head[start..end]) {
-                let name = HeaderName::from_bytes(&head[start..start + colon]).ok()?;
+                let name = &head[start..start + colon];
                 let value = head.slice_ref(fields::trim(without_return(&head[start + colon + 1..end])));
                 let value = HeaderValue::from_maybe_shared(value).ok()?;
-                if !is_for_the_application(&name, &value) {
-                    return None;
-                }
+                let name = match usual(name) {
+                    Some(name) => name,
+                    None => HeaderName::from_bytes(name).ok().filter(|name| is_for_the_application(name, &value))?,
+                };
                 headers.try_append(name, value).ok()?;
             }
             start = end + 1;
@@ -63,6 +64,20 @@ fn method(name: &[u8]) -> Option<Method> {
         b"DELETE" => Some(Method::DELETE),
         _ => None,
     }
+}
+
+/// A name that most requests have, written as browsers write it, and that changes nothing of what the front does.
+fn usual(name: &[u8]) -> Option<HeaderName> {
+    Some(match name {
+        b"Host" => header::HOST,
+        b"User-Agent" => header::USER_AGENT,
+        b"Accept" => header::ACCEPT,
+        b"Accept-Encoding" => header::ACCEPT_ENCODING,
+        b"Accept-Language" => header::ACCEPT_LANGUAGE,
+        b"Cookie" => header::COOKIE,
+        b"Referer" => header::REFERER,
+        _ => return None,
+    })
 }
 
 fn without_return(line: &[u8]) -> &[u8] {
@@ -101,6 +116,17 @@ mod tests {
         assert_eq!((head.method, head.headers.len()), (Method::GET, 6));
         let head = read("PATCH /a HTTP/1.1", &["Content-Length: 3\r\n"]).unwrap();
         assert_eq!((head.method, &head.target[..]), (Method::PATCH, &b"/a"[..]));
+    }
+
+    #[test]
+    fn a_usual_name_is_the_same_in_any_case() {
+        for name in ["Host", "User-Agent", "Accept", "Accept-Encoding", "Accept-Language", "Cookie", "Referer"] {
+            assert_eq!(usual(name.as_bytes()), HeaderName::from_bytes(name.as_bytes()).ok());
+            let lines = [format!("{name}: 1\r\n"), format!("{}: 2\r\n", name.to_lowercase())];
+            let head = read("GET / HTTP/1.1", &lines.each_ref().map(String::as_str)).unwrap();
+            let values = head.headers.get_all(name).iter().filter(|value| value.len() == 1);
+            assert_eq!(values.map(HeaderValue::as_bytes).collect::<Vec<_>>(), [b"1", b"2"], "{name}");
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl AtHand<'_> {
         // The site may say itself what is the connection's or the clock's to say.
         let is_fixed = fields.contains_key(header::DATE) || fields.contains_key(header::CONNECTION);
         let status = response.status();
-        (!is_fixed).then(|| Made { status, head: serialised(status, fields, None), region })
+        (!is_fixed).then(|| Made { status, head: serialised(status, fields), region })
     }
 }
 

@@ -253,6 +253,32 @@ fn each_is_a_line_of_the_log_with_its_times() {
 }
 
 #[test]
+fn answers_of_all_sizes_go_out_whole_and_are_counted() {
+    let sizes = [0, 1, 2047, 2048, 2049, 100_000];
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let mut server = Server::with(
+        |config| config.log.access = AccessLog::File(log.clone()),
+        |job| {
+            let size = str::from_utf8(&job.request.path[1..]).unwrap().parse().unwrap();
+            respond(job, &"abc".repeat(size).as_bytes()[..size]);
+        },
+    );
+    let mut client = server.client();
+    for size in sizes {
+        let (direct, long_way) = both_ways(&server, &mut client, &format!("/{size}"), "");
+        assert_eq!((lines(&direct), direct.body.len()), (lines(&long_way), size));
+        assert_eq!(direct.body, long_way.body);
+    }
+    server.order(Stop::Draining);
+    assert_eq!(server.drained(), Drained { cut_off: 0 });
+    let log = fs::read_to_string(log).unwrap();
+    for size in sizes {
+        assert_eq!(log.matches(&format!("\"GET /{size} HTTP/1.1\" 200 {size} ")).count(), 2, "{size}: {log}");
+    }
+}
+
+#[test]
 fn the_last_request_of_a_connection_and_the_last_before_a_drain_say_so() {
     let (application, jobs, release) = holding();
     let mut server = Server::with(|config| config.clients.keepalive_requests = std::num::NonZero::new(2), application);

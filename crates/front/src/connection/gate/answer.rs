@@ -26,12 +26,14 @@ pub(super) fn poll_send(
             piece = Some(ready!(file.poll_piece(cx)).inspect_err(cut_short)?);
         }
         if !answer.has_sent_memory() {
-            let rest = answer.rest();
-            let written = if piece.is_some() && !sending.is_throttled() {
+            let written = if let Some(rest) = answer.rest_in_one() {
+                sending.poll_write(socket, timer, cx, rest)
+            } else if piece.is_some() && !sending.is_throttled() {
+                let rest = answer.rest();
                 let send = |socket: &mut Socket, cx: &mut Context<'_>, _| socket.poll_write_before_file(cx, &rest);
                 sending.poll_send(socket, timer, cx, usize::MAX, send)
             } else {
-                sending.poll_write_vectored(socket, timer, cx, &rest)
+                sending.poll_write_vectored(socket, timer, cx, &answer.rest())
             };
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
