@@ -6,11 +6,11 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use stack_bridge::{Failure, Job, Queue, RequestId};
-use stack_interp::refusals_in_this_process;
+use stack_interp::refusals_outside_loads;
 use stack_wsgi::{Refused, WhenRefused, listed};
 use tokio::sync::Notify;
 
@@ -46,28 +46,20 @@ pub(crate) struct Relocation {
     open: AtomicBool,
     /// Whether the refusal has been explained.
     told: AtomicBool,
-    /// Refusals in this process when all workers had loaded the application.
-    refusals_at_start: AtomicU64,
     wanted: Notify,
 }
 
 impl Relocation {
     pub(crate) fn new(policy: Policy, queue: Queue) -> Arc<Self> {
         let (stage, open) = (Mutex::new(Stage::Settled), AtomicBool::new(policy == Policy::Move));
-        Arc::new(Self {
-            policy,
-            queue,
-            stage,
-            open,
-            told: AtomicBool::new(false),
-            refusals_at_start: AtomicU64::new(0),
-            wanted: Notify::new(),
-        })
+        Arc::new(Self { policy, queue, stage, open, told: AtomicBool::new(false), wanted: Notify::new() })
     }
 
-    /// All workers have loaded the application: what is refused from now on is refused to a request.
-    pub(crate) fn all_loaded(&self) {
-        self.refusals_at_start.store(refusals_in_this_process(), Ordering::Relaxed);
+    /// A worker can not load what another one has loaded, for which a start would have chosen processes.
+    pub(crate) fn can_not_load(&self, app: &str, problem: &str) {
+        let remedy = "moving to worker processes; to start there, set isolation=processes";
+        tracing::warn!(code = "STACK0348", app, problem, remedy, "not all workers could load the application");
+        self.begin(&mut self.stage());
     }
 
     /// Waits until the application is to move.
@@ -120,7 +112,7 @@ impl WhenRefused for Relocation {
     }
 
     fn is_suspect(&self) -> bool {
-        refusals_in_this_process() != self.refusals_at_start.load(Ordering::Relaxed)
+        refusals_outside_loads() > 0
     }
 
     fn refused(&self, request: RequestId, packages: Vec<Refused>) {

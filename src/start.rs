@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 use stack_bridge::{Queue, WorkerId};
-use stack_config::{AppSource, AppSpec, Application, Config, Recycling, Served};
+use stack_config::{AppSource, AppSpec, Application, Config, Isolation, Recycling, Served};
 use stack_interp::{ExtensionRefusal, InterpreterHandle, Runtime, RuntimeError, RuntimeSettings, Venv, Version};
 use stack_process::{ProcessPool, ProcessSettings, Program};
 use stack_wsgi::{Permission, Place, Pool, PoolSettings, WatchSettings, WhenRefused, WhenWorn, discover};
@@ -74,6 +74,8 @@ pub(crate) struct Listening {
     pub(crate) when_worn: Option<Arc<dyn WhenWorn>>,
     /// Follows its files.
     pub(crate) reloading: Option<Reloading>,
+    /// Nobody else serves meanwhile.
+    pub(crate) is_first: bool,
 }
 
 impl Plan {
@@ -141,8 +143,9 @@ impl Plan {
         })
     }
 
-    /// Starts the workers of this process and waits until each has imported the application, for which they wait for the
-    /// permission, if there is to be one. Gives Python's version, too.
+    /// Starts the workers of this process and waits until each has imported the application, or the first, where nobody else
+    /// serves and the application has another place to go if the others can not. They wait for the permission, if there is
+    /// to be one. Gives Python's version, too.
     pub(crate) fn start_pool(
         &self,
         place: Place,
@@ -167,6 +170,8 @@ impl Plan {
             watch: self.watch,
             recycling: self.recycling.clone(),
             permission,
+            // Other applications of this process must not see its variables change (`fresh_env`) while they serve.
+            opens_early: listening.is_first && self.is_alone && self.settings.isolation == Isolation::Auto,
         };
         let (main, version) = python.start(self.venv.as_ref())?;
         let pool =

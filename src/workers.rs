@@ -7,7 +7,7 @@ use stack_bridge::{Queue, WorkerId};
 use stack_config::{Application, Config, Isolation};
 use stack_interp::Version;
 use stack_process::ProcessPool;
-use stack_wsgi::{Permission, Place, Pool, ProjectDirectory, WhenImported as _};
+use stack_wsgi::{Permission, Place, Pool, ProjectDirectory, Rest, WhenImported as _};
 use tokio::{sync::Mutex, task::AbortHandle};
 
 use crate::{
@@ -32,8 +32,8 @@ pub(crate) struct Workers {
     processes: Arc<Mutex<Option<ProcessPool>>>,
     /// Waits for a reason to move there, and moves.
     moving: Option<AbortHandle>,
-    /// Watches for such a reason.
-    relocation: Option<Arc<Relocation>>,
+    /// Those that were not waited for.
+    rest: Option<Rest>,
 }
 
 impl Workers {
@@ -84,15 +84,13 @@ impl Workers {
                     Ok(workers) => workers,
                     // What one interpreter loads may still refuse a second one.
                     Err(error) if policy == Policy::Move => {
-                        // The first line says what; a traceback has no place in a sentence.
-                        let problem = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
-                        let choice = Choice { mode: Mode::Processes, why: Some(Why::Failed(problem)) };
+                        let choice = Choice { mode: Mode::Processes, why: Some(Why::Failed(first_line(&error))) };
                         return Self::start_processes(choice, behind(plan), config, plan, queue, &listening).await;
                     }
                     Err(error) => return Err(error),
                 };
-                workers.relocation = Some(Arc::clone(&relocation));
                 if policy == Policy::Move {
+                    workers.follow_rest(Arc::clone(&relocation), spelled(&plan.app));
                     let application = (config.clone(), plan.clone());
                     let moving = workers.move_when_wanted(relocation, application, queue.clone(), listening.reloading);
                     workers.moving = Some(tokio::spawn(moving).abort_handle());
@@ -117,14 +115,20 @@ impl Workers {
             reloading.imported(modules);
         }
         let processes = Arc::new(Mutex::new(Some(pool)));
-        Ok(Self { choice, python, directories, here: None, processes, moving: None, relocation: None })
+        Ok(Self { choice, python, directories, here: None, processes, moving: None, rest: None })
     }
 
-    /// All applications are loaded: what is refused from now on is refused to a request.
-    pub(crate) fn all_loaded(&self) {
-        if let Some(relocation) = &self.relocation {
-            relocation.all_loaded();
-        }
+    /// Waits for the workers that the start did not wait for. Where one can not load the application, that moves.
+    fn follow_rest(&mut self, relocation: Arc<Relocation>, app: String) {
+        let Some(rest) = self.rest.take() else { return };
+        tokio::spawn(async move {
+            match tokio::task::spawn_blocking(|| rest.wait()).await {
+                Ok(Ok(())) => tracing::info!(app, "all workers have loaded the application"),
+                Ok(Err(error)) => relocation.can_not_load(&app, &first_line(&error.into())),
+                // The server is ending.
+                Err(_) => {}
+            }
+        });
     }
 
     /// Waits for a request that shows that the application does not run in interpreters of their own, and then moves it.
@@ -221,18 +225,16 @@ impl Here {
             let when_refused = relocation.map(|watch| watch as Arc<_>);
             plan.start_pool(place, &python, queue, when_refused, listening, permission)
         });
-        let (pool, python) = starting.await.context("the start ended")??;
+        let (mut pool, python) = starting.await.context("the start ended")??;
+        let rest = pool.take_rest();
         let directories = pool.reports().first().map(|report| report.directories.clone()).unwrap_or_default();
-        Ok(Workers {
-            choice,
-            python,
-            directories,
-            here: Some(pool),
-            processes: Arc::default(),
-            moving: None,
-            relocation: None,
-        })
+        Ok(Workers { choice, python, directories, here: Some(pool), processes: Arc::default(), moving: None, rest })
     }
+}
+
+/// What says what: a traceback has no place in a sentence.
+fn first_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").lines().next().unwrap_or_default().to_owned()
 }
 
 /// What is done about an application that proves not to run in interpreters.

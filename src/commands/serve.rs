@@ -127,9 +127,10 @@ async fn start_and_serve(
         None => Orders::alone(service)?,
     };
     let when_worn = link.clone().map(|link| Arc::new(AskSupervisor(link)) as Arc<dyn WhenWorn>);
+    let listening = Listening { when_worn, reloading: development.reloading.clone(), is_first: !begin.takes_over };
     // An import may take long, and a signal must not wait for it: as process 1 of a container nobody else would act.
     let started = tokio::select! {
-        started = start(config.clone(), plans, queues, Listening { when_worn, reloading: development.reloading.clone() }) => started,
+        started = start(config.clone(), plans, queues, listening) => started,
         end = orders.end() => {
             tracing::info!(reason = %end, "stopped before the application was loaded");
             return Ok(Exit::Success);
@@ -200,7 +201,8 @@ struct Running {
     workers: Workers,
 }
 
-/// Starts all applications at once; the first that can not be loaded ends the start.
+/// Starts all applications at once, which are there with the workers that are needed at first; the first that can not be loaded
+/// ends the start.
 async fn start(config: Config, plans: Vec<Plan>, queues: Vec<Queue>, listening: Listening) -> anyhow::Result<Started> {
     let python = SharedPython::default();
     let mut starting = JoinSet::new();
@@ -216,10 +218,7 @@ async fn start(config: Config, plans: Vec<Plan>, queues: Vec<Queue>, listening: 
         applications.push(started.context("the start ended")??);
     }
     applications.sort_by_key(|(place, _)| *place);
-    let applications: Vec<_> = applications.into_iter().map(|(_, running)| running).collect();
-    for running in &applications {
-        running.workers.all_loaded();
-    }
+    let applications = applications.into_iter().map(|(_, running)| running).collect();
     Ok(Started { config, applications })
 }
 

@@ -1,6 +1,6 @@
 //! An application that turns out, while it serves, not to run in interpreters of their own: `tests/apps/wsgi/lazy.py`.
 
-use std::thread;
+use std::{fs, thread};
 
 use crate::{
     harness::{Server, serve, stack, virtual_environment},
@@ -119,5 +119,68 @@ def application(environ, start_response):
     waiting.send("GET /hash HTTP/1.1\r\nHost: a\r\n\r\n");
     server.wait_for_line("importing in a process");
     assert_eq!(server.get("/").expect(200).text(), "fine", "the interpreters go on meanwhile");
+    server.stop();
+}
+
+/// An application whose third import runs this: the first is the probe's, the second the first worker's.
+fn growing(third: &str) -> Server {
+    let source = format!(
+        "
+import os, pathlib, time
+folder = pathlib.Path('imports')
+folder.mkdir(exist_ok=True)
+for number in range(1, 9):
+    try:
+        (folder / str(number)).mkdir()
+        break
+    except FileExistsError:
+        pass
+if number == 3:
+    {third}
+
+def application(environ, start_response):
+    start_response('200 OK', [('X-Pid', str(os.getpid()))])
+    return [b'fine']
+"
+    );
+    stack(["serve", "--isolation", "auto", "--workers", "2", "--app", "app"]).file("app.py", &source).server()
+}
+
+#[test]
+fn a_server_answers_with_its_first_worker() {
+    const LOADED: &str = "all workers have loaded the application";
+    if !auto_tries_the_application() {
+        return;
+    }
+    let server = growing("while not pathlib.Path('go').exists(): time.sleep(0.01)");
+    assert_eq!(server.get("/").expect(200).text(), "fine");
+    assert!(!server.process().lines().iter().any(|line| line.text.contains(LOADED)));
+    fs::write(server.process().directory().join("go"), "").unwrap();
+    server.wait_for_line(LOADED);
+    assert_eq!(server.get("/").expect(200).text(), "fine");
+    server.stop();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_other_workers() {
+    if !auto_tries_the_application() {
+        return;
+    }
+    let server = growing("time.sleep(600)");
+    assert_eq!(server.get("/").expect(200).text(), "fine");
+    server.stop().never_says(&["STACK0214"]);
+}
+
+#[test]
+fn a_worker_that_can_not_load_what_another_could_moves_the_application() {
+    if !auto_tries_the_application() {
+        return;
+    }
+    let server = growing("raise ImportError('only once in a process')");
+    assert_eq!(server.get("/").expect(200).text(), "fine");
+    let line = server.wait_for_line("STACK0348");
+    assert!(line.contains("only once in a process") && line.contains("isolation=processes"), "{line}");
+    server.wait_for_line("the application has moved to worker processes");
+    assert_ne!(pid(&server, "/"), server.process().pids()[0]);
     server.stop();
 }

@@ -14,6 +14,7 @@ use pyo3_ffi as ffi;
 use crate::{
     class::{Arguments, Class, MethodDef},
     error::{Exception, Raise, Raised},
+    interpreter::LoadGuard,
     object::Object,
     python::Python,
 };
@@ -237,7 +238,7 @@ thread_local! {
     static REFUSALS: Cell<u64> = const { Cell::new(0) };
 }
 
-static REFUSALS_EVERYWHERE: AtomicU64 = AtomicU64::new(0);
+static REFUSALS_OUTSIDE_LOADS: AtomicU64 = AtomicU64::new(0);
 
 /// How many extension modules without a twin were refused so far in imports that this OS thread ran, in whichever
 /// interpreter. A difference around a call tells that something in it was refused, without a call into Python;
@@ -247,17 +248,19 @@ pub fn refusals_on_this_thread() -> u64 {
     REFUSALS.get()
 }
 
-/// As [`refusals_on_this_thread`], of all threads. A thread that waits for another's import gets what is left of the module
-/// when that fails, and fails itself: then this number has changed.
-pub fn refusals_in_this_process() -> u64 {
-    REFUSALS_EVERYWHERE.load(Ordering::Relaxed)
+/// As [`refusals_on_this_thread`], of all threads, but for those that load an application ([`LoadGuard`]). A thread that waits
+/// for another's import gets what is left of the module when that fails, and fails itself: then this number has changed.
+pub fn refusals_outside_loads() -> u64 {
+    REFUSALS_OUTSIDE_LOADS.load(Ordering::Relaxed)
 }
 
 /// `refused()`: an import on this thread met an extension module that is refused and has no twin.
 fn refused<'py>(_: &Native, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Result<Object<'py>, Raise<'py>> {
     arguments.check("refused", 0, &[])?;
     REFUSALS.set(REFUSALS.get() + 1);
-    REFUSALS_EVERYWHERE.fetch_add(1, Ordering::Relaxed);
+    if !LoadGuard::is_held_here() {
+        REFUSALS_OUTSIDE_LOADS.fetch_add(1, Ordering::Relaxed);
+    }
     Ok(Object::none(py))
 }
 

@@ -38,7 +38,7 @@ pub use discover::{DiscoverError, Discovered, discover};
 pub use django::{DirectoryKind, ProjectDirectory};
 pub use gateway::WhenRefused;
 pub use imported::{ModuleFile, WhenImported};
-pub use pool::{Decision, Permission, Place, Pool, PoolSettings, StartError, Stopped, WhenWorn, Worn};
+pub use pool::{Decision, Permission, Place, Pool, PoolSettings, Rest, StartError, Stopped, WhenWorn, Worn};
 pub use refused::{Refused, by_package, listed};
 pub use watch::{Overseer, Watch, WatchSettings};
 pub use worker::{Watching, Worker, WorkerReport, WorkerSettings};

@@ -1,5 +1,6 @@
 //! The pool of workers in this process: all of one generation, from the import of the application to its end.
 
+mod cohort;
 mod keeper;
 mod lives;
 mod member;
@@ -17,9 +18,10 @@ use stack_config::{AppSpec, Isolation, Recycling};
 use stack_interp::{CreateError, InterpreterHandle};
 
 use self::{
+    cohort::Cohort,
     keeper::{Keeper, Wish},
     lives::Lives,
-    member::Common,
+    member::{Common, Started},
 };
 pub use self::{
     keeper::{WhenWorn, Worn},
@@ -65,6 +67,8 @@ pub struct PoolSettings {
     /// What the workers wait for before they import the application; `None`: nothing. Their interpreters are made meanwhile.
     /// Their successors find it given.
     pub permission: Option<Permission>,
+    /// Whether the pool is there with its first worker: [`Pool::take_rest`] tells of the others.
+    pub opens_early: bool,
 }
 
 /// Where the workers of this process run the application.
@@ -153,6 +157,21 @@ pub struct Stopped {
 pub struct Pool {
     common: Common,
     reports: Vec<WorkerReport>,
+    rest: Option<Rest>,
+}
+
+/// The workers of a pool that its start did not wait for.
+#[derive(Debug)]
+pub struct Rest {
+    started: mpsc::Receiver<Started>,
+    workers: usize,
+}
+
+impl Rest {
+    /// Waits until each of them has loaded the application. The first that can not is an error; the others are left as they are.
+    pub fn wait(self) -> Result<(), StartError> {
+        self.started.iter().take(self.workers).try_for_each(|started| started.map(drop))
+    }
 }
 
 impl Drop for Pool {
@@ -162,7 +181,8 @@ impl Drop for Pool {
 }
 
 impl Pool {
-    /// Starts all workers and waits until each has loaded the application. The first that can not ends the start.
+    /// Starts all workers and waits until each has loaded the application, or the first, if that is enough. One that can not
+    /// ends the start.
     pub fn start(
         main: &InterpreterHandle,
         settings: PoolSettings,
@@ -170,29 +190,38 @@ impl Pool {
         when_worn: Option<Arc<dyn WhenWorn>>,
     ) -> Result<Self, StartError> {
         let (workers, first) = (settings.workers(), settings.first.0);
+        let awaited = if settings.opens_early { 1 } else { workers };
         let watch = Watch::start(settings.watch).map_err(StartError::Thread)?;
         let (wishes, wished) = mpsc::channel();
         let (settings, main, lives) = (Arc::new(settings), main.clone(), Lives::default());
         let common = Common { settings, main, queue, watch, lives, wishes };
         let (started, reports) = mpsc::channel();
+        let cohort = Cohort::default();
+        let newcomers: Vec<_> = (0..workers).map(|_| common.settings.opens_early.then(|| cohort.newcomer())).collect();
         let start_all = || {
-            for number in 0..workers {
+            for (number, newcomer) in newcomers.into_iter().enumerate() {
                 let id = first.saturating_add(u16::try_from(number).unwrap_or(u16::MAX));
-                common.start(WorkerId(id), started.clone())?;
+                common.start(WorkerId(id), started.clone(), newcomer)?;
             }
-            reports.iter().take(workers).collect::<Result<Vec<_>, StartError>>()
+            reports.iter().take(awaited).collect::<Result<Vec<_>, StartError>>()
         };
         let give_up = || {
             // Workers that did come up are done, their atexit handlers run; others need not begin.
             common.lives.retire_all();
             common.settings.permission.iter().for_each(Permission::withdraw);
         };
-        let reports = start_all().inspect_err(|_| give_up())?;
+        let loaded = start_all().inspect_err(|_| give_up())?;
         Keeper::spawn(common.clone(), when_worn, wished).inspect_err(|_| give_up())?;
-        Ok(Self { common, reports })
+        let rest = (awaited < workers).then(|| Rest { started: reports, workers: workers - awaited });
+        Ok(Self { common, reports: loaded, rest })
     }
 
-    /// What each worker told when it was ready.
+    /// The workers that the start did not wait for, if there are any; once.
+    pub fn take_rest(&mut self) -> Option<Rest> {
+        self.rest.take()
+    }
+
+    /// What each worker that was waited for told when it was ready.
     pub fn reports(&self) -> &[WorkerReport] {
         &self.reports
     }
@@ -217,11 +246,13 @@ impl Pool {
     }
 
     /// Closes the queue, lets the workers finish what they have, and runs each application's end; all within `timeout`. Those
-    /// that were left to themselves are not waited for.
+    /// that were left to themselves, or have not loaded the application yet, are not waited for.
     pub fn stop(self, timeout: Duration) -> Stopped {
         self.common.queue.close();
         let _ = self.common.wishes.send(Wish::Over);
-        let is_over = |state: &WorkerState| state.is_final() || *state == WorkerState::Abandoned;
+        let has_nothing =
+            |state| matches!(state, WorkerState::Abandoned | WorkerState::Starting | WorkerState::Loading);
+        let is_over = |state: &WorkerState| state.is_final() || has_nothing(*state);
         let all_over = |states: &[WorkerState]| states.iter().all(is_over);
         let (Ok(states) | Err(states)) = self.common.lives.wait_for(Instant::now() + timeout, all_over);
         Stopped { stuck: states.iter().filter(|state| !is_over(state)).count() }

@@ -234,7 +234,7 @@ impl Keeper {
         let worker = crew.worker();
         let begun = Instant::now();
         let (sender, started) = mpsc::channel();
-        let successor = self.common.start(worker, sender);
+        let successor = self.common.start(worker, sender, None);
         let outcome = successor.and_then(|successor| match started.recv() {
             Ok(started) => started.map(|_| successor),
             Err(mpsc::RecvError) => Err(StartError::Panicked),

@@ -17,6 +17,7 @@ use stack_interp::{Interpreter, InterpreterHandle, LoadGuard, Python};
 
 use super::{
     Place, PoolSettings, StartError,
+    cohort::Newcomer,
     keeper::Wish,
     lives::{LifeId, Lives},
 };
@@ -48,15 +49,20 @@ pub(super) struct Member {
 }
 
 impl Common {
-    /// Starts a worker's first OS thread: it makes the interpreter, imports the application, and serves. How the start went
-    /// goes to `started`.
-    pub(super) fn start(&self, worker: WorkerId, started: mpsc::Sender<Started>) -> Result<(LifeId, Crew), StartError> {
+    /// Starts a worker's first OS thread: it makes the interpreter, waits for those of its cohort, if it is of one, imports
+    /// the application, and serves. How the start went goes to `started`.
+    pub(super) fn start(
+        &self,
+        worker: WorkerId,
+        started: mpsc::Sender<Started>,
+        newcomer: Option<Newcomer>,
+    ) -> Result<(LifeId, Crew), StartError> {
         let crew = self.queue.crew(worker);
         let life = self.lives.begin(crew.clone());
         let member = Member { common: self.clone(), crew: crew.clone(), life, started };
         let builder = thread::Builder::new().name(thread_name(worker, 0)).stack_size(STACK_SIZE);
         let run = move || {
-            if catch_unwind(AssertUnwindSafe(|| member.run())).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| member.run(newcomer))).is_err() {
                 member.fail(StartError::Panicked);
             }
         };
@@ -77,13 +83,21 @@ impl Member {
         let _ = self.started.send(Err(error));
     }
 
-    fn run(&self) {
+    fn run(&self, newcomer: Option<Newcomer>) {
         let main = &self.common.main;
         let outcome = match self.common.settings.place {
-            Place::OwnInterpreters(_) => {
-                Interpreter::run_to_load(main, |py, interpreter, loading| self.live(py, interpreter, Some(loading)))
-                    .map(|(lived, _ending)| lived)
-            }
+            Place::OwnInterpreters(_) => Interpreter::run_to_load(main, |py, interpreter, loading| {
+                let loading = match newcomer {
+                    None => Some(loading),
+                    Some(newcomer) => {
+                        drop(loading);
+                        py.detach(|| newcomer.wait());
+                        None
+                    }
+                };
+                self.live(py, interpreter, loading)
+            })
+            .map(|(lived, _ending)| lived),
             Place::MainInterpreter => main.run(|py| self.live(py, main, None)),
         };
         match outcome.map_err(StartError::Interpreter).flatten() {

@@ -21,7 +21,7 @@ use stack_bridge::{
 };
 use stack_config::{AppSpec, Callable, Recycling};
 use stack_interp::{InterpreterHandle, Runtime, RuntimeSettings, Version as PythonVersion};
-use stack_wsgi::{Place, Pool, PoolSettings, StartError, WatchSettings, WhenWorn};
+use stack_wsgi::{Place, Pool, PoolSettings, Rest, StartError, WatchSettings, WhenWorn};
 
 pub(crate) fn main_interpreter() -> &'static InterpreterHandle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -125,6 +125,10 @@ impl App {
         self.pool.as_ref().expect("it runs")
     }
 
+    pub(crate) fn take_rest(&mut self) -> Option<Rest> {
+        self.pool.as_mut().expect("it runs").take_rest()
+    }
+
     pub(crate) fn wait_for_states(&self, expected: &[WorkerState]) {
         let reached = self.pool().wait_for_states(Duration::from_secs(30), |states| states == expected);
         reached.unwrap_or_else(|states| panic!("{states:?} instead of {expected:?}"));
@@ -186,6 +190,7 @@ fn settings(
         watch: WatchSettings { kill: Duration::from_mins(1), pause: None, slow: None, interrupt_on_disconnect: false },
         recycling: Recycling::default(),
         permission: None,
+        opens_early: false,
     };
     (folder, settings)
 }

@@ -2,14 +2,44 @@
 
 use std::{
     ffi::OsString,
+    num::NonZeroUsize,
     os::unix::ffi::OsStringExt,
+    path::Path,
     time::{Duration, Instant},
 };
 
+use stack_bridge::WorkerState;
 use stack_config::Callable;
-use stack_wsgi::{LoadError, Permission, StartError};
+use stack_wsgi::{LoadError, Permission, Place, PoolSettings, StartError};
 
 use crate::harness::{App, can_run, get, limits, read};
+
+/// An application whose second import waits for a word, and fails if there is anything to it.
+fn second_waits_in(folder: &Path) -> String {
+    let folder = folder.to_str().unwrap();
+    format!(
+        "
+import pathlib, time
+folder = pathlib.Path({folder:?})
+try:
+    (folder / 'first').mkdir()
+except FileExistsError:
+    word = folder / 'word'
+    while not word.exists():
+        time.sleep(0.01)
+    if word.read_text():
+        raise RuntimeError(word.read_text())
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'app']
+"
+    )
+}
+
+fn in_two_early(settings: &mut PoolSettings) {
+    settings.place = Place::OwnInterpreters(NonZeroUsize::new(2).unwrap());
+    settings.opens_early = true;
+}
 
 tests! {
     callables_are_found_by_name_default_and_factory {
@@ -54,6 +84,37 @@ def factory(): return app
         assert!(factory.contains("'application_under_test:make()' raised ValueError: no settings"), "{factory}");
         let made = error("def make(): pass", module, named("make", true)).to_string();
         assert!(made.contains("make()' is None, not a callable"), "{made}");
+    }
+
+    a_pool_may_be_there_with_its_first_worker {
+        for (word, is_loaded) in [("", true), ("broken", false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut app = App::start_with(&second_waits_in(folder.path()), 1, in_two_early).unwrap();
+            let rest = app.take_rest().unwrap();
+            assert!(app.take_rest().is_none());
+            assert_eq!(app.get("/").text(), "app");
+            let is_begun = |states: &[WorkerState]| states.iter().filter(|state| **state == WorkerState::Ready).count() == 1;
+            assert!(is_begun(&app.pool().states()));
+            std::fs::write(folder.path().join("word"), word).unwrap();
+            match rest.wait() {
+                Ok(()) => {
+                    assert!(is_loaded);
+                    app.wait_for_states(&[WorkerState::Ready; 2]);
+                }
+                Err(error) => assert!(!is_loaded && error.to_string().contains("RuntimeError: broken"), "{error}"),
+            }
+            app.assert_alive("/");
+            app.stop();
+        }
+    }
+
+    a_stop_does_not_wait_for_a_worker_that_loads {
+        let folder = tempfile::tempdir().unwrap();
+        let app = App::start_with(&second_waits_in(folder.path()), 1, in_two_early).unwrap();
+        let begun = Instant::now();
+        assert_eq!(app.stop_within(Duration::from_mins(5)), 0);
+        assert!(begun.elapsed() < Duration::from_mins(1));
+        std::fs::write(folder.path().join("word"), "").unwrap();
     }
 
     workers_that_were_begun_early_import_nothing_before_they_may {
