@@ -158,7 +158,7 @@ impl<'py> Environs<'py> {
         if let Peer::Tcp(address) = request.peer
             && address.port() != 0
         {
-            set(&keys.remote_port, &Object::str(py, &address.port().to_string())?)?;
+            set(&keys.remote_port, &latin1(itoa::Buffer::new().format(address.port()).as_bytes())?)?;
         }
         set(&keys.input, input)?;
         set(&keys.errors, errors)?;

@@ -223,7 +223,8 @@ impl<'py> Gateway<'py> {
             Ok(result) => result,
             Err(raised) => return failed(Raise::Again(raised)),
         };
-        let close = result.optional_attr(py, &self.close);
+        // A list or a tuple, which most answers are, has no close().
+        let close = if result.sequence_len().is_some() { Ok(None) } else { result.optional_attr(py, &self.close) };
         let last = if matches!(close, Ok(None)) { After::Nothing } else { After::End };
         // Frameworks make a response of what was raised.
         let outcome = if response.is_unsent_server_error() && is_suspect() {
