@@ -1,5 +1,5 @@
 //! The move of an application to worker processes while it serves: an extension module that does not run in interpreters of
-//! their own was first imported by a request.
+//! their own was first imported by a request, or a worker can not load what another one has loaded and serves.
 //!
 //! Nothing is dropped on the way. The interpreters go on serving until the processes are ready; a safe request that failed
 //! for the module's want, and of which the client has seen nothing, waits for the processes and is run there.
@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use stack_bridge::{Failure, Job, Queue, RequestId};
-use stack_interp::refusals_outside_loads;
+use stack_interp::refusals_after_loads;
 use stack_wsgi::{Refused, WhenRefused, listed};
 use tokio::sync::Notify;
 
@@ -26,7 +26,7 @@ pub(crate) enum Policy {
 /// How far the move is.
 #[derive(Debug)]
 enum Stage {
-    /// Nothing was refused.
+    /// There was no reason to move.
     Settled,
     /// The processes are being started; these wait for them.
     Moving(Vec<Job>),
@@ -46,20 +46,34 @@ pub(crate) struct Relocation {
     open: AtomicBool,
     /// Whether the refusal has been explained.
     told: AtomicBool,
+    /// Whether not all workers could load the application.
+    is_incomplete: AtomicBool,
     wanted: Notify,
 }
 
 impl Relocation {
     pub(crate) fn new(policy: Policy, queue: Queue) -> Arc<Self> {
         let (stage, open) = (Mutex::new(Stage::Settled), AtomicBool::new(policy == Policy::Move));
-        Arc::new(Self { policy, queue, stage, open, told: AtomicBool::new(false), wanted: Notify::new() })
+        let [told, is_incomplete] = [false; 2].map(AtomicBool::new);
+        Arc::new(Self { policy, queue, stage, open, told, is_incomplete, wanted: Notify::new() })
     }
 
     /// A worker can not load what another one has loaded, for which a start would have chosen processes.
-    pub(crate) fn can_not_load(&self, app: &str, problem: &str) {
-        let remedy = "moving to worker processes; to start there, set isolation=processes";
-        tracing::warn!(code = "STACK0348", app, problem, remedy, "not all workers could load the application");
-        self.begin(&mut self.stage());
+    pub(crate) fn can_not_load(&self, app: &str, error: &str) {
+        let mut stage = self.stage();
+        if matches!(*stage, Stage::Moved) {
+            return;
+        }
+        self.is_incomplete.store(true, Ordering::Relaxed);
+        let moves = self.begin(&mut stage);
+        drop(stage);
+        let remedy = moves.then_some("moving to worker processes; to start there, set isolation=processes");
+        tracing::warn!(code = "STACK0348", app, remedy, error, "not all workers could load the application");
+    }
+
+    /// Whether not all workers could load the application.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.is_incomplete.load(Ordering::Relaxed)
     }
 
     /// Waits until the application is to move.
@@ -85,12 +99,13 @@ impl Relocation {
         }
     }
 
-    /// Asks for the move, once.
-    fn begin(&self, stage: &mut Stage) {
+    /// Asks for the move, once. Says whether it is on its way.
+    fn begin(&self, stage: &mut Stage) -> bool {
         if matches!(stage, Stage::Settled) {
             *stage = Stage::Moving(Vec::new());
             self.wanted.notify_one();
         }
+        matches!(stage, Stage::Moving(_))
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
@@ -112,7 +127,7 @@ impl WhenRefused for Relocation {
     }
 
     fn is_suspect(&self) -> bool {
-        refusals_outside_loads() > 0
+        refusals_after_loads() > 0
     }
 
     fn refused(&self, request: RequestId, packages: Vec<Refused>) {

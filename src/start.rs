@@ -166,17 +166,23 @@ impl Plan {
             threads: shape(&self.settings, mode).1,
             when_refused,
             find_directories: self.find_directories,
-            when_imported: listening.reloading.map(|reloading| Arc::new(reloading) as Arc<_>),
+            when_imported: listening.reloading.clone().map(|reloading| Arc::new(reloading) as Arc<_>),
             watch: self.watch,
             recycling: self.recycling.clone(),
             permission,
-            // Other applications of this process must not see its variables change (`fresh_env`) while they serve.
-            opens_early: listening.is_first && self.is_alone && self.settings.isolation == Isolation::Auto,
+            opens_early: self.opens_early(&listening),
         };
         let (main, version) = python.start(self.venv.as_ref())?;
         let pool =
             Pool::start(&main, settings, queue, listening.when_worn).with_context(|| self.can_not_be_served())?;
         Ok((pool, version))
+    }
+
+    /// Whether it is served with its first worker. Other applications of this process must not see its variables change
+    /// (`fresh_env`) while they serve, and where its files are followed all workers are to have the same.
+    fn opens_early(&self, listening: &Listening) -> bool {
+        let is_auto = self.settings.isolation == Isolation::Auto;
+        listening.is_first && listening.reloading.is_none() && self.is_alone && is_auto
     }
 
     /// Starts worker processes, numbered from `first`, and waits until each has imported the application.

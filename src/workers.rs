@@ -7,16 +7,18 @@ use stack_bridge::{Queue, WorkerId};
 use stack_config::{Application, Config, Isolation};
 use stack_interp::Version;
 use stack_process::ProcessPool;
-use stack_wsgi::{Permission, Place, Pool, ProjectDirectory, Rest, WhenImported as _};
+use stack_wsgi::{Permission, Place, Pool, ProjectDirectory, Rest, StartError, WhenImported as _, Worn};
 use tokio::{sync::Mutex, task::AbortHandle};
 
 use crate::{
-    isolation::{self, Choice, Mode, Why},
-    reloading::Reloading,
+    isolation::{self, Choice, Mode, Why, probe::TIME_LIMIT},
     relocation::{Policy, Relocation},
     start::{Listening, Plan, SharedPython, spelled},
     worker_spec::ProcessReport,
 };
+
+/// How long a further interpreter may take to load what a probe has loaded within its own limit.
+const MOST: Duration = TIME_LIMIT.saturating_mul(2);
 
 /// The consumers of the job queue.
 pub(crate) struct Workers {
@@ -34,6 +36,8 @@ pub(crate) struct Workers {
     moving: Option<AbortHandle>,
     /// Those that were not waited for.
     rest: Option<Rest>,
+    /// Waits for them.
+    following: Option<AbortHandle>,
 }
 
 impl Workers {
@@ -92,7 +96,7 @@ impl Workers {
                 if policy == Policy::Move {
                     workers.follow_rest(Arc::clone(&relocation), spelled(&plan.app));
                     let application = (config.clone(), plan.clone());
-                    let moving = workers.move_when_wanted(relocation, application, queue.clone(), listening.reloading);
+                    let moving = workers.move_when_wanted(relocation, application, queue.clone(), listening);
                     workers.moving = Some(tokio::spawn(moving).abort_handle());
                 }
                 Ok(workers)
@@ -115,20 +119,28 @@ impl Workers {
             reloading.imported(modules);
         }
         let processes = Arc::new(Mutex::new(Some(pool)));
-        Ok(Self { choice, python, directories, here: None, processes, moving: None, rest: None })
+        Ok(Self { choice, python, directories, here: None, processes, moving: None, rest: None, following: None })
     }
 
     /// Waits for the workers that the start did not wait for. Where one can not load the application, that moves.
     fn follow_rest(&mut self, relocation: Arc<Relocation>, app: String) {
         let Some(rest) = self.rest.take() else { return };
-        tokio::spawn(async move {
-            match tokio::task::spawn_blocking(|| rest.wait()).await {
+        let following = async move {
+            match tokio::task::spawn_blocking(|| rest.wait(MOST)).await {
                 Ok(Ok(())) => tracing::info!(app, "all workers have loaded the application"),
-                Ok(Err(error)) => relocation.can_not_load(&app, &first_line(&error.into())),
                 // The server is ending.
-                Err(_) => {}
+                Ok(Err(StartError::NotWanted)) | Err(_) => {}
+                Ok(Err(error)) => relocation.can_not_load(&app, &format!("{:#}", anyhow::Error::from(error))),
             }
-        });
+        };
+        self.following = Some(tokio::spawn(following).abort_handle());
+    }
+
+    /// The server is about to end: what workers that still load come to is of no interest.
+    pub(crate) fn ends(&self) {
+        if let Some(following) = &self.following {
+            following.abort();
+        }
     }
 
     /// Waits for a request that shows that the application does not run in interpreters of their own, and then moves it.
@@ -137,14 +149,14 @@ impl Workers {
         relocation: Arc<Relocation>,
         (config, plan): (Config, Plan),
         queue: Queue,
-        reloading: Option<Reloading>,
+        listening: Listening,
     ) -> impl Future<Output = ()> + Send + 'static {
         let processes = Arc::clone(&self.processes);
         let retire: Vec<WorkerId> = self.here.as_ref().map(Pool::workers).unwrap_or_default();
         async move {
             relocation.wanted().await;
             let mut processes = processes.lock().await;
-            match plan.start_processes(&config, behind(&plan), queue.clone(), reloading.as_ref()).await {
+            match plan.start_processes(&config, behind(&plan), queue.clone(), listening.reloading.as_ref()).await {
                 Ok(pool) => {
                     *processes = Some(pool);
                     for worker in retire {
@@ -165,6 +177,9 @@ impl Workers {
                         error = format!("{error:#}"),
                         "the application could not move to worker processes"
                     );
+                    if let Some(when_worn) = listening.when_worn.filter(|_| relocation.is_incomplete()) {
+                        when_worn.replace_process(Worn::Incomplete);
+                    }
                 }
             }
         }
@@ -228,7 +243,16 @@ impl Here {
         let (mut pool, python) = starting.await.context("the start ended")??;
         let rest = pool.take_rest();
         let directories = pool.reports().first().map(|report| report.directories.clone()).unwrap_or_default();
-        Ok(Workers { choice, python, directories, here: Some(pool), processes: Arc::default(), moving: None, rest })
+        Ok(Workers {
+            choice,
+            python,
+            directories,
+            here: Some(pool),
+            processes: Arc::default(),
+            moving: None,
+            rest,
+            following: None,
+        })
     }
 }
 

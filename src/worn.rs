@@ -12,6 +12,7 @@ impl WhenWorn for AskSupervisor {
         let (reason, is_urgent) = match why {
             Worn::Abandoned => ("too many requests do not end", true),
             Worn::Recycled => ("its workers have served long enough", false),
+            Worn::Incomplete => ("not all of its workers could load the application", false),
         };
         self.0.tell(&Notice::WantsReload { reason: reason.to_owned(), is_urgent });
         true

@@ -261,6 +261,9 @@ async fn serve(
             let is_abort = matches!(end, End::Abort { .. });
             is_handed_over = matches!(end, End::HandOver { .. });
             development.ends();
+            for running in &applications {
+                running.workers.ends();
+            }
             let drain = async {
                 begin_drain(end, drain_delay, &given_up, &stop, (admin, &development)).await;
                 let handed_over = async {

@@ -122,21 +122,21 @@ def application(environ, start_response):
     server.stop();
 }
 
-/// An application whose third import runs this: the first is the probe's, the second the first worker's.
-fn growing(third: &str) -> Server {
+/// An application of which all imports but two run this: the first is the probe's, the second the first worker's.
+fn growing(others: &str) -> Server {
     let source = format!(
         "
 import os, pathlib, time
 folder = pathlib.Path('imports')
 folder.mkdir(exist_ok=True)
-for number in range(1, 9):
+for number in range(1, 100):
     try:
         (folder / str(number)).mkdir()
         break
     except FileExistsError:
         pass
-if number == 3:
-    {third}
+if number > 2:
+    {others}
 
 def application(environ, start_response):
     start_response('200 OK', [('X-Pid', str(os.getpid()))])
@@ -176,11 +176,25 @@ fn a_worker_that_can_not_load_what_another_could_moves_the_application() {
     if !auto_tries_the_application() {
         return;
     }
-    let server = growing("raise ImportError('only once in a process')");
+    let server = growing("if number == 3: raise ImportError('only once in a process')");
     assert_eq!(server.get("/").expect(200).text(), "fine");
     let line = server.wait_for_line("STACK0348");
-    assert!(line.contains("only once in a process") && line.contains("isolation=processes"), "{line}");
+    assert!(line.contains("isolation=processes"), "{line}");
+    server.wait_for_line("ImportError: only once in a process");
     server.wait_for_line("the application has moved to worker processes");
     assert_ne!(pid(&server, "/"), server.process().pids()[0]);
+    server.stop();
+}
+
+#[test]
+fn a_server_that_lacks_workers_asks_for_another_one() {
+    if !auto_tries_the_application() {
+        return;
+    }
+    let server = growing("raise OSError('the database is gone')");
+    assert_eq!(server.get("/").expect(200).text(), "fine");
+    server.wait_for_line("STACK0319");
+    server.wait_for_line("not all of its workers could load the application");
+    assert_eq!(server.get("/").expect(200).text(), "fine", "it serves on as it is");
     server.stop();
 }

@@ -4,7 +4,10 @@ use std::{fs, net::TcpStream};
 
 use rustix::process::Signal;
 
-use crate::harness::{Gate, Server, eventually, serve, workers};
+use crate::{
+    harness::{Gate, Server, eventually, isolation, serve, workers},
+    isolation::auto_tries_the_application,
+};
 
 #[test]
 fn an_idle_server_stops_cleanly_on_either_signal() {
@@ -93,6 +96,9 @@ fn every_worker_runs_its_atexit_handlers_and_waits_for_its_threads() {
     let marks = tempfile::tempdir().unwrap();
     let server = serve("exiting", &["--workers", "2"]).env("MARKS", marks.path()).server();
     server.get("/").expect(200);
+    if isolation().is_none() && auto_tries_the_application() {
+        server.wait_for_line("all workers have loaded the application");
+    }
     server.stop();
     let names: Vec<_> =
         fs::read_dir(&marks).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

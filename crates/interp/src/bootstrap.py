@@ -128,11 +128,14 @@ REFUSALS = (
 )
 refusals = []
 accepted = set()
+is_loaded = False
 
 
 def accept_refusals():
     """The application has been imported without these modules: a later attempt to import one is no news."""
+    global is_loaded
     accepted.update(refusals)
+    is_loaded = True
 
 
 def is_refusal(error):
@@ -168,7 +171,7 @@ def install_twin_rule():
                 refusals.append(refusal)
             if twin is None:
                 if refusal not in accepted:
-                    native.refused()
+                    native.refused(is_loaded)
                 message = f"extension module {spec.name!r} does not support interpreters of their own GIL ({spec.origin})"
                 raise ModuleNotFoundError(message, name=spec.name, path=spec.origin) from None
             # The import goes on with whatever loader the spec names when this returns.

@@ -14,7 +14,6 @@ use pyo3_ffi as ffi;
 use crate::{
     class::{Arguments, Class, MethodDef},
     error::{Exception, Raise, Raised},
-    interpreter::LoadGuard,
     object::Object,
     python::Python,
 };
@@ -238,7 +237,7 @@ thread_local! {
     static REFUSALS: Cell<u64> = const { Cell::new(0) };
 }
 
-static REFUSALS_OUTSIDE_LOADS: AtomicU64 = AtomicU64::new(0);
+static REFUSALS_AFTER_LOADS: AtomicU64 = AtomicU64::new(0);
 
 /// How many extension modules without a twin were refused so far in imports that this OS thread ran, in whichever
 /// interpreter. A difference around a call tells that something in it was refused, without a call into Python;
@@ -248,18 +247,20 @@ pub fn refusals_on_this_thread() -> u64 {
     REFUSALS.get()
 }
 
-/// As [`refusals_on_this_thread`], of all threads, but for those that load an application ([`LoadGuard`]). A thread that waits
-/// for another's import gets what is left of the module when that fails, and fails itself: then this number has changed.
-pub fn refusals_outside_loads() -> u64 {
-    REFUSALS_OUTSIDE_LOADS.load(Ordering::Relaxed)
+/// As [`refusals_on_this_thread`], of all threads of interpreters that have accepted the refusals so far, as they do once the
+/// application is loaded ([`Python::accept_refusals`]). A thread that waits for another's import gets what is left of the module
+/// when that fails, and fails itself: then this number has changed.
+pub fn refusals_after_loads() -> u64 {
+    REFUSALS_AFTER_LOADS.load(Ordering::Relaxed)
 }
 
-/// `refused()`: an import on this thread met an extension module that is refused and has no twin.
+/// `refused(is_loaded)`: an import on this thread met an extension module that is refused and has no twin, after the interpreter
+/// has loaded its application or before.
 fn refused<'py>(_: &Native, py: Python<'py>, arguments: &Arguments<'_, 'py>) -> Result<Object<'py>, Raise<'py>> {
-    arguments.check("refused", 0, &[])?;
+    arguments.check("refused", 1, &["is_loaded"])?;
     REFUSALS.set(REFUSALS.get() + 1);
-    if !LoadGuard::is_held_here() {
-        REFUSALS_OUTSIDE_LOADS.fetch_add(1, Ordering::Relaxed);
+    if arguments.argument(0, "is_loaded").is_some_and(|is_loaded| is_loaded.integer(py).is_ok_and(|word| word != 0)) {
+        REFUSALS_AFTER_LOADS.fetch_add(1, Ordering::Relaxed);
     }
     Ok(Object::none(py))
 }

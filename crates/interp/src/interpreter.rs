@@ -5,9 +5,7 @@
 //! would not be safe.
 
 use std::{
-    cell::Cell,
     fmt,
-    marker::PhantomData,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -276,47 +274,26 @@ static LOADING: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 /// Held while an interpreter is made or an application loaded: one at a time in the process. All share the environment, and
 /// `os.environ` writes that race `tzset` crash in C libraries older than glibc 2.41; Django does both while it loads.
 #[derive(Debug)]
-pub struct LoadGuard(PhantomData<*const ()>);
-
-thread_local! {
-    static LOADS_HERE: Cell<bool> = const { Cell::new(false) };
-}
+pub struct LoadGuard(());
 
 impl LoadGuard {
     /// Waits, detached, until no other interpreter loads.
     pub fn acquire(py: Python<'_>) -> Self {
-        py.detach(Self::take_turn);
-        Self::taken()
+        py.detach(Self::wait)
     }
 
     fn wait() -> Self {
-        Self::take_turn();
-        Self::taken()
-    }
-
-    fn take_turn() {
         let mut loading = LOADING.0.lock().unwrap_or_else(PoisonError::into_inner);
         while *loading {
             loading = LOADING.1.wait(loading).unwrap_or_else(PoisonError::into_inner);
         }
         *loading = true;
-    }
-
-    /// The guard of the turn that this thread has taken.
-    fn taken() -> Self {
-        LOADS_HERE.set(true);
-        Self(PhantomData)
-    }
-
-    /// Whether this thread has it.
-    pub(crate) fn is_held_here() -> bool {
-        LOADS_HERE.get()
+        Self(())
     }
 }
 
 impl Drop for LoadGuard {
     fn drop(&mut self) {
-        LOADS_HERE.set(false);
         *LOADING.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
         LOADING.1.notify_one();
     }

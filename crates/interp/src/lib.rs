@@ -29,7 +29,7 @@ mod thread_state;
 mod trampoline;
 mod venv;
 
-pub use bootstrap::{ExtensionRefusal, refusals_on_this_thread, refusals_outside_loads, widen_signal_stack};
+pub use bootstrap::{ExtensionRefusal, refusals_after_loads, refusals_on_this_thread, widen_signal_stack};
 pub use class::{Arguments, Class, MethodDef, MethodFn, Type};
 pub use convert::Text;
 pub use error::{Exception, Raise, Raised, Raises};

@@ -42,7 +42,7 @@ pub trait WhenRefused: fmt::Debug + Send + Sync {
     fn refused(&self, request: RequestId, packages: Vec<Refused>);
     /// Whether a request that fails after a refusal can be run elsewhere. Asked before each request, and not to be slow.
     fn can_run_elsewhere(&self) -> bool;
-    /// Whether anything was refused in this process since all workers serve, in whichever thread.
+    /// Whether anything was refused in this process to a worker that serves, in whichever thread.
     fn is_suspect(&self) -> bool;
     /// That request came to nothing, and nothing of its response was sent: it can be run elsewhere.
     fn run_elsewhere(&self, job: Job);
@@ -189,7 +189,7 @@ impl<'py> Gateway<'py> {
     }
 
     /// Runs the application. Where the request can be run `elsewhere`, a failure is withheld as long as nothing was sent, if
-    /// anything was refused since the start: by now, or in an import that another thread began and this one waited for.
+    /// anything was refused to a worker that serves: by now, or in an import that another thread began and this one waited for.
     fn run(
         &self,
         if_failed: &Failed<'_, 'py>,

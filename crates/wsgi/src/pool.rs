@@ -127,6 +127,9 @@ pub enum StartError {
     /// The workers were begun early, and are not wanted.
     #[error("the workers are not wanted")]
     NotWanted,
+    /// The import is slow, or waits for what another worker has.
+    #[error("the application was not loaded within {} s in a further interpreter", .0.as_secs())]
+    TooLong(Duration),
     /// This server's own fault.
     #[error("a worker panicked while it started")]
     Panicked,
@@ -168,9 +171,15 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// Waits until each of them has loaded the application. The first that can not is an error; the others are left as they are.
-    pub fn wait(self) -> Result<(), StartError> {
-        self.started.iter().take(self.workers).try_for_each(|started| started.map(drop))
+    /// Waits until each of them has loaded the application, for which it may take so long after the one before. The first that can
+    /// not is an error; the others are left as they are.
+    pub fn wait(self, most: Duration) -> Result<(), StartError> {
+        (0..self.workers).try_for_each(|_| match self.started.recv_timeout(most) {
+            Ok(started) => started.map(drop),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(StartError::TooLong(most)),
+            // They have ended before they began.
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(StartError::NotWanted),
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use stack_interp::{
     CreateError, Ending, Interpreter, InterpreterHandle, LoadGuard, Python, Runtime, RuntimeError, RuntimeSettings,
-    Version, refusals_on_this_thread,
+    Version, refusals_after_loads, refusals_on_this_thread,
 };
 
 use crate::{execute, main_interpreter, own_gil};
@@ -143,11 +143,12 @@ fn a_refused_extension_is_loaded_from_its_twin_or_counts_as_missing() {
         folder.path()
     );
     let body = |py: Python<'_>, _: &InterpreterHandle| (execute(py, &code), py.extension_refusals().unwrap());
-    let before = refusals_on_this_thread();
+    let (before, after_loads) = (refusals_on_this_thread(), refusals_after_loads());
     let ((result, refusals), _) = Interpreter::run(main_interpreter(), body).unwrap();
     assert_eq!(result.unwrap(), "_testsinglephase_basic_copy");
     assert_eq!(refusals_on_this_thread() - before, 1, "the one without a twin is counted, on the thread that imported");
     assert_eq!(thread::spawn(refusals_on_this_thread).join().unwrap(), 0);
+    assert_eq!(refusals_after_loads(), after_loads, "nothing was loaded there");
     let summary: Vec<_> = refusals.iter().map(|refusal| (refusal.module.as_str(), refusal.twin.is_some())).collect();
     assert_eq!(summary, [("_testsinglephase", true), ("_testsinglephase_basic_copy", false)]);
 }

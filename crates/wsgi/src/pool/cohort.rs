@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Has none of them serve while the interpreter of another one is being made. What CPython changes then, of the types that all
+/// Has none of them serve while the interpreter of another one of them is being made. What CPython changes then, of the types that all
 /// interpreters share, is not guarded everywhere against one that runs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cohort(Arc<(Mutex<usize>, Condvar)>);
@@ -43,7 +43,7 @@ impl Drop for Newcomer {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{sync::mpsc, thread, time::Duration};
 
     use super::*;
 
@@ -51,10 +51,13 @@ mod tests {
     fn all_wait_for_all_but_for_those_that_gave_up() {
         let cohort = Cohort::default();
         let [first, second, third] = [(); 3].map(|()| cohort.newcomer());
-        let waiting = thread::spawn(move || first.wait());
+        let (sender, waited) = mpsc::channel();
+        let waiting = thread::spawn(move || {
+            first.wait();
+            sender.send(()).unwrap();
+        });
         drop(second);
-        thread::yield_now();
-        assert!(!waiting.is_finished());
+        assert_eq!(waited.recv_timeout(Duration::from_millis(50)), Err(mpsc::RecvTimeoutError::Timeout));
         third.wait();
         waiting.join().unwrap();
     }

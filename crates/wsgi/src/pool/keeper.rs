@@ -32,6 +32,8 @@ pub enum Worn {
     Abandoned,
     /// Its workers have served long enough, and can not be replaced one by one.
     Recycled,
+    /// Not all of its workers could load the application.
+    Incomplete,
 }
 
 /// What the keeper is asked for.

@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -45,7 +45,8 @@ pub(super) struct Member {
     common: Common,
     crew: Crew,
     life: LifeId,
-    started: mpsc::Sender<Started>,
+    /// Who waits to hear how the start went, once.
+    started: Mutex<Option<mpsc::Sender<Started>>>,
 }
 
 impl Common {
@@ -59,6 +60,7 @@ impl Common {
     ) -> Result<(LifeId, Crew), StartError> {
         let crew = self.queue.crew(worker);
         let life = self.lives.begin(crew.clone());
+        let started = Mutex::new(Some(started));
         let member = Member { common: self.clone(), crew: crew.clone(), life, started };
         let builder = thread::Builder::new().name(thread_name(worker, 0)).stack_size(STACK_SIZE);
         let run = move || {
@@ -77,10 +79,16 @@ impl Common {
 }
 
 impl Member {
-    /// The pool may have given up by now; then nobody hears it.
     fn fail(&self, error: StartError) {
         self.common.lives.set(self.life, WorkerState::Failed);
-        let _ = self.started.send(Err(error));
+        self.tell(Err(error));
+    }
+
+    /// The pool may have given up by now; then nobody hears it.
+    fn tell(&self, started: Started) {
+        if let Some(sender) = self.started.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = sender.send(started);
+        }
     }
 
     fn run(&self, newcomer: Option<Newcomer>) {
@@ -134,7 +142,7 @@ impl Member {
                 lives.set(self.life, state);
             }
             if state == WorkerState::Ready {
-                let _ = self.started.send(Ok(report.clone()));
+                self.tell(Ok(report.clone()));
             }
         })
     }

@@ -25,6 +25,7 @@ try:
     (folder / 'first').mkdir()
 except FileExistsError:
     word = folder / 'word'
+    (folder / 'second').mkdir()
     while not word.exists():
         time.sleep(0.01)
     if word.read_text():
@@ -34,6 +35,16 @@ def application(environ, start_response):
     return [b'app']
 "
     )
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn wait_for(path: &Path) {
+    let begun = Instant::now();
+    while !path.exists() {
+        assert!(begun.elapsed() < MINUTE, "never there: {}", path.display());
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
 }
 
 fn in_two_early(settings: &mut PoolSettings) {
@@ -96,7 +107,7 @@ def factory(): return app
             let is_begun = |states: &[WorkerState]| states.iter().filter(|state| **state == WorkerState::Ready).count() == 1;
             assert!(is_begun(&app.pool().states()));
             std::fs::write(folder.path().join("word"), word).unwrap();
-            match rest.wait() {
+            match rest.wait(MINUTE) {
                 Ok(()) => {
                     assert!(is_loaded);
                     app.wait_for_states(&[WorkerState::Ready; 2]);
@@ -110,11 +121,26 @@ def factory(): return app
 
     a_stop_does_not_wait_for_a_worker_that_loads {
         let folder = tempfile::tempdir().unwrap();
-        let app = App::start_with(&second_waits_in(folder.path()), 1, in_two_early).unwrap();
+        let mut app = App::start_with(&second_waits_in(folder.path()), 1, in_two_early).unwrap();
+        let rest = app.take_rest().unwrap();
+        wait_for(&folder.path().join("second"));
         let begun = Instant::now();
-        assert_eq!(app.stop_within(Duration::from_mins(5)), 0);
-        assert!(begun.elapsed() < Duration::from_mins(1));
+        assert_eq!(app.stop_within(MINUTE), 0);
+        assert!(begun.elapsed() < MINUTE);
+        // No other test could load anything before.
         std::fs::write(folder.path().join("word"), "").unwrap();
+        rest.wait(MINUTE).unwrap();
+    }
+
+    a_worker_that_does_not_load_in_time_is_told_of {
+        let folder = tempfile::tempdir().unwrap();
+        let mut app = App::start_with(&second_waits_in(folder.path()), 1, in_two_early).unwrap();
+        let error = app.take_rest().unwrap().wait(Duration::from_millis(1)).unwrap_err();
+        assert!(matches!(error, StartError::TooLong(_)), "{error}");
+        wait_for(&folder.path().join("second"));
+        std::fs::write(folder.path().join("word"), "").unwrap();
+        app.wait_for_states(&[WorkerState::Ready; 2]);
+        app.stop();
     }
 
     workers_that_were_begun_early_import_nothing_before_they_may {
