@@ -151,7 +151,7 @@ fn load(py: Python<'_>, runtime: &Runtime, id: WorkerId, spec: &WorkerSpec) -> a
     let when_imported = spec.tell_imports.then(|| Arc::clone(&imported) as Arc<_>);
     let worker = worker(spec, id, 1, when_imported)?;
     let report =
-        worker.load(py, None).with_context(|| format!("the application {} can not be served", spelled(&spec.app)))?;
+        worker.load(py).with_context(|| format!("the application {} can not be served", spelled(&spec.app)))?;
     let load_ms = u64::try_from(report.load_time.as_millis()).unwrap_or(u64::MAX);
     let modules = std::mem::take(&mut *imported.0.lock().unwrap_or_else(PoisonError::into_inner));
     let report = ProcessReport { load_ms, python: runtime.full_version(), directories: report.directories, modules };

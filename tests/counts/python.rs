@@ -88,7 +88,7 @@ pub(crate) fn gateway() {
         WatchSettings { kill: Duration::from_mins(1), pause: None, slow: None, interrupt_on_disconnect: false };
     let watching = Watching { watch: Watch::start(settings).expect("a thread"), overseer: Arc::new(Nobody) };
     in_interpreter(|py, interpreter| {
-        worker.load(py, None).expect("the application loads");
+        worker.load(py).expect("the application loads");
         let jobs = Box::new(OneByOne::new());
         worker.serve(py, interpreter, vec![jobs], &watching, |_| {}).expect("the worker serves");
     });

@@ -144,25 +144,14 @@ impl Interpreter {
         main: &InterpreterHandle,
         body: impl for<'py> FnOnce(Python<'py>, &InterpreterHandle) -> R,
     ) -> Result<(R, Ending), CreateError> {
-        Self::run_to_load(main, |py, handle, loading| {
-            drop(loading);
-            body(py, handle)
-        })
-    }
-
-    /// As [`Interpreter::run`], for a body that begins by loading an application: it need not wait for its turn once more,
-    /// behind those that only now make their interpreters.
-    pub fn run_to_load<R>(
-        main: &InterpreterHandle,
-        body: impl for<'py> FnOnce(Python<'py>, &InterpreterHandle, LoadGuard) -> R,
-    ) -> Result<(R, Ending), CreateError> {
         // A new interpreter reads the whole environment, which one that loads may be writing.
         let loading = LoadGuard::wait();
         let owner = Owner::create(main)?;
         let py = owner.python();
         let prepared = bootstrap::install(py, true).and_then(|()| py.register_thread("stack"));
         prepared.map_err(|raised| CreateError::SetUp(raised.into_exception(py)))?;
-        let result = body(py, &owner.handle, loading);
+        drop(loading);
+        let result = body(py, &owner.handle);
         Ok((result, owner.end()))
     }
 }

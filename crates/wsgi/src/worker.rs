@@ -90,12 +90,11 @@ impl Worker {
         self.settings.id
     }
 
-    /// Imports the application into this interpreter, where it stays. No other loads meanwhile: without a guard that says so it
-    /// waits for its turn.
-    pub fn load(&self, py: Python<'_>, loading: Option<LoadGuard>) -> Result<WorkerReport, StartError> {
+    /// Imports the application into this interpreter, where it stays.
+    pub fn load(&self, py: Python<'_>) -> Result<WorkerReport, StartError> {
         let begun = Instant::now();
         let settings = &self.settings;
-        let _loading = loading.unwrap_or_else(|| LoadGuard::acquire(py));
+        let _loading = LoadGuard::acquire(py);
         // Threads that the import starts would be daemons otherwise, where this thread is not the interpreter's first.
         py.register_thread(&thread_name(self.id(), 0)).map_err(|raised| prepare_error(py, raised))?;
         if let Some(fresh) = &settings.fresh_env {

@@ -13,7 +13,7 @@ use std::{
 
 use stack_bridge::{Crew, Job, Jobs, Queue, WorkerId, WorkerState};
 use stack_config::Recycling;
-use stack_interp::{Interpreter, InterpreterHandle, LoadGuard, Python};
+use stack_interp::{Interpreter, InterpreterHandle, Python};
 
 use super::{
     Place, PoolSettings, StartError,
@@ -94,19 +94,14 @@ impl Member {
     fn run(&self, newcomer: Option<Newcomer>) {
         let main = &self.common.main;
         let outcome = match self.common.settings.place {
-            Place::OwnInterpreters(_) => Interpreter::run_to_load(main, |py, interpreter, loading| {
-                let loading = match newcomer {
-                    None => Some(loading),
-                    Some(newcomer) => {
-                        drop(loading);
-                        py.detach(|| newcomer.wait());
-                        None
-                    }
-                };
-                self.live(py, interpreter, loading)
+            Place::OwnInterpreters(_) => Interpreter::run(main, |py, interpreter| {
+                if let Some(newcomer) = newcomer {
+                    py.detach(|| newcomer.wait());
+                }
+                self.live(py, interpreter)
             })
             .map(|(lived, _ending)| lived),
-            Place::MainInterpreter => main.run(|py| self.live(py, main, None)),
+            Place::MainInterpreter => main.run(|py| self.live(py, main)),
         };
         match outcome.map_err(StartError::Interpreter).flatten() {
             // Only now its memory is given back.
@@ -115,23 +110,16 @@ impl Member {
         }
     }
 
-    fn live(
-        &self,
-        py: Python<'_>,
-        interpreter: &InterpreterHandle,
-        mut loading: Option<LoadGuard>,
-    ) -> Result<(), StartError> {
+    fn live(&self, py: Python<'_>, interpreter: &InterpreterHandle) -> Result<(), StartError> {
         let Common { settings, lives, watch, .. } = &self.common;
-        if let Some(permission) = &settings.permission {
-            // Others make their interpreters meanwhile.
-            loading = loading.filter(|_| permission.is_given());
-            if !py.detach(|| permission.wait()) {
-                return Err(StartError::NotWanted);
-            }
+        if let Some(permission) = &settings.permission
+            && !py.detach(|| permission.wait())
+        {
+            return Err(StartError::NotWanted);
         }
         lives.set(self.life, WorkerState::Loading);
         let worker = settings.worker(self.crew.worker());
-        let report = worker.load(py, loading)?;
+        let report = worker.load(py)?;
         let jobs = (0..settings.threads.get()).map(|_| Box::new(self.crew.consumer()) as Box<dyn Jobs>);
         let overseer: Arc<dyn Overseer> =
             Arc::new(Aid::new(&self.common, self.crew.clone(), self.life, worker.clone()));

@@ -22,11 +22,6 @@ impl Permission {
         let _ = self.0.set(false);
     }
 
-    /// Whether it has been given already.
-    pub(super) fn is_given(&self) -> bool {
-        self.0.get().is_some_and(|is_given| *is_given)
-    }
-
     /// Waits for the word. True: go on.
     pub(super) fn wait(&self) -> bool {
         *self.0.wait()
